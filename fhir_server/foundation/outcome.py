@@ -1,0 +1,157 @@
+"""OperationOutcome — what went wrong, in FHIR's own words.
+
+https://hl7.org/fhir/R4/operationoutcome.html
+https://hl7.org/fhir/R4/http.html#Status-Codes
+
+Raise one of these to refuse an interaction; nothing else reaches a client.
+
+    FhirError               500  exception
+      Invalid               400  invalid
+      NotSupported          400  not-supported
+      Forbidden             403  forbidden
+      NotFound              404  not-found
+      UnknownType           404  not-supported
+      MethodNotAllowed      405  not-supported
+      NotAcceptable         406  not-supported
+      Conflict              409  conflict
+      Gone                  410  deleted
+      PreconditionFailed    412  conflict
+      MultipleMatches       412  multiple-matches
+      TooLarge              413  too-long
+      UriTooLong            414  too-long
+      UnsupportedMedia      415  not-supported
+      Unprocessable         422  processing
+      TooMany               429  throttled
+      Unavailable           503  transient
+      OutOfSpace            507  no-store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhir_server.foundation.resource import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One OperationOutcome.issue.
+
+    expression: the FHIRPath of the element (`Patient.name[0].family`) or, for a parameter,
+    `http.<name>` as R4 asks.
+    """
+
+    severity: str  # fatal | error | warning | information
+    code: str  # https://hl7.org/fhir/R4/valueset-issue-type.html
+    diagnostics: str  # a sentence that says what to do, the thing in backticks
+    expression: str | None = None
+    rule: str | None = None  # the rule's key, told in details.coding
+
+
+class FhirError(Exception):
+    """A refusal: its status, its issue code, and one issue or many."""
+
+    status = 500
+    code = "exception"
+
+    def __init__(
+        self,
+        diagnostics: str,
+        *,
+        expression: str | None = None,
+        issues: Sequence[Issue] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(diagnostics)
+        self.issues = list(issues) or [Issue("error", self.code, diagnostics, expression)]
+        self.headers = headers or {}
+
+
+class Invalid(FhirError):
+    status, code = 400, "invalid"
+
+
+class NotSupported(FhirError):
+    status, code = 400, "not-supported"
+
+
+class Forbidden(FhirError):
+    status, code = 403, "forbidden"
+
+
+class NotFound(FhirError):
+    status, code = 404, "not-found"
+
+
+class UnknownType(FhirError):
+    status, code = 404, "not-supported"
+
+
+class MethodNotAllowed(FhirError):
+    status, code = 405, "not-supported"
+
+
+class NotAcceptable(FhirError):
+    status, code = 406, "not-supported"
+
+
+class Conflict(FhirError):
+    status, code = 409, "conflict"
+
+
+class Gone(FhirError):
+    status, code = 410, "deleted"
+
+
+class PreconditionFailed(FhirError):
+    status, code = 412, "conflict"
+
+
+class MultipleMatches(FhirError):
+    status, code = 412, "multiple-matches"
+
+
+class TooLarge(FhirError):
+    status, code = 413, "too-long"
+
+
+class UriTooLong(FhirError):
+    status, code = 414, "too-long"
+
+
+class UnsupportedMedia(FhirError):
+    status, code = 415, "not-supported"
+
+
+class Unprocessable(FhirError):
+    status, code = 422, "processing"
+
+
+class TooMany(FhirError):
+    status, code = 429, "throttled"
+
+
+class Unavailable(FhirError):
+    status, code = 503, "transient"
+
+
+class OutOfSpace(FhirError):
+    status, code = 507, "no-store"
+
+
+RULES = "https://fhir-server.example/CodeSystem/rule"  # the system of Issue.rule in details.coding
+
+
+def operation_outcome(issues: Sequence[Issue]) -> Resource:
+    return {"resourceType": "OperationOutcome", "issue": [_issue(issue) for issue in issues]}
+
+
+def _issue(issue: Issue) -> Resource:
+    told: Resource = {"severity": issue.severity, "code": issue.code}
+    if issue.rule:
+        told["details"] = {"coding": [{"system": RULES, "code": issue.rule}]}
+    told["diagnostics"] = issue.diagnostics
+    if issue.expression:
+        told["expression"] = [issue.expression]
+    return told

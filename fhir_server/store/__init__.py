@@ -1,0 +1,1 @@
+"""Where resources live: every version, the newest of each, and what search asks."""
