@@ -1,0 +1,176 @@
+"""table — every setting once: its name, its default, one line of help.
+
+Each has an environment name (`FHIR_PORT`) and a command-line option (`--port`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fhir_server.settings.values import (
+    DATABASE_URL,
+    FLAG,
+    GI,
+    HOST,
+    KI,
+    MI,
+    ORIGINS,
+    PATH,
+    SECRET,
+    WEB_URL,
+    ZONE,
+    Kind,
+    choice,
+    seconds,
+    size,
+    whole,
+)
+
+Value = TypeVar("Value")
+
+PREFIX = "FHIR_"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the table tells of a setting beside its default."""
+
+    help: str
+    kind: Kind[Any]
+    option: str | None = None  # where the option is not the name with dashes
+
+
+def setting(default: Value, help: str, kind: Kind[Value], *, option: str | None = None) -> Value:
+    found: Value = field(default=default, metadata={"told": Told(help, kind, option)})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server may be told, whichever way it is told."""
+
+    database_url: str = setting(
+        "sqlite:///./data/fhir.db",
+        "Where the records are: sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME.",
+        DATABASE_URL,
+    )
+    migrate: bool = setting(
+        True,
+        "Bring the database's schema up to date when the server starts.",
+        FLAG,
+    )
+    pool_size: int = setting(
+        8, "PostgreSQL: connections each worker process may hold.", whole(1, 500)
+    )
+    host: str = setting("127.0.0.1", "The address to listen on.", HOST)
+    port: int = setting(8000, "The port to listen on.", whole(1, 65535))
+    allow_open: bool = setting(
+        False,
+        "Listen on an address others can reach, though anyone who reaches it may read and write.",
+        FLAG,
+        option="--open",
+    )
+    workers: int = setting(1, "Server processes. More than one needs PostgreSQL.", whole(1, 256))
+    base_path: str = setting("/fhir", "The path of the FHIR base URL.", PATH)
+    public_base_url: str = setting(
+        "",
+        "The base URL as clients see it, behind a proxy; empty: as each request says.",
+        WEB_URL,
+    )
+    trust_proxy: bool = setting(
+        False,
+        "Believe the X-Forwarded-Proto and X-Forwarded-Host headers of a proxy in front.",
+        FLAG,
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (),
+        "Web pages from these origins may call the server: a list with commas, or `*`.",
+        ORIGINS,
+    )
+    zone: str = setting("+07:00", "The zone of dates and times that do not name one.", ZONE)
+    page_size: int = setting(
+        50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
+    )
+    max_page_size: int = setting(
+        1000, "The most entries a page holds, whatever _count asks.", whole(1, 10_000)
+    )
+    bundle_entries: int = setting(
+        10_000, "The most entries of one batch or transaction.", whole(1, 100_000)
+    )
+    max_body: int = setting(
+        64 * MI,
+        "The largest request body, as sent.",
+        size(KI, 2 * GI),
+    )
+    max_decompressed: int = setting(
+        64 * MI,
+        "The largest request body once decompressed.",
+        size(KI, 2 * GI),
+    )
+    many_deletes: bool = setting(
+        False,
+        "A conditional delete that matches several resources deletes them all.",
+        FLAG,
+    )
+    conditional_delete: int = setting(
+        1000, "The most resources one conditional delete may delete.", whole(1, 100_000)
+    )
+    reference_targets: bool = setting(
+        True,
+        "Refuse a reference to a type of resource its element does not allow.",
+        FLAG,
+    )
+    attempts: int = setting(
+        64, "How often a write that met another begins again before it answers 409.", whole(1, 1000)
+    )
+    idempotency_days: int = setting(
+        7, "Days the answer under an Idempotency-Key is kept.", whole(1, 365)
+    )
+    concurrency: int = setting(
+        256, "Requests a worker process works on at once; more are told 503.", whole(1, 100_000)
+    )
+    request_timeout: float = setting(60.0, "Seconds a request may take.", seconds(0.1, 86_400))
+    stop_timeout: int = setting(
+        30, "Seconds that requests under way are given when the server stops.", whole(1, 3600)
+    )
+    log_level: str = setting(
+        "info",
+        "How much is logged: debug, info, warning or error.",
+        choice("debug", "info", "warning", "error"),
+    )
+    secret: str = setting(
+        "",
+        "Signs the links to next pages; empty: made once and kept in the database.",
+        SECRET,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table, for the command line and the documents."""
+
+    name: str
+    default: Any
+    told: Told
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        return self.told.option or "--" + self.name.replace("_", "-")
+
+    @property
+    def is_flag(self) -> bool:
+        return isinstance(self.default, bool)
+
+    def shown(self, value: Any) -> str:
+        return self.told.kind.show(value)
+
+
+TABLE: tuple[Line, ...] = tuple(
+    Line(each.name, each.default, each.metadata["told"]) for each in dataclasses.fields(Settings)
+)
