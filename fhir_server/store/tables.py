@@ -1,0 +1,216 @@
+"""tables — every version of every resource, the newest of each, and the rows it is found by.
+
+https://hl7.org/fhir/R4/http.html#versioning
+
+One layout for both databases. Nothing here needs a sequence, a trigger or a foreign key, and the
+primary key of every large table contains the resource's number, so that the tables can be spread
+over several machines by it. `tables("sqlite")` and `tables("postgresql")` give the same tables in
+each dialect's best form; migrations/versions holds the statements that were released.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
+
+Kind = TypeEngine[Any] | type[TypeEngine[Any]]
+
+SCHEMA = "0001"  # the migration this program knows
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch"})
+
+
+@cache
+def tables(dialect: str) -> MetaData:
+    """All tables as this database should hold them."""
+    metadata = MetaData()
+    form = _Form(metadata, sqlite=dialect == SQLITE)
+    _version(form)
+    _current(form)
+    _index_rows(form)
+    _reference_tables(form)
+    return metadata
+
+
+class _Form:
+    """How a table and its columns are written in one dialect."""
+
+    def __init__(self, metadata: MetaData, *, sqlite: bool) -> None:
+        self.metadata = metadata
+        self.sqlite = sqlite
+        self.big: Kind = Integer if sqlite else BigInteger
+        self.small: Kind = Integer if sqlite else SmallInteger
+        self.flag: Kind = Integer if sqlite else Boolean
+        self.real: Kind = _Real if sqlite else Double
+        # PostgreSQL compares "C" text by bytes, as SQLite does: prefixes become ranges.
+        self.text: Kind = Text() if sqlite else Text(collation="C")
+
+    def table(self, name: str, *columns: Column[Any], rowid: bool = True) -> Table:
+        """STRICT on SQLite; without a rowid where the primary key is how the table is read."""
+        return Table(
+            name,
+            self.metadata,
+            *columns,
+            sqlite_strict=True,
+            sqlite_with_rowid=rowid,
+        )
+
+
+class _Real(Double[float]):
+    """A STRICT table knows REAL, and no other name for it."""
+
+    __visit_name__ = "REAL"
+
+
+def _column(name: str, type: Kind, *, key: bool = False, null: bool = False) -> Column[Any]:
+    return Column(name, type, primary_key=key, nullable=null, autoincrement=False)
+
+
+def _version(form: _Form) -> None:
+    """Append-only: seq (and num within one transaction) is the order of the change log.
+
+    SQLite has one writer, whose counter is the rowid; PostgreSQL's seq is the transaction's.
+    digest_hi and digest_lo are the halves of the version's hash, as signed integers.
+    updated is in milliseconds since 1970 UTC; body NULL is a deletion.
+    """
+    order = (
+        [_column("seq", form.big, key=True), _column("rid", form.big)]
+        if form.sqlite
+        else [
+            _column("rid", form.big, key=True),
+            _column("seq", form.big, key=True),
+            _column("num", Integer),
+        ]
+    )
+    version = form.table(
+        "version",
+        *order,
+        _column("updated", form.big),
+        _column("digest_hi", form.big),
+        _column("digest_lo", form.big),
+        _column("generation", Integer),
+        _column("type", form.small),
+        _column("dictionary", form.small),
+        _column("method", form.small),
+        _column("id", form.text),
+        _column("body", LargeBinary, null=True),
+    )
+    if form.sqlite:
+        Index("version_by_resource", version.c.rid)
+        Index("version_by_type", version.c.type)
+    else:
+        Index("version_by_position", version.c.seq, version.c.num)
+        Index("version_by_type", version.c.type, version.c.seq, version.c.num)
+
+
+def _current(form: _Form) -> None:
+    """The newest version of each resource, and what a search is ordered and restricted by.
+
+    born is the seq of the first version, or of the one that brought it back after a deletion.
+    keys (PostgreSQL) holds the v of dominant rows, which SQLite keeps in index_key.
+    moved remembers where a resource stood in the order of a search before its main date changed,
+    so that a walk through pages meets it once (promise 7 of the architecture).
+    """
+    current = form.table(
+        "current",
+        _column("rid", form.big, key=True),
+        _column("owner", form.big),
+        _column("born", form.big),
+        _column("seq", form.big),
+        *([] if form.sqlite else [_column("num", Integer)]),
+        _column("main_lo", form.big),
+        _column("main_hi", form.big),
+        _column("type", form.small),
+        _column("deleted", form.flag),
+        *([] if form.sqlite else [_column("keys", ARRAY(BigInteger))]),
+    )
+    if not form.sqlite:
+        current.dialect_options["postgresql"]["with"] = {"fillfactor": 90}
+    Index("current_by_date", current.c.type, current.c.main_lo, current.c.rid)
+    moved = form.table(
+        "moved",
+        _column("seq", form.big, key=True),
+        _column("rid", form.big, key=True),
+        _column("main_lo", form.big),
+        rowid=False,
+    )
+    if not form.sqlite:
+        Index("moved_by_resource", moved.c.rid)
+
+
+def _index_rows(form: _Form) -> None:
+    """One table a kind, clustered by the question. No index by rid: an update knows its old rows.
+
+    index_key carries the resource's main date, so that "newest first" is the order of the index.
+    """
+    questions: dict[str, list[tuple[str, Kind]]] = {
+        "index_key": [("v", form.big), ("main", form.big), ("rid", form.big), ("w", form.big)],
+        "index_string": [("param", Integer), ("word", form.text), ("rid", form.big)],
+        "index_date": [
+            ("param", Integer),
+            ("lo", form.big),
+            ("hi", form.big),
+            ("rid", form.big),
+        ],
+        "index_quantity": [
+            ("param", Integer),
+            ("unit", form.big),
+            ("lo", form.real),
+            ("hi", form.real),
+            ("rid", form.big),
+        ],
+    }
+    for name, columns in questions.items():
+        form.table(name, *(_column(c, type, key=True) for c, type in columns), rowid=False)
+
+
+def _reference_tables(form: _Form) -> None:
+    """Small tables, the same for all: settings, dictionaries, answers kept, the feed's epochs.
+
+    epoch: a row for each history this database has had. `number` counts restores; `mark` is
+    random, so that two restores of one backup are told apart; `start` is the seq it began at.
+    """
+    form.table(
+        "dictionary",
+        _column("id", form.small, key=True),
+        _column("body", LargeBinary),
+    )
+    form.table(
+        "idempotency",
+        _column("key", form.text, key=True),
+        _column("digest", LargeBinary),
+        _column("at", form.big),
+        _column("answer", LargeBinary),
+        rowid=False,
+    )
+    form.table(
+        "setting",
+        _column("name", form.text, key=True),
+        _column("value", form.text),
+        rowid=False,
+    )
+    form.table(
+        "epoch",
+        _column("number", Integer, key=True),
+        _column("mark", form.big),
+        _column("start", form.big),
+        Column("base", form.big, nullable=False, server_default=text("0")),
+        Column("system_identifier", form.big, nullable=False, server_default=text("0")),
+    )

@@ -1,0 +1,56 @@
+"""train_dictionary — make the compression dictionary that bodies are stored with.
+
+https://hl7.org/fhir/R4/json.html
+
+    python tools/train_dictionary.py OUT FILE...
+
+Each FILE is one resource as JSON, or NDJSON with one a line. The same input gives the same bytes.
+A dictionary that was released is never made again: a new one gets the next number.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import zstandard
+
+from fhir_server.foundation.resource import Resource
+from fhir_server.store.codec import LEVEL, tail_of
+
+SIZE = 32 * 1024
+OF_EACH_TYPE = 400  # so that the commonest types do not crowd out the rest
+LONGEST = 16 * 1024  # of one sample: a few huge examples would fill the dictionary
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def resources(paths: list[Path]) -> Iterator[Resource]:
+    for path in paths:
+        text = path.read_bytes()
+        for document in text.splitlines() if path.suffix == ".ndjson" else [text]:
+            if document.strip():
+                yield _decode(document)
+
+
+def samples(paths: list[Path]) -> list[bytes | bytearray | memoryview]:
+    by_type: dict[str, list[bytes]] = defaultdict(list)
+    for resource in resources(paths):
+        if isinstance(resource, dict) and "resourceType" in resource:
+            by_type[resource["resourceType"]].append(tail_of(resource)[:LONGEST])
+    return [tail for name in sorted(by_type) for tail in by_type[name][:OF_EACH_TYPE]]
+
+
+def main(out: str, *files: str) -> None:
+    found = samples(sorted(map(Path, files)))
+    made = zstandard.train_dictionary(SIZE, found, level=LEVEL)
+    Path(out).write_bytes(made.as_bytes())
+    sys.stdout.write(f"{out}: {len(made)} bytes from {len(found)} resources\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
