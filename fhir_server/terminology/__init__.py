@@ -1,0 +1,1 @@
+"""What codes mean: the lists the server knows, and where they lie."""
