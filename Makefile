@@ -1,0 +1,58 @@
+# What can be done here. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help serve demo test check lint types layers docs bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto --dist worksteal
+
+# A stamp is as new as the dependencies it was made from.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+help: ## List what can be done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(INSTALLED): pyproject.toml tools/environment.sh
+	@sh tools/environment.sh $(VENV) .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml tools/environment.sh
+	@sh tools/environment.sh $(VENV) ".[test,dev]"
+	@touch $@ $(INSTALLED)
+
+serve: $(INSTALLED) ## Serve FHIR on http://127.0.0.1:8000/fhir (settings: FHIR_PORT, FHIR_DATABASE_URL, ...)
+	@$(BIN)/fhir-server serve
+
+demo: $(INSTALLED) ## Load 1,000 synthetic patients of Can Tho, then serve
+	@$(BIN)/fhir-server demo --patients 1000
+	@$(BIN)/fhir-server serve
+
+test: $(INSTALLED_DEV) ## Run every test, on SQLite and on PostgreSQL
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types layers docs-check ## All of lint, types, layers, documents, then test: what CI runs
+	@$(MAKE) --no-print-directory test
+
+lint: $(INSTALLED_DEV) ## Style: ruff check and ruff format --check
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(INSTALLED_DEV) ## Types: mypy --strict
+	@$(BIN)/mypy
+
+layers: $(INSTALLED_DEV) ## Who may import whom: import-linter
+	@$(BIN)/lint-imports
+
+docs: $(INSTALLED_DEV) ## Write the documents that are made from the code
+	@$(BIN)/python tools/write_docs.py
+
+.PHONY: docs-check
+docs-check: $(INSTALLED_DEV)
+	@$(BIN)/python tools/write_docs.py --check
+
+bench: $(INSTALLED_DEV) ## Measure throughput and latency on both databases
+	@$(BIN)/python -m bench
+
+clean: ## Remove the environment and caches; the records in data/ stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
