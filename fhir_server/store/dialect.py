@@ -1,0 +1,52 @@
+"""dialect — what the two databases write differently in one and the same question.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Bigints(tuple[int, ...]):
+    """Whole numbers bound as one array."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the two databases write differently."""
+
+    mark: str
+    alive: str
+    columns: str  # of the version `v`, the same in number and order for both
+    version: str  # how the version of a row of `current` is found
+    snapshot: str  # what a Bound is made of
+    join: str  # SQLite keeps the order of a cross join as written
+    fence: str  # keeps EXISTS a probe: without it PostgreSQL may read the whole table into a hash
+    postgresql: bool
+
+
+POSTGRESQL = Dialect(
+    mark="%s",
+    alive="not c.deleted",
+    columns="v.rid, v.seq, v.num, v.updated, v.digest_hi, v.digest_lo, v.generation, v.type,"
+    " v.dictionary, v.method, v.id, v.body",
+    version="v.rid = p.rid and v.seq = p.seq",
+    snapshot="pg_current_snapshot()::text",
+    join="join",
+    fence=" offset 0",
+    postgresql=True,
+)
+SQLITE = Dialect(
+    mark="?",
+    alive="c.deleted = 0",
+    columns="v.rid, v.seq, 0 as num, v.updated, v.digest_hi, v.digest_lo, v.generation, v.type,"
+    " v.dictionary, v.method, v.id, v.body",
+    version="v.seq = p.seq",
+    snapshot="(select max(seq) from version)",
+    join="cross join",
+    fence="",
+    postgresql=False,
+)
