@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fhir_server.conformance.definitions import Definitions
@@ -12,6 +12,8 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.store.contract import EVERYTHING, Restriction, Store
 from fhir_server.validation.structure import Validator
+
+Pairs = Sequence[tuple[str, str]]  # the parameters of a query, decoded, in their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Limits:
     max_page_size: int = 1000
     bundle_entries: int = 10_000
     conditional_delete: int = 1000  # how many one conditional delete may remove
+    conditional_references: int = 1000  # different ones in one transaction
     attempts: int = 64  # how often a contended write looks again
 
 
@@ -73,6 +76,7 @@ class Circumstances:
     strict: bool = True  # Prefer: handling=strict | lenient
     shape: Shape = WHOLE  # _summary and _elements
     once: Once | None = None
+    representation: bool = False  # Prefer: return=representation, for the entries of a Bundle
 
 
 DEFAULT = Circumstances()

@@ -1,0 +1,347 @@
+"""attempt — one try at a transaction: what each entry means now, and the Unit that does it all.
+
+https://hl7.org/fhir/R4/http.html#trules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from fhir_server.foundation.outcome import (
+    FhirError,
+    Invalid,
+    PreconditionFailed,
+    TooLarge,
+    Unprocessable,
+)
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction import create, delete, patch, update, writing
+from fhir_server.interaction.bundle.entry import Request
+from fhir_server.interaction.bundle.references import CONDITIONAL, Names, conditional, renamed
+from fhir_server.interaction.bundle.respond import located
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
+from fhir_server.search.evaluate import holds
+from fhir_server.search.query import parse
+from fhir_server.store.codec import tail_of
+from fhir_server.store.contract import (
+    Assumption,
+    NewVersion,
+    Stale,
+    Stored,
+    Unchanged,
+    Unit,
+    rid,
+)
+
+
+@dataclass(slots=True)
+class Action:
+    """What one entry turns out to mean.
+
+    key: the resource it writes (None for a conditional delete). stored: its newest version.
+    found: the resource a conditional create need not create. gone: what a delete removes.
+    content: what is to be written, before and then after its links are replaced.
+    """
+
+    request: Request
+    key: Key | None = None
+    stored: Stored | None = None
+    found: Stored | None = None
+    gone: list[Stored] = field(default_factory=list)
+    content: Resource | None = None
+    versions: list[NewVersion] = field(default_factory=list)
+
+
+class Attempt:
+    """Look, then make a Unit. A new Attempt is made for every try."""
+
+    def __init__(
+        self, server: Server, circumstances: Circumstances, requests: list[Request]
+    ) -> None:
+        self.server = server
+        self.circumstances = circumstances
+        self.actions = [Action(request) for request in requests]
+        self.assumptions: list[Assumption] = []
+        self.unchanged: list[Unchanged] = []
+        self.names = Names()
+        self.linked: dict[str, str] = {}  # conditional reference -> Type/id
+        self.writers: dict[Key, Action] = {}
+        self._building: set[Key] = set()
+
+    @property
+    def alive(self) -> set[Key]:
+        return {key for key, action in self.writers.items() if not action.gone}
+
+    @property
+    def condemned(self) -> set[Key]:
+        return {key for key, action in self.writers.items() if action.gone}
+
+    async def unit(self) -> Unit:
+        """Raises what the entries' own interactions would, located at the entry."""
+        await asyncio.gather(*(self._aim(action) for action in self.actions))
+        await self._read_targets()
+        self._demand_one_writer_each()
+        self._name()
+        await self._link()
+        for action in self.actions:
+            self._build(action)
+        versions = tuple(version for action in self.actions for version in action.versions)
+        return Unit(versions, tuple(self.assumptions), tuple(self.unchanged))
+
+    # --- which resource each entry means ---------------------------------------------------------
+
+    async def _aim(self, action: Action) -> None:
+        request = action.request
+        try:
+            match request.method:
+                case "POST":
+                    await self._aim_create(action)
+                case "DELETE" if request.condition is not None:
+                    action.gone, assumed = await delete.condemned(
+                        self.server, self.circumstances, request.type, request.condition
+                    )
+                    self.assumptions.append(assumed)
+                case _ if request.condition is not None:
+                    await self._aim_condition(action, request.condition)
+                case _:
+                    assert request.id is not None
+                    action.key = Key(request.type, request.id)
+        except FhirError as refusal:
+            refusal.issues = [located(request.place, issue) for issue in refusal.issues]
+            raise
+
+    async def _aim_create(self, action: Action) -> None:
+        request = action.request
+        if request.if_none_exist is not None:
+            found, assumed = await writing.the_match(
+                self.server,
+                self.circumstances,
+                request.type,
+                create.criteria(request.if_none_exist),
+            )
+            self.assumptions.append(assumed)
+            if found:
+                action.key, action.found = found.key, found
+                return
+        action.key = Key(request.type, self.server.new_id())
+
+    async def _aim_condition(self, action: Action, condition: Pairs) -> None:
+        request = action.request
+        if request.method == "PUT":
+            asked = update.Ask(request.type, None, request.resource or {}, None, condition)
+            target = await update.aim(self.server, self.circumstances, asked)
+        else:
+            change = patch.Ask(request.type, None, request.resource, "fhirpath", None, condition)
+            target = await patch.aim(self.server, self.circumstances, change)
+        action.key, action.stored = target.key, target.stored
+        self.assumptions.extend(target.assumptions)
+
+    async def _read_targets(self) -> None:
+        """The newest version of everything named by its id, in one question."""
+        named = [a for a in self.actions if a.request.id is not None and a.key is not None]
+        keys = [action.key for action in named if action.key]
+        if not keys:
+            return
+        held = await self.server.store.newest(keys, self.circumstances.caller.restriction)
+        for action in named:
+            assert action.key is not None
+            action.stored = held.get(action.key)
+            if action.request.method == "DELETE" and action.stored:
+                action.gone = [action.stored]
+
+    def _demand_one_writer_each(self) -> None:
+        """R4 http#trules: "A resource can only appear in a transaction once (by identity)."""
+        criteria: dict[tuple[str, str], Action] = {}
+        for action in self.actions:
+            request = action.request
+            if request.if_none_exist is not None:
+                same = criteria.setdefault((request.type, request.if_none_exist), action)
+                if same is not action:
+                    self._refuse_twice(same, action, f"the {request.type} of the same criteria")
+            keys = [stored.key for stored in action.gone] or ([action.key] if action.key else [])
+            for key in keys:
+                other = self.writers.setdefault(key, action)
+                if other is not action:
+                    self._refuse_twice(other, action, f"`{key}`")
+
+    def _refuse_twice(self, one: Action, other: Action, what: str) -> None:
+        raise Invalid(
+            f"`{one.request.place}` and `{other.request.place}` both mean {what}; a resource may "
+            "appear in a transaction once.",
+            expression=other.request.place,
+        )
+
+    # --- names and links -------------------------------------------------------------------------
+
+    def _name(self) -> None:
+        for action in self.actions:
+            request = action.request
+            if request.method in ("POST", "PUT") and action.key:
+                self.names.learn(request.full_url, request.resource, action.key)
+
+    async def _link(self) -> None:
+        """Find what every conditional reference means: in the store, or in this Bundle."""
+        asked: dict[str, Request] = {}
+        for action in self.actions:
+            if action.request.method in ("POST", "PUT") and action.found is None:
+                for reference in conditional(action.request.resource):
+                    asked.setdefault(reference, action.request)
+        most = self.server.limits.conditional_references
+        if len(asked) > most:
+            raise TooLarge(
+                f"The transaction holds {len(asked):,} different conditional references, the most "
+                f"is {most:,} (setting `conditional_references`)."
+            )
+        found = await asyncio.gather(*(self._resolved(r, where) for r, where in asked.items()))
+        self.linked = dict(zip(asked, found, strict=True))
+
+    async def _resolved(self, reference: str, where: Request) -> str:
+        parts = CONDITIONAL.fullmatch(reference)
+        assert parts is not None, "only conditional references are collected"
+        type = parts["type"]
+        try:
+            if type not in self.server.definitions.resource_types:
+                raise Invalid(f"`{type}` in `{reference}` is not a resource type of R4.")
+            condition = parse_qsl(parts["query"], keep_blank_values=True)
+            found, assumed = await writing.matches(self.server, self.circumstances, type, condition)
+            self.assumptions.append(assumed)
+            keys = await self._keys(type, found, condition)
+            if len(keys) != 1:
+                many = "more than one" if keys else "no"
+                raise PreconditionFailed(
+                    f"The conditional reference `{reference}` must match exactly one {type}; "
+                    f"{many} {type} matches."
+                )
+        except FhirError as refusal:
+            refusal.issues = [located(where.place, issue) for issue in refusal.issues]
+            raise
+        return str(keys.pop())
+
+    async def _keys(self, type: str, found: tuple[int, ...], condition: Pairs) -> set[Key]:
+        """Matches as they will be after this transaction: R4 resolves these references last."""
+        stored = await self.server.store.by_rid(found, self.circumstances.caller.restriction)
+        if len(stored) != len(found):
+            raise Stale
+        keys = {s.key for s in stored if s.key not in self.writers or self._is_kept(s.key)}
+        query = None
+        for key, action in self.writers.items():
+            if key.type != type or action.gone or action.found is not None:
+                continue
+            query = query or parse(
+                self.server.parameters, (type,), condition, base_urls=(self.circumstances.base,)
+            )
+            rows = self.server.indexer.rows(self._content(action))
+            if holds(query.where, rows, rid=rid(key), updated=0):
+                keys.add(key)
+        return keys
+
+    def _is_kept(self, key: Key) -> bool:
+        return self.writers[key].found is not None
+
+    # --- the versions ----------------------------------------------------------------------------
+
+    def _content(self, action: Action) -> Resource:
+        """What the entry writes, under its id, with the names of the Bundle replaced."""
+        if action.content is None:
+            request, key = action.request, action.key
+            assert key is not None and request.resource is not None
+            if request.method == "PATCH":
+                action.content = self._patched(action)
+            else:
+                named = writing.with_id(request.resource, key.id)
+                new_name = self.names.seen_from(request.full_url, self._version_of)
+                action.content = renamed(self.server.definitions, named, new_name)
+        return action.content
+
+    def _patched(self, action: Action) -> Resource:
+        key, stored = action.key, action.stored
+        if stored is None or stored.deleted:
+            raise Invalid(
+                f"`{key}` is not here, so it cannot be patched.",
+                expression=f"{action.request.place}.request.url",
+            )
+        document = action.request.resource
+        if document is None or document.get("resourceType") != "Parameters":
+            raise Invalid(
+                "A PATCH in a Bundle is a FHIRPath Patch: its resource is a Parameters.",
+                expression=f"{action.request.place}.resource",
+            )
+        return patch.patched(self.server, stored, document, "fhirpath")
+
+    def _build(self, action: Action) -> None:
+        """Make the versions of one entry, unless another one's link made them already."""
+        request = action.request
+        if action.versions:
+            return
+        if action.found is not None:
+            self.unchanged.append(writing.still(action.found))
+            return
+        try:
+            if request.method == "DELETE":
+                if request.id is not None:
+                    key = Key(request.type, request.id)
+                    writing.demand_version(request.if_match, action.stored, key)
+                alive = [stored for stored in action.gone if not stored.deleted]
+                action.versions = [writing.deletion(self.server, stored) for stored in alive]
+            else:
+                self._build_content(action)
+        except FhirError as refusal:
+            refusal.issues = [located(request.place, issue) for issue in refusal.issues]
+            raise
+
+    def _build_content(self, action: Action) -> None:
+        request, key = action.request, action.key
+        assert key is not None
+        if request.method == "PUT" and request.id is not None:
+            update.demand_id(request.resource or {}, request.id)
+        writing.demand_version(request.if_match, action.stored, key)
+        self._building.add(key)
+        content = self._content(action)
+        if self.linked and request.method != "PATCH":
+            content = renamed(self.server.definitions, content, self.linked.get)
+        self._building.discard(key)
+        before = action.stored
+        if before is not None and not before.deleted and before.tail == tail_of(content):
+            self.unchanged.append(writing.still(before))
+            return
+        action.versions = [
+            writing.new_version(self.server, self.circumstances, content, request.method, before)
+        ]
+
+    def _version_of(self, key: Key) -> str:
+        """The id of the version this transaction makes of `key`, for links that name versions."""
+        action = self.writers[key]
+        if key in self._building:
+            raise Unprocessable(
+                f"Version-specific references go in a circle through `{key}`; a version's id "
+                "depends on its content. Leave `/_history/...` out of one of them.",
+                expression=action.request.place,
+            )
+        self._build(action)
+        if action.versions:
+            return writing.written_id(action.versions[0])
+        kept = action.found or action.stored
+        assert kept is not None, "nothing was written, so it was there"
+        return kept.version_id
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def answers(self, updated: int) -> Iterator[tuple[Request, Answer]]:
+        """What became of each entry, given the time of the commit."""
+        for action in self.actions:
+            yield action.request, self._answer(action, updated)
+
+    def _answer(self, action: Action, updated: int) -> Answer:
+        if action.request.method == "DELETE":
+            if len(action.versions) == 1:
+                return writing.written(action.versions[0], 204, updated)
+            return Answer(status=204)
+        if action.versions:
+            status = writing.after_status(action.stored)
+            return writing.written(action.versions[0], status, updated)
+        kept = action.found or action.stored
+        assert kept is not None, "nothing was written, so it was there"
+        return writing.unwritten(kept)

@@ -1,0 +1,77 @@
+"""batch — each entry for itself: what one does or fails to do changes no other.
+
+https://hl7.org/fhir/R4/http.html#brules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from fhir_server.foundation import bundle
+from fhir_server.foundation.bundle import Entry
+from fhir_server.foundation.outcome import FhirError, Invalid
+from fhir_server.foundation.resource import Resource
+from fhir_server.interaction import create, delete, patch, update
+from fhir_server.interaction.bundle.entry import ORDER, Request, understood
+from fhir_server.interaction.bundle.get import get
+from fhir_server.interaction.bundle.respond import refused, responded
+from fhir_server.interaction.context import Answer, Circumstances, Server
+
+SIDE_BY_SIDE = 25  # entries under way at once; more would keep small writers waiting
+
+
+async def batch(server: Server, resource: Resource, circumstances: Circumstances) -> Answer:
+    """Always 200: what became of each entry stands in its response."""
+    entries = resource.get("entry", [])
+    if not isinstance(entries, list):
+        raise Invalid("`entry` must be a list.", expression="Bundle.entry")
+    # An Idempotency-Key would have to cover every entry at once; a batch promises no such thing.
+    circumstances = replace(circumstances, once=None)
+    done: dict[int, Entry] = {}
+    requests = []
+    for index, entry in enumerate(entries):
+        try:
+            requests.append(understood(server, index, entry, circumstances.base))
+        except FhirError as refusal:
+            done[index] = refused(f"Bundle.entry[{index}]", refusal)
+    requests.sort(key=lambda request: ORDER[request.method])
+    for _, group in groupby(requests, key=lambda request: ORDER[request.method]):
+        waiting = list(group)
+        for start in range(0, len(waiting), SIDE_BY_SIDE):
+            part = waiting[start : start + SIDE_BY_SIDE]
+            answers = await asyncio.gather(*(_one(server, r, circumstances) for r in part))
+            done.update(zip((request.index for request in part), answers, strict=True))
+    answered = [done[index] for index in range(len(entries))]
+    return Answer(status=200, body=bundle.rendered("batch-response", answered))
+
+
+async def _one(server: Server, request: Request, circumstances: Circumstances) -> Entry:
+    try:
+        answer = await _done(server, request, circumstances)
+    except FhirError as refusal:
+        return refused(request.place, refusal)
+    return responded(request, answer, circumstances)
+
+
+async def _done(server: Server, request: Request, circumstances: Circumstances) -> Answer:
+    body: Any = request.resource
+    match request.method:
+        case "POST":
+            asked = create.Ask(request.type, body, request.if_none_exist)
+            return await create.create(server, asked, circumstances)
+        case "PUT":
+            put = update.Ask(request.type, request.id, body, request.if_match, request.condition)
+            return await update.update(server, put, circumstances)
+        case "PATCH":
+            change = patch.Ask(
+                request.type, request.id, body, "fhirpath", request.if_match, request.condition
+            )
+            return await patch.patch(server, change, circumstances)
+        case "DELETE":
+            gone = delete.Ask(request.type, request.id, request.condition, request.if_match)
+            return await delete.delete(server, gone, circumstances)
+        case _:
+            return await get(server, request, circumstances)

@@ -1,0 +1,50 @@
+"""respond — what became of each entry, as Bundle.entry.response.
+
+https://hl7.org/fhir/R4/http.html#transaction-response
+"""
+
+from __future__ import annotations
+
+from fhir_server.foundation.bundle import Entry, instant, status_line
+from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
+from fhir_server.foundation.resource import Resource
+from fhir_server.interaction.bundle.entry import Request
+from fhir_server.interaction.context import Answer, Circumstances
+
+
+def responded(request: Request, answer: Answer, circumstances: Circumstances) -> Entry:
+    """An entry that succeeded. Resources come along for GET, else as Prefer asks."""
+    response: Resource = {"status": status_line(answer.status)}
+    if answer.key and answer.version_id:
+        if request.writes:
+            response["location"] = f"{answer.key}/_history/{answer.version_id}"
+        response["etag"] = f'W/"{answer.version_id}"'
+    if answer.updated:
+        response["lastModified"] = instant(answer.updated)
+    wanted = circumstances.representation or not request.writes
+    full_url = f"{circumstances.base}/{answer.key}" if answer.key else None
+    return Entry(
+        full_url=full_url if answer.body is not None and wanted else None,
+        resource=answer.body if wanted and request.method != "HEAD" else None,
+        response=response,
+    )
+
+
+def refused(place: str, refusal: FhirError) -> Entry:
+    """An entry of a batch that failed: its status, and why."""
+    return Entry(
+        response={
+            "status": status_line(refusal.status),
+            "outcome": operation_outcome([located(place, issue) for issue in refusal.issues]),
+        }
+    )
+
+
+def located(place: str, issue: Issue) -> Issue:
+    """The issue with its expression as seen from the Bundle."""
+    expression = issue.expression
+    if expression is None:
+        expression = place
+    elif not expression.startswith(("Bundle.", "http.")):
+        expression = f"{place}.resource.{expression.partition('.')[2] or expression}"
+    return Issue(issue.severity, issue.code, issue.diagnostics, expression, issue.rule)

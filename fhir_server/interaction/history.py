@@ -1,0 +1,178 @@
+"""history — every version of a resource, of a type, or of all, newest first.
+
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import time
+
+from fhir_server.foundation import bundle
+from fhir_server.foundation.bundle import Entry, instant, status_line
+from fhir_server.foundation.outcome import Invalid, Issue, NotFound, NotSupported, operation_outcome
+from fhir_server.foundation.primitive import interval
+from fhir_server.foundation.resource import Key
+from fhir_server.foundation.wire import render
+from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.read import in_shape
+from fhir_server.interaction.search import url
+from fhir_server.search.page import seal, unseal
+from fhir_server.store.contract import History, Page, Position, Stored
+
+PRESENTATION = ("_format", "_pretty", "_summary", "_elements")
+SORTS = {"-_lastUpdated": False, "_lastUpdated": True}  # -> ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """type and id: an instance; type alone: a type; neither: the whole system."""
+
+    type: str | None
+    id: str | None
+    pairs: Pairs = ()
+
+
+async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+    """Raises NotFound where an instance never existed; Invalid for a malformed parameter."""
+    path = "/".join(part for part in (ask.type, ask.id, "_history") if part)
+    asked = History(
+        key=Key(ask.type, ask.id) if ask.type and ask.id else None,
+        types=(ask.type,) if ask.type else (),
+        restriction=circumstances.caller.restriction,
+        limit=server.limits.page_size,
+    )
+    asked, used, ignored, cursor = understood(server, asked, ask.pairs, strict=circumstances.strict)
+    kept = [pair for pair in used if pair[0] != "_cursor"]
+    question = f"{path}?{kept}"
+    if cursor is not None:
+        asked = resumed(server, asked, question, cursor)
+    page = Page((), more=False, bound="") if asked.limit == 0 else await server.store.history(asked)
+    if asked.key and not page.rows and not await _existed(server, asked):
+        raise NotFound(f"`{asked.key}` is not here and never was.")
+    total = await server.store.count_history(asked) if cursor is None else None
+    links = [("self", url(circumstances, path, used)), ("first", url(circumstances, path, kept))]
+    if page.more:
+        onward = {"q": question, "p": list(page.rows[-1].position), "b": page.bound}
+        sealed = seal(server.secret, onward)
+        links.append(("next", url(circumstances, path, [*kept, ("_cursor", sealed)])))
+    entries = [_entry(server, circumstances, stored) for stored in page.rows]
+    if ignored:
+        entries.append(
+            Entry(resource=render(operation_outcome(ignored)), search={"mode": "outcome"})
+        )
+    now = instant(int(time() * 1000))
+    body = bundle.rendered("history", entries, timestamp=now, total=total, links=links)
+    return Answer(status=200, body=body)
+
+
+async def _existed(server: Server, asked: History) -> bool:
+    assert asked.key is not None
+    return bool(await server.store.newest((asked.key,), asked.restriction))
+
+
+def resumed(server: Server, asked: History, question: str, cursor: str) -> History:
+    held = unseal(server.secret, cursor)
+    if held.get("q") != question:
+        raise Invalid(
+            "This `_cursor` belongs to another history. Follow the `next` link as it was given.",
+            expression="http._cursor",
+        )
+    return replace(asked, after=Position(*held["p"]), bound=held["b"])
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def understood(
+    server: Server, asked: History, pairs: Pairs, *, strict: bool
+) -> tuple[History, list[tuple[str, str]], list[Issue], str | None]:
+    """What was asked, the parameters it was understood from, what was left out, the cursor."""
+    used: list[tuple[str, str]] = []
+    ignored: list[Issue] = []
+    cursor: str | None = None
+    for name, value in pairs:
+        if name in {told for told, _ in used}:
+            raise Invalid(f"`{name}` may be given once in a history.", expression=f"http.{name}")
+        if name == "_cursor":
+            cursor = value
+        elif name in READERS:
+            asked = READERS[name](server, asked, value)
+        elif name not in PRESENTATION:
+            refusal = unknown(name)
+            if strict:
+                raise refusal
+            ignored.append(Issue("warning", refusal.code, str(refusal), f"http.{name}"))
+            continue
+        used.append((name, value))
+    return asked, used, ignored, cursor
+
+
+def unknown(name: str) -> NotSupported:
+    known = ", ".join(f"`{name}`" for name in READERS)
+    return NotSupported(
+        f"`{name}` is not a parameter of history here. {known} are.", expression=f"http.{name}"
+    )
+
+
+def _count(server: Server, asked: History, value: str) -> History:
+    if not value.isascii() or not value.isdecimal() or len(value) > 9:
+        raise Invalid(f"`_count={value[:40]}` is not a number.", expression="http._count")
+    return replace(asked, limit=min(int(value), server.limits.max_page_size))
+
+
+def _since(_server: Server, asked: History, value: str) -> History:
+    return replace(asked, since=_moment("_since", value)[0])
+
+
+def _at(_server: Server, asked: History, value: str) -> History:
+    return replace(asked, at=_moment("_at", value))
+
+
+def _sort(_server: Server, asked: History, value: str) -> History:
+    if value not in SORTS:
+        raise Invalid(
+            f"`_sort={value[:40]}` is not an order of history: `_lastUpdated` (oldest first) and "
+            "`-_lastUpdated` (newest first, the default) are.",
+            expression="http._sort",
+        )
+    return replace(asked, ascending=SORTS[value])
+
+
+def _moment(name: str, value: str) -> tuple[int, int]:
+    try:
+        return interval(value)
+    except ValueError as error:
+        raise Invalid(
+            f"`{name}={value[:40]}` is not a date or instant such as `2026-11-22T07:00:00+07:00`.",
+            expression=f"http.{name}",
+        ) from error
+
+
+READERS: dict[str, Callable[[Server, History, str], History]] = {
+    "_count": _count,
+    "_since": _since,
+    "_at": _at,
+    "_sort": _sort,
+}
+
+
+# --- entries -------------------------------------------------------------------------------------
+
+
+def _entry(server: Server, circumstances: Circumstances, stored: Stored) -> Entry:
+    """R4 http#history: what was asked of the server, and what became of it."""
+    url = stored.key.type if stored.method == "POST" else str(stored.key)
+    created = stored.method == "POST" or stored.generation == 1
+    status = 204 if stored.deleted else 201 if created else 200
+    return Entry(
+        full_url=f"{circumstances.base}/{stored.key}",
+        resource=None if stored.deleted else in_shape(server, stored, circumstances.shape),
+        request={"method": stored.method, "url": url},
+        response={
+            "status": status_line(status),
+            "etag": f'W/"{stored.version_id}"',
+            "lastModified": instant(stored.updated),
+        },
+    )

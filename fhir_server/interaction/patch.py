@@ -1,0 +1,77 @@
+"""patch — some changes to a resource, by JSON Patch or FHIRPath Patch, then an update.
+
+https://hl7.org/fhir/R4/http.html#patch
+https://hl7.org/fhir/R4/fhirpatch.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.foundation.outcome import Gone, NotFound, Unprocessable
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction import fhirpath_patch, json_patch, update, writing
+from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.update import Target
+from fhir_server.interaction.writing import Proposal, settled
+from fhir_server.store.codec import resource_of
+from fhir_server.store.contract import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """document: a list of operations (kind json-patch) or a Parameters (kind fhirpath)."""
+
+    type: str
+    id: str | None
+    document: Any
+    kind: str
+    if_match: str | None = None
+    condition: Pairs | None = None
+
+
+async def patch(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+    """Raises NotFound, Gone, Invalid, Unprocessable, PreconditionFailed, MultipleMatches."""
+
+    async def propose() -> Proposal:
+        target = await aim(server, circumstances, ask)
+        assert target.stored is not None, "aim refuses what is not there"
+        writing.demand_version(ask.if_match, target.stored, target.key)
+        changed = patched(server, target.stored, ask.document, ask.kind)
+        return update.proposed(server, circumstances, changed, target, "PATCH")
+
+    return await settled(server, circumstances, propose)
+
+
+async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
+    """R4 http#patch: no match is 404 here, not a create."""
+    if ask.condition is None:
+        assert ask.id is not None, "a patch has an id or a condition"
+        key = Key(ask.type, ask.id)
+        target = Target(key, await update.newest(server, circumstances, key))
+    else:
+        found, assumed = await writing.the_match(server, circumstances, ask.type, ask.condition)
+        if found is None:
+            raise NotFound(f"No {ask.type} matches `{writing.told(ask.condition)}`.")
+        target = Target(found.key, found, (assumed,))
+    if target.stored is None:
+        raise NotFound(f"`{target.key}` is not here, so it cannot be patched.")
+    if target.stored.deleted:
+        raise Gone(f"`{target.key}` was deleted, so it cannot be patched.")
+    return target
+
+
+def patched(server: Server, stored: Stored, document: Any, kind: str) -> Resource:
+    """The resource after the patch, checked as any update is."""
+    before = resource_of(stored)
+    if kind == "json-patch":
+        after = json_patch.apply(before, document)
+    else:
+        after = fhirpath_patch.apply(server.definitions, before, document)
+    for name in ("resourceType", "id"):
+        if after.get(name) != before[name]:
+            raise Unprocessable(
+                f"A patch may not change `{name}`.", expression=f"{stored.key.type}.{name}"
+            )
+    return writing.checked(server, after, stored.key.type)

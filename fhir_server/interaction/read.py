@@ -1,0 +1,53 @@
+"""read and vread — a resource as it is now, or as it was at one version.
+
+https://hl7.org/fhir/R4/http.html#read
+https://hl7.org/fhir/R4/http.html#vread
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_server.conformance.subset import Shape, shaped
+from fhir_server.foundation.outcome import Gone, NotFound
+from fhir_server.foundation.resource import Key
+from fhir_server.foundation.wire import render
+from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.store.codec import resource_of, whole
+from fhir_server.store.contract import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    key: Key
+    version_id: str | None = None
+
+
+async def read(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+    """Raises NotFound; Gone, with the deletion's ETag."""
+    restriction = circumstances.caller.restriction
+    if ask.version_id is None:
+        stored = (await server.store.newest((ask.key,), restriction)).get(ask.key)
+        name = f"`{ask.key}`"
+    else:
+        stored = await server.store.at_version(ask.key, ask.version_id, restriction)
+        name = f"Version `{ask.version_id}` of `{ask.key}`"
+    if stored is None:
+        raise NotFound(f"{name} is not here.")
+    if stored.deleted:
+        etag = {"ETag": f'W/"{stored.version_id}"'}
+        raise Gone(f"{name} was deleted. A PUT brings it back to life.", headers=etag)
+    return Answer(
+        status=200,
+        body=in_shape(server, stored, circumstances.shape),
+        key=stored.key,
+        version_id=stored.version_id,
+        updated=stored.updated,
+    )
+
+
+def in_shape(server: Server, stored: Stored, shape: Shape) -> bytes:
+    """The stored bytes, or the part of them `_summary` or `_elements` asks for."""
+    if shape.is_whole:
+        return whole(stored)
+    return render(shaped(server.definitions, resource_of(stored), shape))

@@ -1,0 +1,326 @@
+"""writing — what create, update, patch, delete and transaction have in common.
+
+https://hl7.org/fhir/R4/http.html#ops
+
+A write looks, makes a Unit of what it saw, and commits it; where the world has moved meanwhile
+the store says Stale and the write looks again. So every condition is decided inside the write
+transaction, and no lock is held while a resource is validated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import orjson
+
+from fhir_server.foundation.outcome import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    Issue,
+    MultipleMatches,
+    PreconditionFailed,
+    Unprocessable,
+)
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
+from fhir_server.search.query import parse
+from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
+from fhir_server.store.contract import (
+    NO_ROWS,
+    Assumption,
+    IndexRows,
+    NewVersion,
+    Position,
+    Remember,
+    Select,
+    Stale,
+    Stored,
+    Unchanged,
+    Unit,
+    version_id,
+)
+
+NOWHERE = Position(0, 0)
+SERVER_META = ("versionId", "lastUpdated")  # R4 http#update: the client's are ignored
+
+
+def checked(server: Server, resource: Resource, type: str) -> Resource:
+    """The resource, if its structure is R4's. Raises Invalid with every issue found."""
+    if resource.get("resourceType") != type:
+        found = resource.get("resourceType")
+        raise Invalid(
+            f"The body is a `{found}`, the URL asks for a `{type}`. Send it to `{found}`, "
+            f"or make it a `{type}`.",
+            expression="resourceType",
+        )
+    refuse_errors(server.validator.check(resource))
+    return resource
+
+
+def refuse_errors(issues: list[Issue]) -> None:
+    """Raises Invalid where any issue is an error; warnings go along."""
+    errors = [issue for issue in issues if issue.severity in ("error", "fatal")]
+    if errors:
+        raise Invalid("The resource is not valid R4.", issues=issues)
+
+
+def with_id(resource: Resource, id: str) -> Resource:
+    """The resource under this id, without what only the server may say of it."""
+    told: Resource = {"resourceType": resource["resourceType"], "id": id}
+    meta = resource.get("meta")
+    if meta:
+        kept = {name: value for name, value in meta.items() if name not in SERVER_META}
+        if kept:
+            told["meta"] = kept
+    for name, value in resource.items():
+        if name not in ("resourceType", "id", "meta"):
+            told[name] = value
+    return told
+
+
+def new_version(
+    server: Server,
+    circumstances: Circumstances,
+    resource: Resource,
+    method: str,
+    follows: Stored | None,
+) -> NewVersion:
+    """The next version of a resource that already has its id (see with_id)."""
+    key = Key(resource["resourceType"], resource["id"])
+    rows = server.indexer.rows(resource)
+    if not circumstances.caller.restriction.allows(key.type, rows.owner):
+        raise Forbidden(f"You may not write `{key.type}` here.")
+    parents = [follows.version_id] if follows else []
+    return NewVersion(
+        key=key,
+        generation=follows.generation + 1 if follows else 1,
+        digest=digest_of(key.type, key.id, parents, False, resource),
+        method=method,
+        tail=tail_of(resource),
+        rows=rows,
+        before=rows_of(server, follows),
+        follows=follows,
+    )
+
+
+def deletion(server: Server, follows: Stored) -> NewVersion:
+    """The version that says the resource is gone."""
+    key = follows.key
+    return NewVersion(
+        key=key,
+        generation=follows.generation + 1,
+        digest=digest_of(key.type, key.id, [follows.version_id], True, None),
+        method="DELETE",
+        tail=None,
+        before=rows_of(server, follows),
+        follows=follows,
+    )
+
+
+def rows_of(server: Server, stored: Stored | None) -> IndexRows:
+    """The index rows a stored version left behind."""
+    if stored is None or stored.deleted:
+        return NO_ROWS
+    return server.indexer.rows(resource_of(stored))
+
+
+# --- conditions ----------------------------------------------------------------------------------
+
+
+class Matches(NamedTuple):
+    """What a condition found, and the assumption that it still finds just that."""
+
+    found: tuple[int, ...]
+    assumption: Assumption
+
+
+async def matches(
+    server: Server,
+    circumstances: Circumstances,
+    type: str,
+    condition: Pairs,
+    *,
+    at_most: int = 2,
+) -> Matches:
+    """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
+    query = parse(
+        server.parameters, (type,), condition, strict=True, base_urls=(circumstances.base,)
+    )
+    if not query.has_criteria:
+        raise PreconditionFailed(
+            "A conditional interaction needs at least one search parameter, "
+            "such as `identifier=system|value`."
+        )
+    select = Select((type,), query.where, circumstances.caller.restriction)
+    found = tuple(await server.store.find(select, at_most=at_most))
+    return Matches(found, Assumption(select, found, at_most, query.locks))
+
+
+async def the_match(
+    server: Server, circumstances: Circumstances, type: str, condition: Pairs
+) -> tuple[Stored | None, Assumption]:
+    """The one resource that meets the criteria, if any. Raises MultipleMatches."""
+    found, assumption = await matches(server, circumstances, type, condition)
+    if len(found) > 1:
+        raise MultipleMatches(
+            f"More than one {type} matches `{told(condition)}`. Give criteria only one can meet."
+        )
+    stored = await server.store.by_rid(found, circumstances.caller.restriction)
+    if found and not stored:  # it went away between the two looks
+        raise Stale
+    return (stored[0] if stored else None), assumption
+
+
+def told(condition: Pairs) -> str:
+    return "&".join(f"{name}={value}" for name, value in condition)
+
+
+def demand_version(if_match: str | None, stored: Stored | None, key: Key) -> None:
+    """R4 http#versionaware: If-Match names the version the client saw, or nothing is written."""
+    if if_match is None:
+        return
+    if stored is None:
+        raise PreconditionFailed(f"`If-Match` was sent, but `{key}` does not exist.")
+    if if_match not in ("*", stored.version_id):
+        raise PreconditionFailed(
+            f"`{key}` is at version `{stored.version_id}`, not `{if_match}`. "
+            "Read it again and apply your change to what you find."
+        )
+
+
+# --- committing ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a write would do, and what it would answer given the time of the commit."""
+
+    unit: Unit
+    answer: Callable[[int], Answer]
+
+
+async def settled(
+    server: Server,
+    circumstances: Circumstances,
+    propose: Callable[[], Awaitable[Proposal]],
+) -> Answer:
+    """Propose and commit until nothing has moved in between."""
+    once = circumstances.once
+    for attempt in range(server.limits.attempts):
+        if once and (before := await replayed(server, circumstances, once)):
+            return before
+        try:
+            proposal = await propose()
+            if proposal.unit.versions or once:
+                unit = remembering(proposal, once)
+                committed = await server.store.commit(unit)
+                return proposal.answer(committed.updated)
+            return proposal.answer(0)
+        except Stale:
+            await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311
+    raise Conflict("Too many others are writing the same resource. Try again in a moment.")
+
+
+def remembering(proposal: Proposal, once: Once | None) -> Unit:
+    if once is None:
+        return proposal.unit
+    remember = Remember(once.key, once.digest, lambda now: kept(proposal.answer(now)))
+    return replace(proposal.unit, remember=remember)
+
+
+def kept(answer: Answer) -> bytes:
+    """An answer as it is kept: a resource's bytes are in the store already."""
+    return orjson.dumps(
+        {
+            "status": answer.status,
+            "key": list(answer.key) if answer.key else None,
+            "version": answer.version_id,
+            "updated": answer.updated,
+            "created": answer.created,
+            "body": None if answer.key or answer.body is None else answer.body.decode(),
+        }
+    )
+
+
+async def replayed(server: Server, circumstances: Circumstances, once: Once) -> Answer | None:
+    """The answer already given under this Idempotency-Key, if any."""
+    remembered = await server.store.remembered(once.key)
+    if remembered is None:
+        return None
+    if remembered.digest != once.digest:
+        raise Unprocessable(
+            "This `Idempotency-Key` was used before with another body. Use a new key for a new "
+            "request, and the same key only to send the same request again.",
+            expression="http.Idempotency-Key",
+        )
+    facts = orjson.loads(remembered.answer)
+    key = Key(*facts["key"]) if facts["key"] else None
+    body = facts["body"].encode() if facts["body"] is not None else None
+    if key and facts["version"]:
+        restriction = circumstances.caller.restriction
+        stored = await server.store.at_version(key, facts["version"], restriction)
+        body = whole(stored) if stored and not stored.deleted else None
+    return Answer(
+        status=facts["status"],
+        body=body,
+        key=key,
+        version_id=facts["version"],
+        updated=facts["updated"],
+        created=facts["created"],
+        headers={"Idempotent-Replayed": "true"},
+    )
+
+
+def written(version: NewVersion, status: int, updated: int) -> Answer:
+    """The answer to one resource having been written."""
+    stored = as_stored(version, updated)
+    return Answer(
+        status=status,
+        body=None if version.tail is None else whole(stored),
+        key=version.key,
+        version_id=stored.version_id,
+        updated=updated,
+        created=status == 201,
+    )
+
+
+def as_stored(version: NewVersion, updated: int) -> Stored:
+    """The version as it will be read back; its position is not known here."""
+    return Stored(
+        key=version.key,
+        position=version.follows.position if version.follows else NOWHERE,
+        generation=version.generation,
+        digest=version.digest,
+        updated=updated,
+        method=version.method,
+        tail=version.tail,
+    )
+
+
+def unwritten(stored: Stored, status: int = 200) -> Answer:
+    """The answer where nothing had to be written: the resource as it is."""
+    return Answer(
+        status=status,
+        body=None if stored.deleted else whole(stored),
+        key=stored.key,
+        version_id=stored.version_id,
+        updated=stored.updated,
+    )
+
+
+def still(stored: Stored) -> Unchanged:
+    return Unchanged(stored.key, stored.position)
+
+
+def written_id(version: NewVersion) -> str:
+    return version_id(version.generation, version.digest)
+
+
+def after_status(follows: Stored | None) -> int:
+    """R4 http#update: 201 where it was created or brought back to life, else 200."""
+    return 201 if follows is None or follows.deleted else 200

@@ -1,0 +1,50 @@
+"""server — the parts of a running server, put together in one place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from fhir_server.conformance import definitions
+from fhir_server.interaction.context import Limits, Server
+from fhir_server.search.index import Indexer
+from fhir_server.search.parameters import Parameters
+from fhir_server.settings import Settings
+from fhir_server.store.engine import store_at
+from fhir_server.validation.structure import Validator
+
+
+def build(settings: Settings) -> Server:
+    """A server whose store is not open yet; `rest.app` opens it, or `async with opened(...)`."""
+    known = definitions.load()
+    parameters = Parameters(known)
+    return Server(
+        definitions=known,
+        parameters=parameters,
+        indexer=Indexer(parameters, zone_minutes=settings.zone_minutes),
+        validator=Validator(known, reference_targets=settings.reference_targets),
+        store=store_at(settings.database_url),
+        secret=settings.secret or secrets.token_bytes(32),
+        new_id=uuid7_ids(),
+        limits=Limits(),
+        software_version=version("fhir-server"),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        many_deletes=settings.many_deletes,
+    )
+
+
+def uuid7_ids(clock: Callable[[], int] = time.time_ns) -> Callable[[], str]:
+    """Ids in order of time (RFC 9562, version 7), so that indexes grow at their end."""
+
+    def new_id() -> str:
+        milliseconds = clock() // 1_000_000
+        bits = milliseconds << 80 | int.from_bytes(os.urandom(10))
+        bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+        text = f"{bits:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    return new_id
