@@ -341,7 +341,7 @@ class Remembered(NamedTuple):
     answer: bytes
 
 
-class Stale(Exception):  # noqa: N818 - a state of the world, not an error
+class Stale(Exception):
     """Something the Unit assumed is no longer so. Look again, and make another Unit."""
 
 
@@ -395,7 +395,7 @@ class Health:
     notes: Sequence[str] = field(default=())
 
 
-class EpochEnded(Exception):  # noqa: N818
+class EpochEnded(Exception):
     """A feed cursor from before a restore: what it saw may not be here. Start again."""
 
 

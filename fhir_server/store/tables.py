@@ -30,11 +30,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
+from fhir_server.store.schema import SQLITE
+
 Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
-SCHEMA = "0001"  # the migration this program knows
-SQLITE, POSTGRESQL = "sqlite", "postgresql"
-REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch"})
+REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally"})
 
 
 @cache
@@ -124,7 +124,7 @@ def _current(form: _Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
-    keys (PostgreSQL) holds the v of dominant rows, which SQLite keeps in index_key.
+    keys (PostgreSQL) holds v and w of each dominant row; SQLite keeps those in index_key.
     moved remembers where a resource stood in the order of a search before its main date changed,
     so that a walk through pages meets it once (promise 7 of the architecture).
     """
@@ -151,8 +151,7 @@ def _current(form: _Form) -> None:
         _column("main_lo", form.big),
         rowid=False,
     )
-    if not form.sqlite:
-        Index("moved_by_resource", moved.c.rid)
+    Index("moved_by_resource", moved.c.rid)
 
 
 def _index_rows(form: _Form) -> None:
@@ -185,7 +184,8 @@ def _reference_tables(form: _Form) -> None:
     """Small tables, the same for all: settings, dictionaries, answers kept, the feed's epochs.
 
     epoch: a row for each history this database has had. `number` counts restores; `mark` is
-    random, so that two restores of one backup are told apart; `start` is the seq it began at.
+    random, so that two restores of one backup are told apart; `start` is the last seq before it.
+    tally (SQLite, whose one writer can keep it): how many current resources there are of a type.
     """
     form.table(
         "dictionary",
@@ -214,3 +214,5 @@ def _reference_tables(form: _Form) -> None:
         Column("base", form.big, nullable=False, server_default=text("0")),
         Column("system_identifier", form.big, nullable=False, server_default=text("0")),
     )
+    if form.sqlite:
+        form.table("tally", _column("type", form.small, key=True), _column("n", form.big))

@@ -1,0 +1,1 @@
+"""Alembic's steps from an empty database, or any released schema, to the newest."""

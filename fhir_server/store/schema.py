@@ -1,0 +1,29 @@
+"""schema — the databases there are, and the schema this program knows.
+
+https://hl7.org/fhir/R4/http.html#versioning
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SCHEMA = "0001"  # the newest step under migrations/versions
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+
+def dialect_of(url: str) -> str:
+    """Which database a URL speaks of. Raises ValueError for one that is not supported."""
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme in (POSTGRESQL, "postgres"):
+        return POSTGRESQL
+    if scheme == SQLITE:
+        return SQLITE
+    raise ValueError(f"`{url}` is neither `sqlite:///path` nor `postgresql://...`.")
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of `sqlite:///relative` or `sqlite:////absolute`."""
+    path = url.partition("://")[2].removeprefix("/")
+    if not path:
+        raise ValueError(f"`{url}` names no file. Write `sqlite:///data/fhir.db`.")
+    return Path(path)
