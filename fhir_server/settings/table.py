@@ -99,15 +99,25 @@ class Settings:
     bundle_entries: int = setting(
         10_000, "The most entries of one batch or transaction.", whole(1, 100_000)
     )
-    max_body: int = setting(
-        64 * MI,
-        "The largest request body, as sent.",
-        size(KI, 2 * GI),
+    conditional_references: int = setting(
+        1000, "The most conditional references of one transaction.", whole(1, 100_000)
     )
+    max_body: int = setting(32 * MI, "The largest request body, as sent.", size(KI, 2 * GI))
     max_decompressed: int = setting(
-        64 * MI,
-        "The largest request body once decompressed.",
-        size(KI, 2 * GI),
+        64 * MI, "The largest request body once decompressed.", size(KI, 2 * GI)
+    )
+    max_ratio: int = setting(
+        200, "How many times larger than it was sent a body may become.", whole(2, 10_000)
+    )
+    max_buffered: int = setting(
+        512 * MI, "All request bodies a worker process holds at once.", size(MI, 64 * GI)
+    )
+    max_url: int = setting(
+        16 * KI, "The longest URL; longer searches are posted to _search.", size(KI, MI)
+    )
+    max_header: int = setting(32 * KI, "All header fields of a request.", size(KI, MI))
+    max_parameters: int = setting(
+        1000, "The most parameters of a URL and a form together.", whole(1, 100_000)
     )
     many_deletes: bool = setting(
         False,
@@ -131,10 +141,22 @@ class Settings:
     concurrency: int = setting(
         256, "Requests a worker process works on at once; more are told 503.", whole(1, 100_000)
     )
-    request_timeout: float = setting(60.0, "Seconds a request may take.", seconds(0.1, 86_400))
-    stop_timeout: int = setting(
-        30, "Seconds that requests under way are given when the server stops.", whole(1, 3600)
+    request_timeout: float = setting(
+        60.0, "Seconds a read or search may take.", seconds(0.1, 86_400)
     )
+    body_timeout: float = setting(
+        60.0, "Seconds a request's body may take to arrive.", seconds(0.1, 86_400)
+    )
+    header_timeout: float = setting(
+        20.0, "Seconds a request's head may take to arrive.", seconds(0.1, 3600)
+    )
+    stop_timeout: float = setting(
+        30.0, "Seconds that requests under way are given when the server stops.", seconds(1, 3600)
+    )
+    compression_minimum: int = setting(
+        KI, "Answers smaller than this are not compressed.", size(0, GI)
+    )
+    log_requests: bool = setting(True, "Log one line for each interaction.", FLAG)
     log_level: str = setting(
         "info",
         "How much is logged: debug, info, warning or error.",
@@ -145,6 +167,12 @@ class Settings:
         "Signs the links to next pages; empty: made once and kept in the database.",
         SECRET,
     )
+
+    @property
+    def zone_minutes(self) -> int:
+        """The zone as minutes east of UTC."""
+        minutes = int(self.zone[1:3]) * 60 + int(self.zone[4:6])
+        return -minutes if self.zone[0] == "-" else minutes
 
 
 @dataclass(frozen=True, slots=True)
