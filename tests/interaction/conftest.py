@@ -1,0 +1,56 @@
+"""A server on an empty database, once on each we promise, and short ways to ask it things."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from decimal import Decimal
+from functools import cache
+
+import pytest
+
+from fhir_server.conformance import definitions
+from fhir_server.interaction.context import Circumstances, Limits, Server
+from fhir_server.search.index import Indexer
+from fhir_server.search.parameters import Parameters
+from fhir_server.validation.structure import Validator
+
+BASE = "http://hospital.example/fhir"
+
+
+@cache
+def parts():
+    known = definitions.load()
+    parameters = Parameters(known)
+    return {
+        "definitions": known,
+        "parameters": parameters,
+        "indexer": Indexer(parameters, base_urls=(BASE,)),
+        "validator": Validator(known),
+    }
+
+
+def server_on(store, **changes) -> Server:
+    ids = (f"n{number}" for number in itertools.count(1))
+    told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
+    return Server(store=store, **parts(), **{**told, **changes})
+
+
+@pytest.fixture
+def server(store):
+    return server_on(store)
+
+
+@pytest.fixture
+def here():
+    return Circumstances(base=BASE)
+
+
+def told(answer):
+    """The resource an Answer carries, decimals as they were written."""
+    return json.loads(answer.body, parse_float=Decimal)
+
+
+def patient(id=None, family="Nguyễn", **more):
+    resource = {"resourceType": "Patient", "name": [{"family": family}], **more}
+    return {"id": id, **resource} if id else resource

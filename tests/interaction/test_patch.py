@@ -1,0 +1,76 @@
+"""https://hl7.org/fhir/R4/http.html#patch"""
+
+from __future__ import annotations
+
+import pytest
+from tests.interaction.conftest import patient, told
+
+from fhir_server.foundation.outcome import (
+    FhirError,
+    Gone,
+    MultipleMatches,
+    NotFound,
+    PreconditionFailed,
+)
+from fhir_server.foundation.resource import Key
+from fhir_server.interaction import delete, patch, read, update
+
+TO_LE = [{"op": "replace", "path": "/name/0/family", "value": "Lê"}]
+
+
+async def put(server, here, resource):
+    return await update.update(server, update.Ask("Patient", resource["id"], resource), here)
+
+
+def ask(operations, id="a", **more):
+    return patch.Ask("Patient", id, operations, "json-patch", **more)
+
+
+async def test_a_patch_is_an_update(server, here):
+    await put(server, here, patient("a", birthDate="1990"))
+    answer = await patch.patch(server, ask(TO_LE), here)
+    assert answer.status == 200
+    assert answer.version_id.startswith("2-")
+    found = told(await read.read(server, read.Ask(Key("Patient", "a")), here))
+    assert found["name"] == [{"family": "Lê"}]
+    assert found["birthDate"] == "1990"
+
+
+BAD = [
+    [{"op": "replace", "path": "/id", "value": "b"}],
+    [{"op": "replace", "path": "/resourceType", "value": "Person"}],
+    [{"op": "add", "path": "/shoe", "value": 43}],
+    [{"op": "remove", "path": "/nothing"}],
+    [{"op": "test", "path": "/name/0/family", "value": "Lê"}],
+    [{"op": "explode", "path": "/name"}],
+    {"op": "remove"},
+    "text",
+]
+
+
+@pytest.mark.parametrize("operations", BAD)
+async def test_what_may_not_be_changes_nothing(server, here, operations):
+    made = await put(server, here, patient("a"))
+    with pytest.raises(FhirError) as refusal:
+        await patch.patch(server, ask(operations), here)
+    assert 400 <= refusal.value.status < 500
+    found = await read.read(server, read.Ask(Key("Patient", "a")), here)
+    assert found.version_id == made.version_id
+
+
+async def test_conditions_and_versions(server, here):
+    made = await put(server, here, patient("a", identifier=[{"system": "u", "value": "1"}]))
+    by = {"id": None, "condition": [("identifier", "u|1")]}
+    assert (await patch.patch(server, ask(TO_LE, **by), here)).key.id == "a"
+    with pytest.raises(PreconditionFailed):
+        await patch.patch(server, ask(TO_LE, if_match=made.version_id), here)
+    with pytest.raises(NotFound):
+        await patch.patch(server, ask(TO_LE, id=None, condition=[("identifier", "u|2")]), here)
+    await put(server, here, patient("b", "Lê"))
+    with pytest.raises(MultipleMatches):
+        await patch.patch(server, ask(TO_LE, id=None, condition=[("family", "le")]), here)
+    with pytest.raises(NotFound):
+        await patch.patch(server, ask(TO_LE, id="none"), here)
+    await delete.delete(server, delete.Ask("Patient", "b"), here)
+    with pytest.raises(Gone):
+        await patch.patch(server, ask(TO_LE, id="b"), here)
