@@ -1,0 +1,1 @@
+"""The RESTful API over HTTP: the only package that knows a web framework."""

@@ -1,0 +1,58 @@
+"""cors — web pages of other origins, as far as the settings let them in.
+
+https://hl7.org/fhir/R4/security.html#cors
+"""
+
+from __future__ import annotations
+
+from fhir_server.rest.headers import Headers
+from fhir_server.rest.options import Options
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+ASKED = (
+    b"Accept, Accept-Language, Authorization, Content-Encoding, Content-Type, Idempotency-Key,"
+    b" If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, X-Correlation-Id,"
+    b" X-Request-Id, X-Security-Context"
+)
+EXPOSED = (
+    b"Allow, Content-Location, ETag, Idempotent-Replayed, Last-Modified, Location,"
+    b" Preference-Applied, Retry-After, X-Correlation-Id, X-Request-Id, X-Security-Context"
+)
+
+
+def origin(options: Options, headers: Headers) -> bytes | None:
+    """What Access-Control-Allow-Origin says, or None where the page is not let in.
+
+    Never with credentials: a cookie of the browser's is no reason to give out records.
+    """
+    told = headers.get(b"origin")
+    if told is None or not options.cors_origins:
+        return None
+    if "*" in options.cors_origins:
+        return b"*"
+    return told if told.decode("latin-1") in options.cors_origins else None
+
+
+def exposed(options: Options, headers: Headers) -> RawHeaders:
+    """The headers of an answer to a page of another origin."""
+    allowed = origin(options, headers)
+    if allowed is None:
+        return []
+    return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", EXPOSED)]
+
+
+def preflight(options: Options, headers: Headers) -> RawHeaders | None:
+    """The headers that answer a preflight; None where the request is none, or not let in."""
+    if b"access-control-request-method" not in headers:
+        return None
+    allowed = origin(options, headers)
+    if allowed is None:
+        return None
+    return [
+        (b"access-control-allow-origin", allowed),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", ASKED),
+        (b"access-control-max-age", b"600"),
+    ]

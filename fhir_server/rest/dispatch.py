@@ -1,0 +1,224 @@
+"""dispatch — from the head of a FHIR request to the last byte of its answer.
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from time import perf_counter
+
+from fhir_server.conformance.definitions import Definitions
+from fhir_server.foundation.outcome import (
+    FhirError,
+    NotAcceptable,
+    TooMany,
+    Unavailable,
+    UriTooLong,
+)
+from fhir_server.interaction.context import ANYONE, Answer, Server
+from fhir_server.rest import cors, formats, headers, reply, routes
+from fhir_server.rest.base_url import base_url
+from fhir_server.rest.log import Done, Log
+from fhir_server.rest.metrics import Metrics
+from fhir_server.rest.options import Options
+from fhir_server.rest.perform import PERFORM, refuse_parameters
+from fhir_server.rest.reply import Reply
+from fhir_server.rest.request import ClientGone, Held, Receive, Request, Scope, Send
+from fhir_server.rest.routes import Grammar
+
+CLIENT_GONE = 499  # for the log alone: nobody is there to be told
+READS = frozenset({"read", "vread", "capabilities"})
+SEARCHES = frozenset(
+    row.interaction for row in routes.ROWS if row.interaction.startswith(("search", "history"))
+)
+
+
+class TooCostly(FhirError):
+    status, code = 422, "too-costly"
+
+
+class Dispatcher:
+    """The RESTful API. Whatever happens, the client is told, counted and logged once."""
+
+    def __init__(self, server: Server, options: Options, *, log: Log, metrics: Metrics) -> None:
+        self.server = server
+        self.options = options
+        self.log = log
+        self.metrics = metrics
+        self.held = Held()
+        self.grammar = Grammar(server.definitions.resource_types, compartments(server.definitions))
+        self._ids = f"{secrets.token_hex(5)}-"
+        self._count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, path: bytes) -> None:
+        started = perf_counter()
+        request = Request(scope, receive, self.options, self.held)
+        self.held.requests += 1
+        status, size = CLIENT_GONE, 0
+        try:
+            told = await self._reply(scope, request, path)
+            status, size = told.status, len(told.body)
+            await send({"type": "http.response.start", "status": status, "headers": told.headers})
+            body = b"" if request.method == "HEAD" else told.body
+            await send({"type": "http.response.body", "body": body})
+        except ClientGone:
+            pass
+        finally:
+            self.held.requests -= 1
+            request.let_go()
+            self._tell(request, status, size, perf_counter() - started)
+
+    def _tell(self, request: Request, status: int, size: int, seconds: float) -> None:
+        self.metrics.observe(request.interaction, request.place.type, status, seconds)
+        if self.options.log_requests:
+            self.log.line(
+                Done(
+                    request.id,
+                    request.interaction,
+                    request.place.type,
+                    status,
+                    seconds,
+                    size,
+                    ANYONE.client,
+                )
+            )
+
+    async def _reply(self, scope: Scope, request: Request, path: bytes) -> Reply:
+        """The response, whatever happens on the way to it."""
+        definitions = self.server.definitions
+        try:
+            self._head(scope, request)
+            found = await self._done(request, path)
+        except FhirError as refusal:
+            found = await reply.refused(definitions, request, refusal)
+        except ClientGone:
+            raise
+        except Exception as error:
+            self.log.trouble(request_id=request.id, interaction=request.interaction, error=error)
+            found = await reply.refused(definitions, request, unexpected(request))
+        if self.options.cors_origins:
+            found.headers += cors.exposed(self.options, request.headers)
+        return found
+
+    # --- what is known before anything is done ---
+
+    def _head(self, scope: Scope, request: Request) -> None:
+        """Take in the headers and the parameters, and settle how to answer, even a refusal."""
+        self._count += 1
+        request.id = f"{self._ids}{self._count:x}".encode()
+        options = self.options
+        request.headers = headers.collected(scope["headers"], bound=options.max_header)
+        request.id = headers.told_id(request.headers, b"x-request-id") or request.id
+        if self.held.requests > options.concurrency:
+            raise TooMany(
+                f"The server is working on {options.concurrency} requests already"
+                " (`concurrency`). Try again in a moment.",
+                headers={"Retry-After": "1"},
+            )
+        length = len(request.raw_path) + len(request.raw_query)
+        if length > options.max_url:
+            raise UriTooLong(
+                f"The URL is {length} bytes; `max_url` allows {options.max_url}. Send a long"
+                " search as a POST to `_search`, its parameters in the body."
+            )
+        if request.raw_query:
+            request.pairs = routes.pairs(
+                request.raw_query, where="the query", bound=options.max_parameters
+            )
+        prefer = request.headers.get(b"prefer")
+        if prefer is not None:
+            request.preferences = headers.preferences(prefer)
+        request.base = base_url(
+            options, request.headers, scheme=scope["scheme"], server=scope.get("server")
+        )
+
+    def _negotiate(self, request: Request) -> None:
+        """Settle the format of the answer. R4 http#mime-type, http#parameters."""
+        format: str | None = None
+        for name, value in request.pairs:
+            if name == "_format":
+                format = value
+            elif name == "_pretty":
+                request.pretty = value == "true"
+        accept = request.headers.get(b"accept")
+        if accept is not None or format is not None:
+            try:
+                request.format = formats.wanted(accept, format)
+            except NotAcceptable:
+                # A Binary may be asked for as what it is.
+                if request.place.type != "Binary" or format is not None:
+                    raise
+        charset = request.headers.get(b"accept-charset")
+        if charset is not None and formats.charset_refused(charset):
+            raise NotAcceptable("FHIR is written in UTF-8, which `Accept-Charset` leaves out.")
+
+    # --- doing it ---
+
+    async def _done(self, request: Request, path: bytes) -> Reply:
+        try:
+            request.place = self.grammar.place(path)
+        finally:  # a refusal of the path is told in the format that was asked for, too
+            self._negotiate(request)
+        if request.method == "OPTIONS":
+            return self._options(request)
+        row = request.row = routes.row(request.place, request.method)
+        request.interaction = row.interaction
+        routes.refuse_id(request.place, request.method)
+        if request.pairs:
+            refuse_parameters(request, row)
+        answer = await self._performed(request)
+        return await reply.answered(self.server.definitions, request, answer)
+
+    async def _performed(self, request: Request) -> Answer:
+        """A write is never broken off: it may have been done. What only reads, is."""
+        name = request.row.interaction
+        perform = PERFORM[name]
+        if name not in READS and name not in SEARCHES:
+            return await perform(self.server, request)
+        seconds = self.options.request_timeout
+        try:
+            async with asyncio.timeout(seconds) as clock:
+                return await perform(self.server, request)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            if name in READS:
+                raise Unavailable(
+                    f"The database did not answer within {seconds:g} seconds"
+                    " (`request_timeout`). Try again in a moment.",
+                    headers={"Retry-After": "5"},
+                ) from None
+            raise TooCostly(
+                f"The {name} was given up after {seconds:g} seconds (`request_timeout`). Ask for"
+                " less: more criteria, a shorter period, a smaller `_count`."
+            ) from None
+
+    def _options(self, request: Request) -> Reply:
+        request.interaction = "options"
+        found = reply.basic(request)
+        asked = cors.preflight(self.options, request.headers)
+        if asked is not None:
+            return Reply(204, [*found, *asked])
+        shape = request.place.shape
+        found.append((b"allow", routes.allowed(shape).encode()))
+        if "PATCH" in routes.TABLE[shape]:
+            found.append((b"accept-patch", b"application/json-patch+json, application/fhir+json"))
+        return Reply(204, found)
+
+
+def compartments(definitions: Definitions) -> dict[str, frozenset[str]]:
+    """For each type that has a compartment, the types it holds."""
+    return {
+        code: frozenset(type for type, parameters in held.items() if parameters)
+        for code, held in definitions.compartments.items()
+    }
+
+
+def unexpected(request: Request) -> FhirError:
+    """All a client is told of what should not have happened."""
+    return FhirError(
+        "Something went wrong in the server; nothing is known to have been done. Its operator"
+        f" finds the reason in the log under the request `{request.id.decode('latin-1')}`."
+    )

@@ -1,0 +1,104 @@
+"""operations — what is not FHIR: whether the server lives, is ready, how it does, and a front page.
+
+FastAPI serves these. Its `/docs` page stays off: it would load its scripts from another site, which
+a clinic's network may not reach; `/openapi.json` describes the FHIR API for tools.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from fhir_server.foundation.outcome import Issue, operation_outcome
+from fhir_server.interaction.context import Server
+from fhir_server.rest import front, metrics, openapi
+from fhir_server.rest.base_url import base_url
+from fhir_server.rest.headers import collected
+from fhir_server.rest.metrics import Metrics
+from fhir_server.rest.options import Options
+
+PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+PAGE = PLAIN | {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+ISSUE_CODES = {404: "not-found", 405: "not-supported"}
+
+
+def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
+    """The pages beside the FHIR API."""
+    app = FastAPI(title="fhir-server", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/livez")
+    async def live() -> Response:
+        """The process answers; whether it can do its work, `/readyz` tells."""
+        return JSONResponse({"status": "alive"}, headers=PLAIN)
+
+    @app.get("/readyz")
+    async def ready() -> Response:
+        return await readiness(server)
+
+    @app.get("/metrics")
+    async def measured() -> Response:
+        return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
+
+    @app.get("/openapi.json")
+    async def described(request: Request) -> Response:
+        return JSONResponse(openapi.document(seen_base(options, request)), headers=PLAIN)
+
+    @app.get("/")
+    async def page(request: Request) -> Response:
+        return HTMLResponse(await front.page(server, seen_base(options, request)), headers=PAGE)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        return outside(options, request, error)
+
+    return app
+
+
+def seen_base(options: Options, request: Request) -> str:
+    headers = collected(request.scope["headers"], bound=options.max_header)
+    return base_url(
+        options, headers, scheme=request.scope["scheme"], server=request.scope.get("server")
+    )
+
+
+async def readiness(server: Server) -> Response:
+    """200 where the database is reached and its schema is the one this program knows."""
+    try:
+        health = await server.store.health()
+    except Exception:
+        return JSONResponse({"ready": False, "why": "database"}, 503, headers=PLAIN)
+    known = health.schema == health.schema_wanted
+    told: dict[str, Any] = {
+        "ready": known,
+        "database": f"{health.product} {health.version}",
+        "schema": health.schema,
+    }
+    if not known:
+        told |= {"why": "schema", "schema_wanted": health.schema_wanted}
+    if health.notes:
+        told["notes"] = list(health.notes)
+    return JSONResponse(told, 200 if known else 503, headers=PLAIN)
+
+
+def outside(options: Options, request: Request, error: HTTPException) -> Response:
+    """A path that is neither the API's nor one of these: say where the API is."""
+    base = options.base_path or "/"
+    issue = Issue(
+        "error",
+        ISSUE_CODES.get(error.status_code, "processing"),
+        f"Nothing is served at this address by `{request.method[:20]}`. The FHIR API begins at"
+        f" `{base}`: try `{base.rstrip('/')}/metadata`.",
+    )
+    return JSONResponse(
+        operation_outcome([issue]),
+        error.status_code,
+        headers=PLAIN | dict(error.headers or {}),
+        media_type="application/fhir+json; charset=utf-8",
+    )

@@ -1,0 +1,179 @@
+"""reply — an Answer or a refusal as an HTTP response.
+
+https://hl7.org/fhir/R4/http.html#ops
+https://hl7.org/fhir/R4/http.html#Status-Codes
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.xml import to_xml
+from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
+from fhir_server.foundation.wire import parse, render, render_pretty
+from fhir_server.interaction.context import Answer
+from fhir_server.rest import binary, compression, headers
+from fhir_server.rest.formats import JSON, XML
+from fhir_server.rest.request import LONG_WORK, Request
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# Health data belongs in no cache: a browser on a shared desk would keep it on its disk. Clients
+# that hold a version themselves revalidate it with If-None-Match all the same.
+NO_STORE = (b"cache-control", b"no-store")
+ALWAYS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"Accept, Accept-Encoding, Origin, Prefer"),
+)
+PUBLIC = (b"cache-control", b"no-cache")  # the CapabilityStatement says nothing of anyone
+# R4 security#narrative: what a client uploaded must not run as a page of this server.
+SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
+
+REVALIDATED = frozenset({"read", "vread", "capabilities"})
+WRITES = frozenset({"create", "update", "patch"})
+ALL_IS_WELL = {
+    "create": "The resource was stored.",
+    "update": "The resource was stored.",
+    "patch": "The resource was changed.",
+    "delete": "The resource is deleted.",
+}
+
+
+@dataclass(slots=True)
+class Reply:
+    """A response, ready to be sent."""
+
+    status: int
+    headers: RawHeaders = field(default_factory=list)
+    body: bytes = b""
+
+
+def basic(request: Request) -> RawHeaders:
+    """What every response carries."""
+    found = [*ALWAYS, PUBLIC if request.interaction == "capabilities" else NO_STORE]
+    if request.id:
+        found.append((b"x-request-id", request.id))
+    correlation = headers.told_id(request.headers, b"x-correlation-id")
+    if correlation:
+        found.append((b"x-correlation-id", correlation))
+    return found
+
+
+async def answered(definitions: Definitions, request: Request, answer: Answer) -> Reply:
+    """The response to an interaction that was done."""
+    name = request.row.interaction
+    found = basic(request)
+    if answer.version_id:
+        found.append((b"etag", headers.etag(answer.version_id)))
+        if answer.updated:
+            found.append((b"last-modified", headers.http_date(answer.updated)))
+    for header, value in answer.headers.items():
+        found.append((header.lower().encode(), value.encode()))
+    if name in REVALIDATED:
+        if headers.not_modified(request.headers, answer):
+            return Reply(304, found)
+        if request.place.type == "Binary" and (reply := _raw(request, answer, found)):
+            return reply
+    status, body = answer.status, answer.body
+    if name in WRITES or name == "delete":
+        status, body = _preferred(request, answer, found)
+    if body is None:
+        return Reply(status, found if status in (204, 304) else [*found, (b"content-length", b"0")])
+    return await packed(definitions, request, Reply(status, found, body))
+
+
+def _preferred(request: Request, answer: Answer, found: RawHeaders) -> tuple[int, bytes | None]:
+    """What a write sends back, and where the resource is. R4 http#return."""
+    name, status, body = request.row.interaction, answer.status, answer.body
+    if request.preferences.applied:
+        found.append((b"preference-applied", request.preferences.applied.encode()))
+    if name != "delete" and answer.key:
+        # A conditional create that found its match is answered 200, and must say where it is.
+        place = headers.located(request.base, answer.key, answer.version_id)
+        if answer.created or name == "create":
+            found.append((b"location", place))
+        if body is not None and request.preferences.returned in (None, "representation"):
+            found.append((b"content-location", place))
+    match request.preferences.returned:
+        case "minimal":
+            return status, None
+        case "OperationOutcome":
+            told = operation_outcome([Issue("information", "informational", ALL_IS_WELL[name])])
+            return 200 if status == 204 else status, render(told)
+    return status, body
+
+
+def _raw(request: Request, answer: Answer, found: RawHeaders) -> Reply | None:
+    """The content of a Binary, where that is what was asked for."""
+    if answer.body is None or any(name == "_format" for name, _ in request.pairs):
+        return None
+    raw = binary.raw(answer.body, request.headers.get(b"accept"))
+    if raw is None:
+        return None
+    found.append((b"content-type", raw.content_type))
+    found.append((b"content-length", b"%d" % len(raw.body)))
+    found.append(SANDBOX)
+    if raw.security_context:
+        found.append((b"x-security-context", raw.security_context))
+    return Reply(200, found, raw.body)
+
+
+# --- format and compression ----------------------------------------------------------------------
+
+
+async def packed(definitions: Definitions, request: Request, reply: Reply) -> Reply:
+    """The reply in the format and coding that were asked for. Its body is JSON before."""
+    if request.pretty or request.format.kind == XML:
+        if len(reply.body) < LONG_WORK:
+            reply.body = in_format(definitions, request, reply.body)
+        else:
+            reply.body = await asyncio.to_thread(in_format, definitions, request, reply.body)
+    reply.headers.append((b"content-type", request.format.content_type))
+    accepted = request.headers.get(b"accept-encoding")
+    if accepted is not None and len(reply.body) >= request.options.compression_minimum:
+        coding = compression.chosen(accepted)
+        if coding is not None:
+            pack = compression.COMPRESS[coding]
+            if len(reply.body) < LONG_WORK:
+                reply.body = pack(reply.body)
+            else:
+                reply.body = await asyncio.to_thread(pack, reply.body)
+            reply.headers.append((b"content-encoding", coding.encode()))
+    reply.headers.append((b"content-length", b"%d" % len(reply.body)))
+    return reply
+
+
+def in_format(definitions: Definitions, request: Request, body: bytes) -> bytes:
+    if request.format.kind == JSON:
+        return render_pretty(parse(body)) if request.pretty else body
+    return to_xml(definitions, parse(body), pretty=request.pretty)
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+async def refused(definitions: Definitions, request: Request, refusal: FhirError) -> Reply:
+    """The response to a request that was not done: its status, and an OperationOutcome."""
+    found = basic(request)
+    for name, value in refusal.headers.items():
+        found.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
+    body = render(operation_outcome([_clean(issue) for issue in refusal.issues]))
+    return await packed(definitions, request, Reply(refusal.status, found, body))
+
+
+def _clean(issue: Issue) -> Issue:
+    """The issue without half surrogate pairs and control characters of the client's."""
+    told = _printable(issue.diagnostics)
+    where = _printable(issue.expression) if issue.expression else issue.expression
+    if told == issue.diagnostics and where == issue.expression:
+        return issue
+    return Issue(issue.severity, issue.code, told, where, issue.rule)
+
+
+def _printable(text: str) -> str:
+    """What JSON and XML can both say."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
