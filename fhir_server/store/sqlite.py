@@ -1,0 +1,199 @@
+"""sqlite — the store in one file: one writer with group commit, reads answered on the spot.
+
+https://hl7.org/fhir/R4/http.html
+
+A read takes some ten microseconds, less than handing it to a thread; so every question is asked
+on the loop first, and one that turns out long is stopped and asked again in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from fhir_server.foundation.outcome import Unavailable
+from fhir_server.foundation.resource import Key
+from fhir_server.store import sqlite_care, sqlite_history, sqlite_read
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import (
+    Committed,
+    Feed,
+    Health,
+    History,
+    Page,
+    Place,
+    Remembered,
+    Restriction,
+    Select,
+    Stored,
+    Unit,
+)
+from fhir_server.store.migrate import check, sqlite_schema
+from fhir_server.store.schema import SCHEMA
+from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
+from fhir_server.store.sqlite_group import plan
+from fhir_server.store.sqlite_writer import Writer
+
+T = TypeVar("T")
+
+INLINE = 0.02  # seconds a question may hold up everyone else
+PATIENCE = 10.0  # seconds a question may take in a thread
+THREADS = 2
+
+
+def clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SqliteStore:
+    """Implements contract.Store on one SQLite file."""
+
+    def __init__(  # noqa: PLR0913 - each has a default, and is named
+        self,
+        path: str | Path,
+        *,
+        codec: Codec | None = None,
+        clock: Callable[[], int] = clock_ms,
+        wait_for_writer: float = 5.0,
+        max_pages: int | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._path = Path(path)
+        self._given_codec = codec
+        self._clock = clock
+        self._wait = wait_for_writer
+        self._max_pages = max_pages
+        self._patience = patience
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sqlite-reader")
+        self._spare: queue.SimpleQueue[Reader] = queue.SimpleQueue()
+        self._lock: sqlite3.Connection | None = None
+        self._writer: Writer | None = None
+        self._inline: Reader | None = None
+        self._codec = Codec({})
+
+    async def open(self) -> None:
+        """Connect. Raises SchemaUnknown, or DatabaseInUse where another process writes."""
+        check(str(self._path), sqlite_schema(self._path))
+        self._lock = await asyncio.to_thread(acquire, self._path, self._wait)
+        try:
+            sqlite_care.begin(self._path, self._clock())
+            self._writer = Writer(self._path, self._clock, self._max_pages)
+            self._inline = open_reader(self._path)
+            for _ in range(THREADS):
+                self._spare.put(open_reader(self._path))
+            kept = self._inline.rows("SELECT id, body FROM dictionary")
+            self._codec = self._given_codec or Codec(dict(kept))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what was acknowledged, and let go."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.to_thread(writer.close)
+        await asyncio.to_thread(self._threads.shutdown)
+        while not self._spare.empty():
+            self._spare.get().close()
+        if self._inline is not None:
+            self._inline.close()
+            self._inline = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    async def commit(self, unit: Unit) -> Committed:
+        if self._writer is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        planned = [plan(new, self._codec) for new in unit.versions]
+        return await self._writer.submit(unit, planned)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def newest(self, keys: Sequence[Key], restriction: Restriction) -> dict[Key, Stored]:
+        return await self._ask(lambda r: sqlite_read.newest(r, self._codec, keys, restriction))
+
+    async def at_version(
+        self, key: Key, version_id: str, restriction: Restriction
+    ) -> Stored | None:
+        return await self._ask(
+            lambda r: sqlite_read.at_version(r, self._codec, key, version_id, restriction)
+        )
+
+    async def search(
+        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+    ) -> Page:
+        return await self._ask(
+            lambda r: sqlite_read.search(
+                r, self._codec, select, limit=limit, after=after, bound=bound
+            )
+        )
+
+    async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
+        return await self._ask(lambda r: sqlite_read.find(r, select, at_most))
+
+    async def count(self, select: Select, *, at_most: int | None = None) -> int:
+        return await self._ask(lambda r: sqlite_read.count(r, select, at_most))
+
+    async def history(self, asked: History) -> Page:
+        return await self._ask(lambda r: sqlite_history.history(r, self._codec, asked))
+
+    async def count_history(self, asked: History) -> int:
+        return await self._ask(lambda r: sqlite_history.count_history(r, asked))
+
+    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
+        wanted = tuple(types)
+        return await self._ask(lambda r: sqlite_history.feed(r, self._codec, cursor, wanted, limit))
+
+    async def remembered(self, key: str) -> Remembered | None:
+        return await self._ask(lambda r: sqlite_read.remembered(r, key))
+
+    async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
+        return await self._ask(lambda r: sqlite_read.by_rid(r, self._codec, rids, restriction))
+
+    async def census(self) -> dict[str, int]:
+        return await self._ask(sqlite_read.census)
+
+    async def _ask(self, question: Callable[[Reader], T]) -> T:
+        """On the spot if it is short, else in a thread."""
+        if self._inline is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        try:
+            with self._inline.within(INLINE):
+                return question(self._inline)
+        except TooSlow:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, self._ask_aside, question)
+
+    def _ask_aside(self, question: Callable[[Reader], T]) -> T:
+        reader = self._spare.get()
+        try:
+            with reader.within(self._patience):
+                return question(reader)
+        except TooSlow:
+            raise too_costly(self._patience) from None
+        finally:
+            self._spare.put(reader)
+
+    # --- care ------------------------------------------------------------------------------------
+
+    async def backup(self, target: str | Path) -> None:
+        """A copy of everything acknowledged by now, whole or not there."""
+        await asyncio.to_thread(sqlite_care.backup, self._path, Path(target))
+
+    async def health(self) -> Health:
+        try:
+            schema = sqlite_schema(self._path)
+            mode = await self._ask(lambda r: r.rows("PRAGMA journal_mode")[0][0])
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"`{self._path}` cannot be read.") from error
+        notes = [] if mode == "wal" else [f"The journal mode is `{mode}`; it should be `wal`."]
+        return Health("SQLite", sqlite3.sqlite_version, schema, SCHEMA, notes)

@@ -1,0 +1,171 @@
+"""sqlite_care — a database's backup, its restoring, and whether everything in it is whole.
+
+https://hl7.org/fhir/R4/http.html#versioning
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
+from fhir_server.store.contract import Stored, rid
+from fhir_server.store.dialect import SQLITE
+from fhir_server.store.migrate import check, sqlite_schema
+from fhir_server.store.sqlite_connection import Reader, connect, connect_writer, hold, open_reader
+from fhir_server.store.sqlite_read import stored
+
+KEPT = 7 * 24 * 3600 * 1000  # milliseconds an Idempotency-Key's answer and a moved row are kept
+COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
+BESIDE = ("-wal", "-shm")
+
+
+def begin(path: Path, now: int) -> None:
+    """What is due when a database is opened for writing: an epoch, and old rows gone."""
+    with closing(connect_writer(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        copied = connection.execute("DELETE FROM setting WHERE name = ?", (COPIED,)).rowcount
+        number = connection.execute("SELECT coalesce(max(number), 0) FROM epoch").fetchone()[0]
+        if copied or not number:
+            start = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
+            connection.execute(
+                "INSERT INTO epoch (number, mark, start) VALUES (?,?,?)",
+                (number + 1, secrets.randbits(62), start),
+            )
+        connection.execute("DELETE FROM idempotency WHERE at < ?", (now - KEPT,))
+        connection.execute(
+            "DELETE FROM moved WHERE seq < (SELECT coalesce(max(seq), 0) FROM version"
+            " WHERE updated < ? AND seq >= (SELECT min(seq) FROM moved))",
+            (now - KEPT,),
+        )
+        connection.execute("COMMIT")
+
+
+# --- backup and restore --------------------------------------------------------------------------
+
+
+def backup(path: Path, target: Path) -> None:
+    """Copy a database that may be in use: one snapshot, durable, and under its name only whole."""
+    if target.exists():
+        raise FileExistsError(f"`{target}` is there already. Choose another name.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    with closing(connect(path, ("busy_timeout = 5000",))) as connection:
+        connection.execute("VACUUM INTO ?", (str(part),))
+    with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = EXTRA")
+        connection.execute("INSERT OR REPLACE INTO setting VALUES (?, '1')", (COPIED,))
+    _durable(part)
+    part.rename(target)
+    _durable(target.parent)
+
+
+def restore(source: Path, path: Path, *, replace: bool = False) -> None:
+    """Put a backup where a database is to be. What was there is kept beside it as `.replaced`."""
+    check(str(source), sqlite_schema(source))
+    if path.exists() and not replace:
+        raise FileExistsError(f"`{path}` is there already. Say that it may be replaced.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    shutil.copyfile(source, part)
+    with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        connection.execute("INSERT OR REPLACE INTO setting VALUES (?, '1')", (COPIED,))
+    _durable(part)
+    with hold(path):
+        if path.exists():
+            with closing(connect_writer(path)) as connection:  # takes in what its log still holds
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            path.rename(path.with_name(path.name + ".replaced"))
+        for ending in BESIDE:
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        part.rename(path)
+        _durable(path.parent)
+
+
+def _durable(path: Path) -> None:
+    """On the disk, and not only on its way there."""
+    if path.is_dir() and os.name == "nt":
+        return
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+# --- verification --------------------------------------------------------------------------------
+
+
+def verify(path: Path) -> list[str]:
+    """What is wrong with a database: nothing, where the list is empty."""
+    check(str(path), sqlite_schema(path))
+    with closing(open_reader(path)) as reader:
+        wrong = [row[0] for row in reader.rows("PRAGMA integrity_check") if row[0] != "ok"]
+        if wrong:
+            return wrong
+        codec = Codec(dict(reader.rows("SELECT id, body FROM dictionary")))
+        return [*_wrong_versions(reader, codec), *_wrong_pointers(reader)]
+
+
+def _wrong_versions(reader: Reader, codec: Codec) -> Iterator[str]:
+    """Each version's name is computed again from its content and its parent."""
+    for row in _all_versions(reader):
+        try:
+            version = stored(row, codec)
+        except Damaged as error:
+            yield f"version {row[1]} of {row[10]}: {error}"
+            continue
+        if rid(version.key) != row[0]:
+            yield f"version {row[1]} of `{version.key}` is kept under another's number"
+        elif not _named_rightly(reader, codec, version):
+            yield f"version {row[1]} of `{version.key}` is not what its version id says"
+
+
+def _all_versions(reader: Reader) -> Iterator[tuple[object, ...]]:
+    seq = 0
+    asked = f"SELECT {SQLITE.columns} FROM version v WHERE v.seq > ? ORDER BY v.seq LIMIT 500"
+    while rows := reader.rows(asked, (seq,)):
+        yield from rows
+        seq = rows[-1][1]
+
+
+def _named_rightly(reader: Reader, codec: Codec, version: Stored) -> bool:
+    before = reader.rows(
+        f"SELECT {SQLITE.columns} FROM version v WHERE v.rid = ? AND v.seq < ?"
+        " ORDER BY v.seq DESC LIMIT 1",
+        (rid(version.key), version.position.seq),
+    )
+    parents = [stored(row, codec).version_id for row in before]
+    digest = digest_of(
+        *version.key,
+        parents,
+        deleted=version.deleted,
+        resource=None if version.deleted else resource_of(version),
+    )
+    return digest == version.digest
+
+
+def _wrong_pointers(reader: Reader) -> Iterator[str]:
+    lost = (
+        "SELECT count(*) FROM current c LEFT JOIN version v ON v.seq = c.seq AND v.rid = c.rid"
+        " WHERE v.seq IS NULL OR (v.body IS NULL) <> c.deleted"
+        " OR EXISTS (SELECT 1 FROM version n WHERE n.rid = c.rid AND n.seq > c.seq)"
+    )
+    if wrong := reader.rows(lost)[0][0]:
+        yield f"{wrong} resources do not point at their newest version"
+    orphans = (
+        "SELECT count(*) FROM version v WHERE NOT EXISTS"
+        " (SELECT 1 FROM current c WHERE c.rid = v.rid)"
+    )
+    if wrong := reader.rows(orphans)[0][0]:
+        yield f"{wrong} versions belong to no resource"
+    counted = "SELECT type, count(*) FROM current WHERE NOT deleted GROUP BY type ORDER BY type"
+    kept = "SELECT type, n FROM tally WHERE n <> 0 ORDER BY type"
+    if reader.rows(counted) != reader.rows(kept):
+        yield "the number of resources kept for each type is not their number"

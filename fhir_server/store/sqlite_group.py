@@ -1,0 +1,262 @@
+"""sqlite_group — the units of one commit: what they assumed is checked, what they write is kept.
+
+https://hl7.org/fhir/R4/http.html#transaction
+
+Rows are collected in lists and written at the end of the group, sorted, many to a statement. A
+unit that must look at an index, or touches a resource that an earlier unit of the group wrote,
+has the lists written first. All of a unit's checks come before its first row, so that refusing
+it undoes nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fhir_server.foundation.outcome import Conflict
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import (
+    Committed,
+    IndexRows,
+    NewVersion,
+    Position,
+    Stale,
+    Unit,
+    rid,
+)
+from fhir_server.store.sqlite_connection import Reader, Row
+from fhir_server.store.sqlite_read import find, halves
+from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
+
+LOOK = 2.0  # seconds that what a unit assumed may take to be looked up
+MANY = 64  # rows to a statement: 0.8 us a row instead of 1.1
+COLUMNS = {
+    "index_key": ("v", "main", "rid", "w"),
+    "index_string": ("param", "word", "rid"),
+    "index_date": ("param", "lo", "hi", "rid"),
+    "index_quantity": ("param", "unit", "lo", "hi", "rid"),
+}
+REMOVE = {
+    table: f"DELETE FROM {table} WHERE " + " AND ".join(f"{column} = ?" for column in columns)
+    for table, columns in COLUMNS.items()
+}
+VERSION = (
+    "INSERT INTO version (seq, rid, updated, digest_hi, digest_lo, generation, type, dictionary,"
+    " method, id, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+FIRST = (
+    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, type, deleted)"
+    " VALUES (?,?,?,?,?,?,?,?)"
+)
+# Naming main_lo would rewrite the index of `current` even where it stays as it was.
+NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ? WHERE rid = ?"
+MOVE = (
+    "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, main_lo = ?,"
+    " born = coalesce(?, born) WHERE rid = ?"
+)
+MOVED = "INSERT INTO moved (seq, rid, main_lo) VALUES (?,?,?)"
+REMEMBER = "INSERT INTO idempotency (key, digest, at, answer) VALUES (?,?,?,?)"
+TALLY = (
+    "INSERT INTO tally (type, n) VALUES (?,?) ON CONFLICT (type) DO UPDATE SET n = n + excluded.n"
+)
+CURRENT = "SELECT seq FROM current WHERE rid = ?"
+NAMED = "SELECT v.type, v.id FROM current c JOIN version v ON v.seq = c.seq WHERE c.rid = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A NewVersion with all that can be computed before the transaction."""
+
+    new: NewVersion
+    rid: int
+    follows: int | None  # the seq it follows
+    returns: bool  # it brings back what was deleted
+    owner: int
+    version: Row  # digest_hi .. body
+    remove: dict[str, set[Row]]
+    add: dict[str, set[Row]]
+
+
+def plan(new: NewVersion, codec: Codec) -> Planned:
+    """What one version changes, but for its place and its time."""
+    number = rid(new.key)
+    dictionary, body = (0, None) if new.tail is None else codec.pack(new.tail)
+    type = NUMBERS[new.key.type]
+    before, after = _rows(new.before, number), _rows(new.rows, number)
+    owner = new.rows.owner
+    if new.tail is None and not owner:
+        owner = new.before.owner  # who may see that it is gone: who could see it
+    return Planned(
+        new,
+        number,
+        None if new.follows is None else new.follows.position.seq,
+        new.follows is not None and new.follows.deleted,
+        owner,
+        (
+            *halves(new.digest),
+            new.generation,
+            type,
+            dictionary,
+            METHOD_NUMBERS[new.method],
+            new.key.id,
+            body,
+        ),
+        {table: before[table] - after[table] for table in COLUMNS},
+        {table: after[table] - before[table] for table in COLUMNS},
+    )
+
+
+def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
+    """Index rows as they lie in the tables, in the order of COLUMNS."""
+    main = rows.main[0]
+    return {
+        "index_key": {(row.v, main, rid, row.w) for row in rows.keys},
+        "index_string": {(row.param, row.word, rid) for row in rows.strings},
+        "index_date": {(row.param, row.lo, row.hi, rid) for row in rows.dates},
+        "index_quantity": {(row.param, row.unit, row.lo, row.hi, rid) for row in rows.quantities},
+    }
+
+
+@dataclass(slots=True)
+class Lists:
+    """Rows waiting to be written."""
+
+    versions: list[Row] = field(default_factory=list)
+    first: list[Row] = field(default_factory=list)
+    next: list[Row] = field(default_factory=list)
+    move: list[Row] = field(default_factory=list)
+    moved: list[Row] = field(default_factory=list)
+    remember: list[Row] = field(default_factory=list)
+    remove: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    add: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    tally: Counter[int] = field(default_factory=Counter)
+
+
+class Group:
+    """One transaction, from BEGIN IMMEDIATE to COMMIT, at one `updated`."""
+
+    def __init__(self, connection: sqlite3.Connection, reader: Reader, seq: int, now: int) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._lists = Lists()
+        self._waiting: dict[int, int] = {}  # rid -> seq, of what is in the lists
+        self._keys: set[str] = set()  # Idempotency-Keys in the lists
+        self.seq = seq
+        self.now = now
+
+    def take(self, unit: Unit, planned: Sequence[Planned]) -> Committed:
+        """Check the unit and keep its rows. Raises Stale, Conflict, or what its answer raises."""
+        touched = {p.rid for p in planned}
+        touched.update(rid(unchanged.key) for unchanged in unit.unchanged)
+        if unit.assumptions or not touched.isdisjoint(self._waiting):
+            self.flush()
+        self._check(unit, planned)
+        answer = None if unit.remember is None else unit.remember.answer(self.now)
+        positions = [self._keep(p) for p in planned]
+        if unit.remember is not None:
+            kept = (unit.remember.key, unit.remember.digest, self.now, answer)
+            self._lists.remember.append(kept)
+            self._keys.add(unit.remember.key)
+        return Committed(self.now, positions)
+
+    def _check(self, unit: Unit, planned: Sequence[Planned]) -> None:
+        if len({p.rid for p in planned}) < len(planned):
+            raise Conflict("One resource is written twice at once. Write it once.")
+        for p in planned:
+            if self._newest(p.rid) != p.follows:
+                self._refuse_other(p.rid, p.new.key)
+                raise Stale
+        for unchanged in unit.unchanged:
+            if self._newest(rid(unchanged.key)) != unchanged.position.seq:
+                raise Stale
+        for assumption in unit.assumptions:
+            # Only reading is stopped: a write that is stopped takes the transaction with it.
+            with self._reader.within(LOOK):
+                found = find(self._reader, assumption.select, assumption.at_most)
+            if found != assumption.found:
+                raise Stale
+        if unit.remember is not None and self._remembered(unit.remember.key):
+            raise Stale
+
+    def _newest(self, rid: int) -> int | None:
+        row = self._connection.execute(CURRENT, (rid,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _refuse_other(self, rid: int, key: Key) -> None:
+        """Two ids with one number, in 2^63: the second cannot be stored."""
+        row = self._connection.execute(NAMED, (rid,)).fetchone()
+        if row is not None and (NAMES[row[0] - 1], row[1]) != key:
+            raise Conflict(f"`{key}` cannot be stored beside another resource. Choose another id.")
+
+    def _remembered(self, key: str) -> bool:
+        if key in self._keys:
+            return True
+        asked = "SELECT 1 FROM idempotency WHERE key = ?"
+        return self._connection.execute(asked, (key,)).fetchone() is not None
+
+    def _keep(self, p: Planned) -> Position:
+        lists, rows = self._lists, p.new.rows
+        self.seq += 1
+        seq = self.seq
+        self._waiting[p.rid] = seq
+        lists.versions.append((seq, p.rid, self.now, *p.version))
+        gone = p.new.tail is None
+        if p.follows is None:
+            low, high = rows.main
+            type = p.version[3]
+            lists.first.append((p.rid, p.owner, seq, seq, low, high, type, int(gone)))
+        else:
+            self._follow(p, seq, gone=gone)
+        lived = p.follows is not None and not p.returns
+        if lived == gone:
+            lists.tally[p.version[3]] += -1 if gone else 1
+        for table in COLUMNS:
+            if p.remove[table]:
+                lists.remove[table].extend(p.remove[table])
+            if p.add[table]:
+                lists.add[table].extend(p.add[table])
+        return Position(seq)
+
+    def _follow(self, p: Planned, seq: int, *, gone: bool) -> None:
+        """A deletion keeps its place in the order, where it is passed over."""
+        lists, before = self._lists, p.new.before
+        low, high = before.main if gone else p.new.rows.main
+        if p.returns:
+            lists.move.append((p.owner, seq, high, int(gone), low, seq, p.rid))
+        elif low != before.main[0]:
+            lists.move.append((p.owner, seq, high, int(gone), low, None, p.rid))
+            lists.moved.append((seq, p.rid, before.main[0]))
+        else:
+            lists.next.append((p.owner, seq, high, int(gone), p.rid))
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lists, many = self._lists, self._connection.executemany
+        self._lists, self._waiting, self._keys = Lists(), {}, set()
+        for sql, rows in (
+            (VERSION, lists.versions),
+            (FIRST, sorted(lists.first)),
+            (NEXT, lists.next),
+            (MOVE, lists.move),
+            (MOVED, lists.moved),
+            (REMEMBER, lists.remember),
+            (TALLY, [(type, n) for type, n in lists.tally.items() if n]),
+        ):
+            if rows:
+                many(sql, rows)
+        for table, removed in lists.remove.items():
+            many(REMOVE[table], sorted(removed))
+        for table, added in lists.add.items():
+            self._insert(table, sorted(added))
+
+    def _insert(self, table: str, rows: list[Row]) -> None:
+        columns = COLUMNS[table]
+        marks = f"({','.join('?' * len(columns))})"
+        for start in range(0, len(rows), MANY):
+            some = rows[start : start + MANY]
+            values = [value for row in some for value in row]
+            head = f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES "
+            self._connection.execute(head + ",".join([marks] * len(some)), values)

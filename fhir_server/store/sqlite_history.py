@@ -1,0 +1,200 @@
+"""sqlite_history — the versions that were, by resource, by type, and in the order they came.
+
+https://hl7.org/fhir/R4/http.html#history
+
+The one writer's counter is the order of everything, and `updated` never decreases with it: a
+moment is found by bisection, and every page is a range of the primary key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
+from fhir_server.store.dialect import SQLITE
+from fhir_server.store.sqlite_connection import Reader, Row
+from fhir_server.store.sqlite_read import last_seq, stored
+from fhir_server.store.types import type_numbers
+
+FEW_TYPES = 12  # so many are read each from its own index; more by reading everything
+DAMAGED = "The page's cursor is damaged: start again from the first page."
+UNKNOWN = "The feed's cursor is not one this server gave: leave it out to start again."
+
+
+class Part(NamedTuple):
+    """A piece of SQL and the values of its marks, in order."""
+
+    text: str
+    values: tuple[object, ...] = ()
+
+
+def history(reader: Reader, codec: Codec, asked: History) -> Page:
+    """A page of versions, newest first unless `ascending`."""
+    with reader.snapshot():
+        last = last_seq(reader)
+        bound = last if asked.bound is None else _number(asked.bound, DAMAGED)
+        where = _asked(reader, asked, bound)
+        rows = reader.rows(*_page(asked, where))
+    page = [stored(row, codec) for row in rows[: asked.limit]]
+    return Page(page, len(rows) > asked.limit, str(bound))
+
+
+def count_history(reader: Reader, asked: History) -> int:
+    """How many versions all pages hold together."""
+    with reader.snapshot():
+        bound = last_seq(reader) if asked.bound is None else _number(asked.bound, DAMAGED)
+        total = 0
+        for part in _sources(asked, _asked(reader, asked, bound)):
+            row = reader.row(f"SELECT count(*) FROM version v WHERE {part.text}", part.values)
+            total += row[0] if row else 0
+    return total
+
+
+def _page(asked: History, where: list[Part]) -> tuple[str, tuple[object, ...]]:
+    order = "ASC" if asked.ascending else "DESC"
+    if asked.after is not None:
+        sign = ">" if asked.ascending else "<"
+        where = [*where, Part(f"v.seq {sign} ?", (asked.after.seq,))]
+    sources = _sources(asked, where)
+    ending = f"ORDER BY v.seq {order} LIMIT {asked.limit + 1:d}"
+    pages = [
+        f"SELECT * FROM (SELECT v.seq FROM version v WHERE {s.text} {ending})" for s in sources
+    ]
+    text = (
+        f"SELECT {SQLITE.columns} FROM ({' UNION ALL '.join(pages)}) p"
+        f" CROSS JOIN version v ON v.seq = p.seq {ending}"
+    )
+    return text, tuple(value for source in sources for value in source.values)
+
+
+def _sources(asked: History, where: list[Part]) -> list[Part]:
+    """One range each, already in order: of the resource, of each type, or of everything."""
+    if asked.key is not None:
+        return [_both([Part("v.rid = ?", (rid(asked.key),)), *where])]
+    types = _types(asked)
+    if types is None:
+        return [_both(where or [Part("true")])]
+    if len(types) <= FEW_TYPES:
+        each = [Part("v.type = ?", (number,)) for number in types or (0,)]
+    else:
+        # `+` keeps SQLite from the type's index: many types are nearly everything.
+        each = [Part("+v.type IN (SELECT value FROM json_each(?))", (json.dumps(types),))]
+    return [_both([one, *where]) for one in each]
+
+
+def _types(asked: History) -> tuple[int, ...] | None:
+    """The numbers of the types asked for and allowed; None: every type."""
+    allowed = asked.restriction.types
+    if allowed is None:
+        return type_numbers(asked.types) if asked.types else None
+    return type_numbers(allowed & frozenset(asked.types) if asked.types else allowed)
+
+
+def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
+    """What a version must be, as ranges of seq where it can be one."""
+    where = [Part("v.seq <= ?", (bound,))]
+    if asked.since is not None:
+        where.append(Part("v.seq >= ?", (seq_at(reader, asked.since),)))
+    if asked.at is not None:
+        low, high = asked.at
+        where.append(Part("v.seq < ?", (seq_at(reader, high),)))
+        replaced = (
+            "NOT EXISTS (SELECT 1 FROM version n WHERE n.rid = v.rid AND n.seq > v.seq"
+            " AND (n.updated <= ? OR n.updated = v.updated))"
+        )
+        where.append(Part(replaced, (low,)))
+    if asked.key is not None:
+        where.append(Part("v.id = ?", (asked.key.id,)))
+        if asked.restriction.types is not None and asked.key.type not in asked.restriction.types:
+            where.append(Part("false"))
+    return where + _owned(asked.restriction)
+
+
+def _owned(restriction: Restriction) -> list[Part]:
+    if restriction.owners is None:
+        return []
+    owned = (
+        "EXISTS (SELECT 1 FROM current c WHERE c.rid = v.rid"
+        " AND c.owner IN (SELECT value FROM json_each(?)))"
+    )
+    return [Part(owned, (json.dumps(sorted(restriction.owners)),))]
+
+
+def _both(parts: list[Part]) -> Part:
+    return Part(
+        " AND ".join(part.text for part in parts),
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def seq_at(reader: Reader, moment: int) -> int:
+    """The first seq whose version is not before the moment; one past the last if there is none."""
+    low, high = 0, last_seq(reader) + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = _first_from(reader, middle)
+        if row is None or row[1] >= moment:
+            high = middle
+        else:
+            low = row[0] + 1
+    row = _first_from(reader, low)
+    return low if row is None else int(row[0])
+
+
+def _first_from(reader: Reader, seq: int) -> Row | None:
+    asked = "SELECT seq, updated FROM version WHERE seq >= ? ORDER BY seq LIMIT 1"
+    return reader.row(asked, (seq,))
+
+
+def _number(text: str, complaint: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) >= 2**63:
+        raise Invalid(complaint)
+    return int(text)
+
+
+# --- the change log ------------------------------------------------------------------------------
+
+
+def feed(
+    reader: Reader, codec: Codec, cursor: str | None, types: Iterable[str], limit: int
+) -> Feed:
+    """Versions after the cursor, oldest first. The cursor is `<epoch>.<mark>.<seq>`."""
+    wanted = tuple(types)
+    with reader.snapshot():
+        number, mark, _ = epochs(reader)[-1]
+        last = last_seq(reader)
+        after = 0 if cursor is None else _after(reader, cursor, last)
+        where = [Part("v.seq > ? AND v.seq <= ?", (after, last))]
+        if wanted:
+            numbers = json.dumps(type_numbers(wanted))
+            where.append(Part("+v.type IN (SELECT value FROM json_each(?))", (numbers,)))
+        source = _both(where)
+        text = f"SELECT {SQLITE.columns} FROM version v WHERE {source.text} ORDER BY v.seq LIMIT ?"
+        rows = reader.rows(text, (*source.values, limit))
+    reached = rows[-1][1] if len(rows) == limit and rows else last
+    return Feed([stored(row, codec) for row in rows], f"{number}.{mark}.{reached}")
+
+
+def epochs(reader: Reader) -> list[Row]:
+    """(number, mark, start) of each history this database has had, oldest first."""
+    return reader.rows("SELECT number, mark, start FROM epoch ORDER BY number") or [(0, 0, 0)]
+
+
+def _after(reader: Reader, cursor: str, last: int) -> int:
+    """The seq a cursor stands at. Raises EpochEnded where what it saw may not be here."""
+    parts = cursor.split(".")
+    if len(parts) != 3:
+        raise Invalid(UNKNOWN)
+    number, mark, seq = (_number(part, UNKNOWN) for part in parts)
+    known = epochs(reader)
+    for i, epoch in enumerate(known):
+        if epoch[:2] == (number, mark):
+            end = known[i + 1][2] if i + 1 < len(known) else last
+            if seq <= end:
+                return seq
+            break
+    raise EpochEnded

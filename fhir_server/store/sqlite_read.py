@@ -1,0 +1,203 @@
+"""sqlite_read — what is asked of a SQLite database about the newest versions.
+
+https://hl7.org/fhir/R4/http.html#read
+https://hl7.org/fhir/R4/http.html#search
+
+Plain functions on a Reader, so that the same question is asked inline, in a thread when it turns
+out long, or inside the write transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import (
+    AllOf,
+    KeyIs,
+    Page,
+    Place,
+    Position,
+    Remembered,
+    Restriction,
+    Select,
+    Stored,
+    parse_version_id,
+    rid,
+)
+from fhir_server.store.dialect import SQLITE
+from fhir_server.store.select import (
+    Bound,
+    count_sql,
+    drivers,
+    find_sql,
+    page_sql,
+    weigh_sql,
+)
+from fhir_server.store.sqlite_connection import Reader, Row
+from fhir_server.store.types import METHODS, NAMES
+
+AT_ONCE = 500  # resources looked up by one statement
+NEWEST = (
+    f"SELECT {SQLITE.columns}, p.main_lo, p.owner"
+    " FROM current p CROSS JOIN version v ON v.seq = p.seq WHERE p.rid"
+)
+AT_VERSION = (
+    f"SELECT {SQLITE.columns}, 0, p.owner FROM version v CROSS JOIN current p ON p.rid = v.rid"
+    " WHERE v.rid = ? AND v.digest_hi = ? AND v.digest_lo = ? AND v.generation = ?"
+)
+
+
+def halves(digest: bytes) -> tuple[int, int]:
+    """A digest as the two signed integers it is stored as."""
+    return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
+
+
+def stored(row: Row, codec: Codec, main: int = 0) -> Stored:
+    """A version, from SQLITE.columns."""
+    _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
+    return Stored(
+        Key(NAMES[type - 1], id),
+        Position(seq, num),
+        generation,
+        high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True),
+        updated,
+        METHODS[method - 1],
+        None if body is None else codec.unpack(dictionary, body),
+        main,
+    )
+
+
+def newest(
+    reader: Reader, codec: Codec, keys: Sequence[Key], restriction: Restriction
+) -> dict[Key, Stored]:
+    """The newest version of each that exists, deletions included."""
+    wanted = {rid(key): key for key in keys}
+    found: dict[Key, Stored] = {}
+    for row in _newest_rows(reader, list(wanted)):
+        version = stored(row, codec, row[12])
+        # Two ids can share a number; the store holds the first of them only.
+        if version.key == wanted[row[0]] and restriction.allows(version.key.type, row[13]):
+            found[version.key] = version
+    return found
+
+
+def by_rid(
+    reader: Reader, codec: Codec, rids: Sequence[int], restriction: Restriction
+) -> list[Stored]:
+    """The newest versions of these numbers, deletions left out."""
+    return [
+        stored(row, codec, row[12])
+        for row in _newest_rows(reader, list(dict.fromkeys(rids)))
+        if row[11] is not None and restriction.allows(NAMES[row[7] - 1], row[13])
+    ]
+
+
+def _newest_rows(reader: Reader, rids: list[int]) -> Iterator[Row]:
+    for start in range(0, len(rids), AT_ONCE):
+        some = rids[start : start + AT_ONCE]
+        if len(some) == 1:
+            yield from reader.rows(f"{NEWEST} = ?", some)
+        else:
+            yield from reader.rows(f"{NEWEST} IN ({','.join('?' * len(some))})", some)
+
+
+def at_version(
+    reader: Reader, codec: Codec, key: Key, version_id: str, restriction: Restriction
+) -> Stored | None:
+    """The version an id names, if the resource ever had it."""
+    if (named := parse_version_id(version_id)) is None:
+        return None
+    generation, digest = named
+    for row in reader.rows(AT_VERSION, (rid(key), *halves(digest), generation)):
+        version = stored(row, codec)
+        if version.key == key and restriction.allows(key.type, row[13]):
+            return version
+    return None
+
+
+# --- search --------------------------------------------------------------------------------------
+
+
+def search(  # noqa: PLR0913 - each is a thing of its own, and named
+    reader: Reader,
+    codec: Codec,
+    select: Select,
+    *,
+    limit: int,
+    after: Place | None,
+    bound: str | None,
+) -> Page:
+    """A page in order of Place, of what was there at `bound`."""
+    pin = None if bound is None else Bound.parse(bound)
+    with reader.snapshot():
+        if pin is None:
+            pin = Bound(last_seq(reader) + 1)
+            asked_bound = None
+        else:
+            asked_bound = pin
+        asked = page_sql(
+            select,
+            limit=limit + 1,
+            after=after,
+            bound=asked_bound,
+            dialect=SQLITE,
+            driver=_driver(reader, select),
+        )
+        rows = reader.rows(asked.text, asked.values)
+    page = [stored(row, codec, row[12]) for row in rows[:limit]]
+    return Page(page, len(rows) > limit, str(pin))
+
+
+def find(reader: Reader, select: Select, at_most: int) -> tuple[int, ...]:
+    """The rids that meet `select`, smallest first."""
+    driver = _driver(reader, select)
+    asked = find_sql(select, at_most=at_most, dialect=SQLITE, driver=driver)
+    return tuple(row[0] for row in reader.rows(asked.text, asked.values))
+
+
+def count(reader: Reader, select: Select, at_most: int | None) -> int:
+    """How many meet `select`, counted no further than `at_most`."""
+    if select.where == AllOf() and select.restriction.owners is None:
+        total = _tally(reader, select)
+        return total if at_most is None else min(total, at_most)
+    driver = _driver(reader, select)
+    asked = count_sql(select, at_most=at_most, dialect=SQLITE, driver=driver)
+    return int(reader.rows(asked.text, asked.values)[0][0])
+
+
+def _driver(reader: Reader, select: Select) -> KeyIs | None:
+    """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
+    keys = drivers(select, SQLITE)
+    if len(keys) < 2:
+        return None
+    asked = weigh_sql(keys, SQLITE)
+    weights = reader.rows(asked.text, asked.values)[0]
+    return min(zip(weights, range(len(keys)), keys, strict=True))[2]
+
+
+def _tally(reader: Reader, select: Select) -> int:
+    counted = census(reader)
+    allowed = select.restriction.types
+    types = set(select.types) or set(counted)
+    return sum(n for t, n in counted.items() if t in types and (allowed is None or t in allowed))
+
+
+# --- small things --------------------------------------------------------------------------------
+
+
+def census(reader: Reader) -> dict[str, int]:
+    """How many current resources there are of each type."""
+    rows = reader.rows("SELECT type, n FROM tally WHERE n > 0 ORDER BY type")
+    return {NAMES[type - 1]: n for type, n in rows}
+
+
+def remembered(reader: Reader, key: str) -> Remembered | None:
+    row = reader.row("SELECT digest, answer FROM idempotency WHERE key = ?", (key,))
+    return None if row is None else Remembered(*row)
+
+
+def last_seq(reader: Reader) -> int:
+    row = reader.row("SELECT max(seq) FROM version")
+    return 0 if row is None or row[0] is None else int(row[0])

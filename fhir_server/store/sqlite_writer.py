@@ -1,0 +1,204 @@
+"""sqlite_writer — the one thread that writes: whatever waits together is committed together.
+
+https://hl7.org/fhir/R4/http.html#transaction
+
+While one commit runs, the next group gathers; nobody lingers for company. Checkpoints are made by
+a thread of their own, and by the writer between two groups once the log is long: under steady
+writing the thread alone would never let the log begin again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_server.foundation.outcome import FhirError
+from fhir_server.store.contract import Committed, Stale, Unit
+from fhir_server.store.sqlite_connection import (
+    WRITER,
+    Reader,
+    TooSlow,
+    connect,
+    connect_writer,
+    refusal,
+    too_costly,
+)
+from fhir_server.store.sqlite_group import LOOK, Group, Planned
+
+UNITS, VERSIONS = 128, 600  # of one group
+LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
+LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
+PAUSE = 0.1  # seconds between two looks at the log
+
+log = logging.getLogger(__name__)
+Answer = Committed | BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A unit on its way, and who waits for it."""
+
+    unit: Unit
+    planned: Sequence[Planned]
+    future: asyncio.Future[Committed]
+
+
+class Writer:
+    """Owns the writing connection; `submit` from the loop, answers come back to the loop."""
+
+    def __init__(self, path: Path, clock: Callable[[], int], max_pages: int | None) -> None:
+        self._log_path = path.with_name(path.name + "-wal")
+        self._connection = connect_writer(path, max_pages)
+        self._reader = Reader(self._connection)
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._held: Work | None = None
+        self._closing = False
+        self._seq = self._updated = 0
+        self._count()
+        self._checkpoints = Checkpoints(path, self._log_path)
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, unit: Unit, planned: Sequence[Planned]) -> asyncio.Future[Committed]:
+        future: asyncio.Future[Committed] = self._loop.create_future()
+        self._queue.put(Work(unit, planned, future))
+        return future
+
+    def close(self) -> None:
+        """Write what was submitted, then stop. Not on the loop: it waits for the thread."""
+        self._queue.put(None)
+        self._thread.join()
+        self._checkpoints.close()
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while group := self._gather():
+            answers = self._write(group)
+            with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                self._loop.call_soon_threadsafe(_resolve, answers)
+            self._tidy()
+
+    def _gather(self) -> list[Work]:
+        """The first that waits, and what else does; empty at the end."""
+        first = self._held
+        self._held = None
+        if first is None and not self._closing:
+            first = self._queue.get()
+        if first is None:
+            return []
+        group, size = [first], len(first.planned)
+        while len(group) < UNITS and size < VERSIONS and not self._closing:
+            try:
+                work = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if work is None:
+                self._closing = True
+            elif size + len(work.planned) > VERSIONS:  # a large unit goes alone
+                self._held = work
+                break
+            else:
+                group.append(work)
+                size += len(work.planned)
+        return group
+
+    def _write(self, group: list[Work]) -> list[tuple[Work, Answer]]:
+        try:
+            return self._commit(group)
+        except Exception as error:
+            self._undo()
+            if isinstance(error, sqlite3.Error) and refusal(error) is not None:
+                log.warning("nothing was written: %s", error)
+                return [(work, refusal(error) or error) for work in group]
+            if len(group) == 1:
+                return [(group[0], error)]
+        return [answer for work in group for answer in self._write([work])]
+
+    def _commit(self, group: list[Work]) -> list[tuple[Work, Answer]]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        now = max(self._clock(), self._updated)
+        open_group = Group(self._connection, self._reader, self._seq, now)
+        answers: list[tuple[Work, Answer]] = []
+        for work in group:
+            try:
+                answers.append((work, open_group.take(work.unit, work.planned)))
+            except (Stale, FhirError) as refused:
+                answers.append((work, refused))
+            except TooSlow:
+                answers.append((work, too_costly(LOOK)))
+        open_group.flush()
+        self._connection.execute("COMMIT")
+        self._seq, self._updated = open_group.seq, now
+        return answers
+
+    def _undo(self) -> None:
+        """Nothing of the group is left; what is in the database tells where to go on."""
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._count()
+
+    def _count(self) -> None:
+        newest = "SELECT seq, updated FROM version ORDER BY seq DESC LIMIT 1"
+        row = self._connection.execute(newest).fetchone()
+        self._seq, self._updated = row or (0, 0)
+
+    def _tidy(self) -> None:
+        self._checkpoints.wake()
+        with suppress(OSError, sqlite3.Error):
+            if self._log_path.stat().st_size >= LOG_LONG:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _resolve(answers: list[tuple[Work, Answer]]) -> None:
+    for work, answer in answers:
+        if work.future.done():  # whoever waited has gone away
+            continue
+        if isinstance(answer, BaseException):
+            work.future.set_exception(answer)
+        else:
+            work.future.set_result(answer)
+
+
+class Checkpoints:
+    """A thread that brings the log into the database while others write."""
+
+    def __init__(self, path: Path, log_path: Path) -> None:
+        self._log_path = log_path
+        self._connection = connect(path, WRITER)
+        self._written = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sqlite-checkpoints", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._written.set()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._written.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            self._written.wait()
+            if self._stopped.wait(PAUSE):
+                return
+            self._written.clear()
+            with suppress(OSError, sqlite3.Error):
+                if self._log_path.stat().st_size >= LOG_SHORT:
+                    self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
