@@ -13,12 +13,11 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
-import msgspec
 import zstandard
 
+from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Resource
 from fhir_server.store.codec import LEVEL, tail_of
 
@@ -26,15 +25,13 @@ SIZE = 32 * 1024
 OF_EACH_TYPE = 400  # so that the commonest types do not crowd out the rest
 LONGEST = 16 * 1024  # of one sample: a few huge examples would fill the dictionary
 
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
 
 def resources(paths: list[Path]) -> Iterator[Resource]:
     for path in paths:
         text = path.read_bytes()
         for document in text.splitlines() if path.suffix == ".ndjson" else [text]:
             if document.strip():
-                yield _decode(document)
+                yield wire.parse(document)
 
 
 def samples(paths: list[Path]) -> list[bytes | bytearray | memoryview]:

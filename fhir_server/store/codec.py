@@ -19,20 +19,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 import zstandard
 
+from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Resource
 from fhir_server.store.contract import Stored
 
 DICTIONARIES = Path(__file__).parent / "dictionaries"
 LEVEL = 3
+DEEPEST = 1000  # what was accepted once is read again, whatever the bound is now
 LARGEST = 128 * 1024 * 1024  # bytes a body may unpack to: more is damage, not a resource
 MAGIC = b"\x28\xb5\x2f\xfd"  # begins every frame, so it is not kept
 SERVERS = ("versionId", "lastUpdated")  # of meta: what only the server says
-
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class Damaged(Exception):
@@ -63,8 +62,7 @@ def whole(stored: Stored) -> bytes:
 
 def resource_of(stored: Stored) -> Resource:
     """The resource as a dict, its decimals as written."""
-    resource: Resource = _decode(whole(stored))
-    return resource
+    return wire.parse(whole(stored), max_depth=DEEPEST)
 
 
 def instant(milliseconds: int) -> str:
@@ -80,18 +78,7 @@ def _second(seconds: int) -> str:
 
 def _continued(members: Mapping[str, Any]) -> bytes:
     """What follows inside an object that already has a member, and its closing brace."""
-    return b"," + encode(members)[1:] if members else b"}"
-
-
-def encode(value: object, *, sort: bool = False) -> bytes:
-    """Compact JSON, decimals with the digits they came with."""
-    return orjson.dumps(value, default=_decimal, option=orjson.OPT_SORT_KEYS if sort else 0)
-
-
-def _decimal(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(str(value))
-    raise TypeError(f"{type(value).__name__} has no JSON")
+    return b"," + wire.render(members)[1:] if members else b"}"
 
 
 # --- the version's name --------------------------------------------------------------------------
@@ -109,7 +96,31 @@ def digest_of(
         "deleted": deleted,
         "resource": content,
     }
-    return hashlib.sha256(encode(canonical, sort=True)).digest()[:16]
+    return hashlib.sha256(_canonical(canonical)).digest()[:16]
+
+
+def _canonical(value: object) -> bytes:
+    """Compact JSON with its keys sorted, every number as it was written."""
+    try:
+        return orjson.dumps(value, default=_digits, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer beyond 64 bits, which wire knows how to write
+        return wire.render(_sorted(value))
+
+
+def _digits(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError(f"{value!r} has no JSON")
+
+
+def _sorted(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _sorted(value[name]) for name in sorted(value)}
+        case list():
+            return [_sorted(item) for item in value]
+        case _:
+            return value
 
 
 def _without_servers(resource: Resource) -> Resource:
