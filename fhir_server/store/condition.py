@@ -33,6 +33,7 @@ MAX_DEPTH = 32
 MAX_CONDITIONS = 2000
 LAST = 0x10FFFF
 WHOLE = 2**63 - 1
+LONGEST = 400  # characters of a word that are kept: a page of an index holds no longer one
 
 
 class Part(NamedTuple):
@@ -184,7 +185,13 @@ def successor(prefix: str) -> str | None:
 
 def storable(text: str) -> bool:
     """Whether a database can hold the text: no NUL and no half of a character."""
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def within(column: str, start: float | None, end: float | None, mark: str) -> list[Part]:
@@ -275,9 +282,9 @@ class Writer:
             return NO
         mark = self.dialect.mark
         row = [Part(f"x.param = {mark}", (asked.param,))]
-        if asked.prefix:
-            row.append(Part(f"x.word >= {mark}", (asked.prefix,)))
-            after = successor(asked.prefix)
+        if prefix := asked.prefix[:LONGEST]:
+            row.append(Part(f"x.word >= {mark}", (prefix,)))
+            after = successor(prefix)
             row += [Part(f"x.word < {mark}", (after,))] if after is not None else []
         return self._set("index_string", both(row))
 

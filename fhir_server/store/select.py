@@ -45,6 +45,7 @@ __all__ = [
     "find_sql",
     "page_sql",
     "reach",
+    "unseen",
     "weigh_sql",
 ]
 WEIGHED_UP_TO = 1000  # beyond so many rows two conditions count as equally common
@@ -104,9 +105,9 @@ def page_sql(  # noqa: PLR0913 - each is a thing of its own, and named
     branches = [body]
     if bound is not None:
         # Who moved since the first page stands where it stood then, and nowhere else.
-        unseen = _unseen(bound, "m", dialect)
-        moved = f"not exists (select 1 from moved m where m.rid = c.rid and {unseen.text})"
-        branches[0] = body.also(Part(moved, unseen.values))
+        later = unseen(bound, "m", dialect)
+        moved = f"not exists (select 1 from moved m where m.rid = c.rid and {later.text})"
+        branches[0] = body.also(Part(moved, later.values))
         branches.append(_moved(select, dialect, bound))
     pages = [_page(branch, after, bound, limit) for branch in branches]
     inner = joined(" union all ", [Part(f"select * from ({p.text}) q", p.values) for p in pages])
@@ -226,11 +227,11 @@ def _likeliest(
 
 def _moved(select: Select, dialect: Dialect, bound: Bound) -> _Body:
     """The same question of those whose main date changed since `bound`, at their place then."""
-    unseen, earlier = _unseen(bound, "m", dialect), _unseen(bound, "e", dialect)
+    later, earlier = unseen(bound, "m", dialect), unseen(bound, "e", dialect)
     first = Part(
-        f"{unseen.text} and not exists (select 1 from moved e where e.rid = m.rid"
+        f"{later.text} and not exists (select 1 from moved e where e.rid = m.rid"
         f" and e.seq < m.seq and {earlier.text})",
-        unseen.values + earlier.values,
+        later.values + earlier.values,
     )
     source = Part(f"moved m {dialect.join} current c on c.rid = m.rid")
     body = _body(select, every(select.where), Writer(dialect), source, [first])
@@ -262,7 +263,7 @@ def _page(body: _Body, after: Place | None, bound: Bound | None, limit: int) -> 
         place = f"({body.place}, {body.rid}) < ({mark}, {mark})"
         where.append(Part(place, (after.main, after.rid)))
     if bound is not None:
-        born = _unseen(bound, "c", body.dialect, column="born")
+        born = unseen(bound, "c", body.dialect, column="born")
         where.append(Part(f"not ({born.text})", born.values))
     told = both(where)
     return Part(
@@ -272,7 +273,7 @@ def _page(body: _Body, after: Place | None, bound: Bound | None, limit: int) -> 
     )
 
 
-def _unseen(bound: Bound, alias: str, dialect: Dialect, column: str = "seq") -> Part:
+def unseen(bound: Bound, alias: str, dialect: Dialect, column: str = "seq") -> Part:
     """What was not yet committed at the bound. The first bound keeps it a range of an index."""
     mark, seq = dialect.mark, f"{alias}.{column}"
     later = Part(f"{seq} >= {mark}", (bound.below,))
