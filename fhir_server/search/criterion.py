@@ -1,0 +1,206 @@
+"""criterion — one parameter of a search, as a Condition.
+
+https://hl7.org/fhir/R4/search.html#combining
+https://hl7.org/fhir/R4/search.html#modifiers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.foundation.resource import ID, Key
+from fhir_server.search.escape import split, unescape
+from fhir_server.search.index import marker
+from fhir_server.search.kinds import KINDS, date, token
+from fhir_server.search.parameters import MAIN_DATE, Parameter, Parameters
+from fhir_server.search.site import Site
+from fhir_server.store.contract import (
+    AllOf,
+    AnyOf,
+    Condition,
+    KeyIs,
+    Not,
+    RidIn,
+    hash128,
+    rid,
+)
+
+MAX_VALUES = 500  # alternatives of one parameter
+
+# https://hl7.org/fhir/R4/valueset-search-modifier-code.html and search.html#modifiers
+R4_MODIFIERS = frozenset(
+    "above below contains exact identifier in missing not not-in of-type text type".split()
+)
+EVERYTHING, NOTHING = AllOf(), AnyOf()
+
+
+class Criterion(NamedTuple):
+    """A parameter as it was asked. parameters: what it is for each of the types (none given: for
+    all of them at once)."""
+
+    code: str
+    modifier: str | None
+    value: str
+    parameters: tuple[Parameter, ...]
+    types: tuple[str, ...]
+
+
+def condition(criterion: Criterion, parameters: Parameters, site: Site) -> Condition:
+    """What must hold. Raises Invalid, NotSupported."""
+    for parameter in criterion.parameters:
+        _allowed(parameter, criterion.modifier)
+    _one_main_date(criterion)
+    if criterion.modifier == "missing":
+        return _missing(criterion)
+    texts = split(criterion.value, ",")
+    if len(texts) > MAX_VALUES:
+        raise Invalid(f"`{criterion.code}` is given {len(texts)} values; at most {MAX_VALUES}.")
+    if not all(texts):
+        raise Invalid(
+            f"`{criterion.code}` has an empty value between commas. Write a `,` that belongs to a "
+            "value as `\\,`."
+        )
+    found = any_of(
+        _one(parameter, text, criterion, parameters, site)
+        for parameter in criterion.parameters
+        for text in texts
+    )
+    return Not(found) if criterion.modifier == "not" else found
+
+
+def _one(
+    parameter: Parameter, text: str, criterion: Criterion, parameters: Parameters, site: Site
+) -> Condition:
+    match parameter.code:
+        case "_id":
+            id = unescape(text)
+            if not ID.fullmatch(id):
+                raise Invalid(
+                    f"`_id` is given `{id[:80]}`. An id is 1 to 64 of the characters "
+                    "`A-Z a-z 0-9 - .`."
+                )
+            types = criterion.types or parameters.definitions.resource_types
+            return RidIn(tuple(sorted(rid(Key(type, id)) for type in types)))
+        case "_lastUpdated":
+            return date.updated(parameter, text, site)
+    asked: Condition = KINDS[parameter.type].where(parameter, text, criterion.modifier, site)
+    return asked
+
+
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    """Any of these, lists within lists laid flat, so that a store sees all keys at once."""
+    flat: dict[Condition, None] = {}
+    rids: set[int] = set()
+    for condition in conditions:
+        match condition:
+            case AnyOf(inner):
+                flat.update(dict.fromkeys(inner))
+            case RidIn(some):
+                rids.update(some)
+            case _:
+                flat[condition] = None
+    if rids:
+        flat[RidIn(tuple(sorted(rids)))] = None
+    return next(iter(flat)) if len(flat) == 1 else AnyOf(tuple(flat))
+
+
+# --- modifiers -----------------------------------------------------------------------------------
+
+
+def modifiers(parameter: Parameter) -> tuple[str, ...]:
+    """What may follow a parameter's name, beside a reference's target types."""
+    if not parameter.supported:
+        return ()
+    own = KINDS[parameter.type].MODIFIERS
+    return tuple(sorted(own if parameter.narrowed else own | {"missing"}))
+
+
+def _allowed(parameter: Parameter, modifier: str | None) -> None:
+    code = parameter.code
+    if not parameter.supported:
+        raise NotSupported(
+            f"`{code}` of {parameter.of} is a {parameter.type} parameter, and those are not "
+            "supported yet."
+        )
+    known = modifiers(parameter)
+    if modifier is None or modifier in known:
+        return
+    if parameter.type == "reference" and modifier not in R4_MODIFIERS:
+        if modifier[:1].isupper():
+            return  # a type; reference.where says whether it can be
+        raise Invalid(_no_modifier(parameter, modifier, known))
+    if modifier not in R4_MODIFIERS:
+        raise Invalid(_no_modifier(parameter, modifier, known))
+    if parameter.narrowed and modifier == "missing":
+        raise NotSupported(
+            f"`{code}:missing` is not supported, because `{code}` is one kind of target of a wider "
+            "reference. Ask for `missing` of the wider parameter (`subject:missing`)."
+        )
+    raise NotSupported(f"`{code}:{modifier}` is not supported yet.{_told(parameter, known)}")
+
+
+def _no_modifier(parameter: Parameter, modifier: str, known: Sequence[str]) -> str:
+    return f"`:{modifier[:40]}` is no modifier of `{parameter.code}`.{_told(parameter, known)}"
+
+
+def _told(parameter: Parameter, known: Sequence[str]) -> str:
+    told = [f"`:{one}`" for one in known]
+    if parameter.type == "reference":
+        told.append("a type such as `:" + (parameter.targets or ("Patient",))[0] + "`")
+    return f" What works with it: {', '.join(told)}." if told else " No modifier works with it."
+
+
+def _missing(criterion: Criterion) -> Condition:
+    # R4 search#missing:  true | false
+    if criterion.value not in ("true", "false"):
+        raise Invalid(
+            f"`{criterion.code}:missing` is given `{criterion.value[:40]}`. It takes `true` or "
+            "`false`."
+        )
+    there = any_of(present(parameter) for parameter in criterion.parameters)
+    if criterion.value == "false":
+        return there
+    return NOTHING if there == EVERYTHING else Not(there)
+
+
+def present(parameter: Parameter) -> Condition:
+    """The resource has a value for it."""
+    if not parameter.stored:
+        return EVERYTHING
+    mark = marker(parameter.number)
+    found: Condition = KINDS[parameter.type].present(parameter)
+    return any_of((found, KeyIs(mark.v, mark.w, mask=-1)))
+
+
+def _one_main_date(criterion: Criterion) -> None:
+    """The main date lies beside the resource without its parameter's number, so it must be asked
+    of all the types or of none."""
+    if any(parameter.main for parameter in criterion.parameters):
+        others = [p.of for p in criterion.parameters if not p.main and p.of in MAIN_DATE]
+        if others:
+            raise NotSupported(
+                f"`{criterion.code}` cannot be asked of {criterion.parameters[0].of} and "
+                f"{others[0]} in one search. Search each type on its own."
+            )
+
+
+# --- the same question ---------------------------------------------------------------------------
+
+
+def locks(criterion: Criterion) -> Iterator[int]:
+    """A number for each identifier with its system that the criterion asks for."""
+    if criterion.modifier is not None or criterion.parameters[0].type != "token":
+        return
+    for text in split(criterion.value, ","):
+        for parameter in criterion.parameters:
+            if named := token.identifies(parameter, text):
+                yield hash128("\n".join((parameter.of, parameter.code, *named))) >> 65
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """` Did you mean ...?`, or nothing."""
+    near = get_close_matches(name[:64], known, n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""

@@ -1,0 +1,213 @@
+"""index — the rows a resource leaves behind, so that search can find it again.
+
+https://hl7.org/fhir/R4/search.html
+
+The rows follow from the resource's body alone; its version and the time it was stored have no
+part in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fhir_server.foundation.outcome import TooLarge, UnknownType, Unprocessable
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.search.extract import Way, compiled, unfolded
+from fhir_server.search.folding import WORD_LENGTH
+from fhir_server.search.kinds import KINDS
+from fhir_server.search.kinds.token import DOMINANT
+from fhir_server.search.parameters import MAIN_DATE, Parameter, Parameters
+from fhir_server.search.path import Path
+from fhir_server.search.site import Site
+from fhir_server.store.contract import (
+    PARAM_SHIFT,
+    DateRow,
+    IndexRows,
+    KeyRow,
+    QuantityRow,
+    StringRow,
+    rid,
+)
+
+EDITION = 1  # to be raised when a kind writes other rows than before
+MAX_ROWS = 50_000  # of one resource
+MAX_WORDS = 200  # of one parameter of one resource
+
+SINKS = {
+    "date": "dates",
+    "number": "quantities",
+    "quantity": "quantities",
+    "reference": "keys",
+    "string": "strings",
+    "token": "keys",
+    "uri": "keys",
+}
+
+Row = TypeVar("Row")
+Write = Callable[
+    [
+        Resource,
+        list[KeyRow],
+        list[StringRow],
+        list[DateRow],
+        list[QuantityRow],
+        list[DateRow],
+    ],
+    None,
+]
+
+
+def marker(number: int) -> KeyRow:
+    """Says that a parameter has a value, where the value itself leaves no row.
+
+    So that `code:missing=true` does not find a code that is told by its text alone."""
+    return KeyRow(number << PARAM_SHIFT, 0)
+
+
+class Indexer:
+    """Makes rows. Each type's functions are compiled when its first resource comes.
+
+    stamp: changes whenever the same resource would leave other rows.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        *,
+        zone_minutes: int = 420,
+        base_urls: tuple[str, ...] = (),
+    ) -> None:
+        self.parameters = parameters
+        self.site = Site(zone_minutes, base_urls)
+        self.stamp = self._stamp()
+        self._write: dict[str, Write] = {}
+        self._owner: dict[str, Callable[[Resource], int]] = {}
+
+    def rows(self, resource: Resource) -> IndexRows:
+        """Raises Unprocessable where the resource is none of R4's, TooLarge beyond MAX_ROWS."""
+        type = resource.get("resourceType")
+        if not isinstance(type, str) or type not in self.parameters.definitions.resource_types:
+            raise UnknownType(f"R4 has no resource type `{str(type)[:64]}`.")
+        write = self._write.get(type)
+        if write is None:
+            write = self._learn(type)
+        keys: list[KeyRow] = []
+        strings: list[StringRow] = []
+        dates: list[DateRow] = []
+        quantities: list[QuantityRow] = []
+        main: list[DateRow] = []
+        try:
+            write(resource, keys, strings, dates, quantities, main)
+            owner = self._owner[type](resource)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unprocessable(
+                f"This {type} cannot be indexed, because a value in it is not of the type R4 gives "
+                "it; `$validate` says which."
+            ) from error
+        if len(strings) > MAX_WORDS:
+            strings = _fewer(strings)
+        return IndexRows(
+            _bounded(type, keys),
+            _bounded(type, strings),
+            _bounded(type, dates if len(main) < 2 else dates + main),
+            _bounded(type, quantities),
+            min(main)[1:] if main else (0, 0),
+            owner,
+        )
+
+    def _learn(self, type: str) -> Write:
+        names: dict[str, Any] = {}
+        ways: list[Way] = []
+        numbers: set[int] = set()
+        for parameter in self.parameters.of(type).values():
+            if parameter.stored and not parameter.narrowed and parameter.number not in numbers:
+                numbers.add(parameter.number)
+                ways += self._ways(parameter, names)
+        self._owner[type] = self._owners(type)
+        signature = "write(r, keys, strings, dates, quantities, main)"
+        self._write[type] = compiled(signature, ways, names)
+        return self._write[type]
+
+    def _ways(self, parameter: Parameter, names: dict[str, Any]) -> list[Way]:
+        """The parameter's paths, each with what is done with the value at its end."""
+        kind, ways = KINDS[parameter.type], []
+        sink = "main" if parameter.main else SINKS[parameter.type]
+        mark = f"m{parameter.number}"
+        names[mark] = (marker(parameter.number),)
+        for path in parameter.paths:
+            ways.append((path, self._end(parameter, path, sink, mark, names)))
+            for inner in unfolded(self.parameters.definitions, path, kind.TYPES):
+                if inner is not path:
+                    ways.append((inner, self._end(parameter, inner, sink, mark, names)))
+        return ways
+
+    def _end(
+        self, parameter: Parameter, path: Path, sink: str, mark: str, names: dict[str, Any]
+    ) -> list[str]:
+        kind = KINDS[parameter.type]
+        writer = kind.writer(parameter, path.type, self.site, path.system)
+        if writer is None:
+            return [f"keys += {mark}"]
+        write = f"w{len(names)}"
+        names[write] = writer
+        if sink == "keys":
+            return [f"keys += {write}({{v}}) or {mark}"]
+        return [f"x = {write}({{v}})", f"if x: {sink} += x", f"else: keys += {mark}"]
+
+    def _owners(self, type: str) -> Callable[[Resource], int]:
+        """The patient in whose compartment a resource is: the first its parameters name."""
+        if type == "Patient":
+            return lambda resource: rid(Key("Patient", resource["id"])) if "id" in resource else 0
+        codes = self.parameters.definitions.compartments["Patient"].get(type, ())
+        parameters = self.parameters.of(type)
+        end = ["x = owner({v})", "if x: return x"]
+        ways = [
+            (path, end)
+            for code in codes
+            if code in parameters
+            for path in parameters[code].paths
+            if path.type == "Reference"
+        ]
+        return compiled("first(r)", ways, {"owner": self._patient}, last="return 0")
+
+    def _patient(self, reference: dict[str, Any]) -> int:
+        text = reference.get("reference")
+        if not text or "Patient/" not in text:
+            return 0
+        found = self.site.own(text)
+        return rid(found.key) if found and found.key.type == "Patient" else 0
+
+    def _stamp(self) -> str:
+        told = [
+            EDITION,
+            MAX_WORDS,
+            WORD_LENGTH,
+            self.site.zone_minutes,
+            self.site.base_urls,
+            self.parameters.stamp,
+            sorted(MAIN_DATE.items()),
+            sorted((*key, *sorted(values)) for key, values in DOMINANT.items()),
+        ]
+        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+
+
+def _bounded(type: str, rows: list[Row]) -> frozenset[Row]:
+    if len(rows) > MAX_ROWS:
+        raise TooLarge(
+            f"This {type} would need {len(rows)} index entries, more than {MAX_ROWS}. "
+            "Divide it into several resources."
+        )
+    return frozenset(rows)
+
+
+def _fewer(strings: list[StringRow]) -> list[StringRow]:
+    """The first MAX_WORDS words of each parameter."""
+    kept: dict[int, dict[StringRow, None]] = {}
+    for row in strings:
+        words = kept.setdefault(row.param, {})
+        if len(words) < MAX_WORDS:
+            words[row] = None
+    return [row for words in kept.values() for row in words]

@@ -1,0 +1,248 @@
+"""parameters — which SearchParameters each type has.
+
+https://hl7.org/fhir/R4/searchparameter.html
+https://hl7.org/fhir/R4/searchparameter-registry.html
+
+Each (base type, code) of R4 has a number below CUSTOM, which stands in the index in its place;
+parameters given from outside bring their own, from CUSTOM up. A number is never given twice, so
+a row of the index needs no type beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from fhir_server.conformance.definitions import Definitions
+from fhir_server.foundation.outcome import UnknownType
+from fhir_server.search.path import Path, Refers, paths
+
+CUSTOM = 4096  # the first number of a parameter that is not R4's own
+LAST_CUSTOM = 8191  # a KeyRow.v holds 13 bits of it
+ANY = 100  # so many targets mean any resource
+
+# R4 publishes these as examples of the SearchParameter resource; two of them repeat real ones.
+EXAMPLES = "http://hl7.org/fhir/SearchParameter/example"
+KINDS = frozenset({"date", "number", "quantity", "reference", "string", "token", "uri"})
+
+# When a thing was, is or will be: the date by which a type is read, newest first.
+MAIN_DATE: dict[str, str] = dict(
+    pair.split()  # type: ignore[misc]  # each line has two words
+    for pair in """
+    Account period
+    AdverseEvent date
+    AllergyIntolerance date
+    Appointment date
+    AuditEvent date
+    Basic created
+    Bundle timestamp
+    CarePlan date
+    CareTeam date
+    ChargeItem occurrence
+    Claim created
+    ClaimResponse created
+    ClinicalImpression date
+    Communication sent
+    CommunicationRequest authored
+    Composition date
+    Condition recorded-date
+    Consent date
+    Contract issued
+    CoverageEligibilityRequest created
+    CoverageEligibilityResponse created
+    DetectedIssue identified
+    DeviceRequest authored-on
+    DiagnosticReport date
+    DocumentManifest created
+    DocumentReference date
+    Encounter date
+    EpisodeOfCare date
+    ExplanationOfBenefit created
+    FamilyMemberHistory date
+    Flag date
+    Goal start-date
+    ImagingStudy started
+    Immunization date
+    ImmunizationEvaluation date
+    ImmunizationRecommendation date
+    Invoice date
+    List date
+    MeasureReport date
+    Media created
+    Medication expiration-date
+    MedicationAdministration effective-time
+    MedicationDispense whenhandedover
+    MedicationRequest authoredon
+    MedicationStatement effective
+    NutritionOrder datetime
+    Observation date
+    Patient birthdate
+    PaymentNotice created
+    PaymentReconciliation created
+    Person birthdate
+    Procedure date
+    Provenance recorded
+    QuestionnaireResponse authored
+    RelatedPerson birthdate
+    RequestGroup authored
+    ResearchStudy date
+    ResearchSubject date
+    RiskAssessment date
+    Schedule date
+    ServiceRequest authored
+    Slot start
+    Specimen collected
+    SupplyRequest date
+    Task authored-on
+    TestReport issued
+    VisionPrescription datewritten
+    """.strip().splitlines()
+)
+
+
+class Component(NamedTuple):
+    """One part of a composite: the parameter's url, and where it is from the composite's place."""
+
+    definition: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A SearchParameter as one type has it.
+
+    type: token | string | reference | date | number | quantity | uri | composite | special.
+    paths: where its values are. narrowed: its rows are those of a wider parameter of the same
+    number (`patient` of `subject`), told apart by the target's type. main: it is the type's main
+    date. stored: it has rows in the index (`_id` and `_lastUpdated` have not).
+    """
+
+    of: str
+    code: str
+    type: str
+    number: int
+    url: str
+    targets: tuple[str, ...] = ()
+    expression: str = ""
+    components: tuple[Component, ...] = ()
+    paths: tuple[Path, ...] = ()
+    narrowed: bool = False
+    main: bool = False
+    stored: bool = True
+
+    @property
+    def supported(self) -> bool:
+        """Whether it can be searched by."""
+        return self.type in KINDS
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The datatypes its values have."""
+        return frozenset(path.type for path in self.paths)
+
+    @property
+    def many(self) -> bool:
+        """Whether a resource may have more than one value; choices of one element are one."""
+        return len({path.element for path in self.paths}) > 1 or any(p.many for p in self.paths)
+
+
+class Parameters:
+    """All SearchParameters, by type. Each type's expressions are followed when first asked for.
+
+    stamp: changes whenever a number, a kind or an expression does.
+    """
+
+    def __init__(
+        self, definitions: Definitions, custom: Mapping[int, Mapping[str, Any]] | None = None
+    ) -> None:
+        """custom: facts in the shape of `definitions.search_parameters`, by number.
+
+        A custom parameter has one base type, and no code R4 gives that type."""
+        self.definitions = definitions
+        self._facts: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        self._of: dict[str, dict[str, Parameter]] = {}
+        official = sorted(
+            ((base, fact["code"], fact) for fact in definitions.search_parameters
+             if "expression" in fact and not fact["url"].startswith(EXAMPLES)
+             for base in fact["base"]),
+            key=lambda row: row[:2],
+        )  # fmt: skip
+        assert len(official) < CUSTOM
+        for number, (base, _, fact) in enumerate(official, 1):
+            self._facts.setdefault(base, []).append((number, fact))
+        for number, fact in (custom or {}).items():
+            if not CUSTOM <= number <= LAST_CUSTOM:
+                raise ValueError(f"{number} is not from {CUSTOM} to {LAST_CUSTOM}")
+            self._facts.setdefault(fact["base"][0], []).append((number, fact))
+        told = [(base, number, f["type"], f["code"], f["expression"])
+                for base, facts in self._facts.items() for number, f in facts]  # fmt: skip
+        self.stamp = hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+
+    def of(self, type: str) -> dict[str, Parameter]:
+        """The parameters of a type, by code: its own and those of all resources."""
+        found = self._of.get(type)
+        if found is None:
+            if type not in self.definitions.resource_types:
+                raise UnknownType(f"R4 has no resource type `{type}`.")
+            found = {
+                fact["code"]: self._parameter(type, number, fact)
+                for base in reversed(self.definitions.ancestors(type))
+                for number, fact in self._facts.get(base, ())
+            }
+            self._of[type] = found = _shared(found)
+        return found
+
+    def everywhere(self) -> dict[str, Parameter]:
+        """The parameters that every type has: `_id`, `_lastUpdated`, `_tag`, ..."""
+        return {code: found for code, found in self.of("Basic").items() if code[0] == "_"}
+
+    def _parameter(self, type: str, number: int, fact: Mapping[str, Any]) -> Parameter:
+        code, kind = fact["code"], fact["type"]
+        targets = tuple(fact.get("target") or ())
+        if len(targets) > ANY:
+            targets = tuple(sorted(self.definitions.resource_types))
+        followed = kind in KINDS
+        return Parameter(
+            of=type,
+            code=code,
+            type=kind,
+            number=number,
+            url=fact["url"],
+            targets=targets,
+            expression=fact["expression"],
+            components=tuple(Component(*part) for part in fact.get("component") or ()),
+            paths=paths(self.definitions, fact["expression"], type) if followed else (),
+            main=MAIN_DATE.get(type) == code,
+            stored=followed and code not in ("_id", "_lastUpdated"),
+        )
+
+
+def _shared(found: dict[str, Parameter]) -> dict[str, Parameter]:
+    """Parameters that would write the same rows have one number, and write them once."""
+    first: dict[object, Parameter] = {}
+    for parameter in sorted(found.values(), key=lambda p: p.number):
+        # not tokens: which values are dominant goes by the parameter's code
+        if parameter.stored and parameter.paths and parameter.type != "token":
+            first.setdefault((parameter.type, parameter.paths), parameter)
+    return {code: _as_one(parameter, first) for code, parameter in found.items()}
+
+
+def _as_one(parameter: Parameter, first: Mapping[object, Parameter]) -> Parameter:
+    if (parameter.type, parameter.paths) not in first or parameter.main:
+        return parameter
+    same = first[parameter.type, parameter.paths]
+    if same.number != parameter.number:
+        return parameter if same.main else replace(parameter, number=same.number)
+    # R4 search#reference: `patient` "also refers to Observation.subject, but is limited"
+    ends = {path.steps[-1] for path in parameter.paths}
+    target = ends.pop()
+    if ends or not isinstance(target, Refers):
+        return parameter
+    wide = tuple(replace(path, steps=path.steps[:-1]) for path in parameter.paths)
+    wider = first.get((parameter.type, wide))
+    if wider is None:
+        return parameter
+    return replace(parameter, number=wider.number, targets=(target.type,), narrowed=True)

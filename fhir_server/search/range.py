@@ -1,0 +1,91 @@
+"""range — a number that is asked for, with the precision it is written to, as bounds on ranges.
+
+https://hl7.org/fhir/R4/search.html#number
+https://hl7.org/fhir/R4/search.html#prefix
+
+A stored value is the range lo <= x <= hi, most often one point. The index has doubles; a bound is
+never let past the value it is meant for, so that what is stored as 0.1 is found by 0.1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from decimal import Decimal
+from typing import NamedTuple
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.search.prefix import taken
+
+NUMBER = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?")
+LEAST, GREATEST = -sys.float_info.max, sys.float_info.max
+
+# lo from, lo to, hi from, hi to; each from is met and each to is not
+Bounds = tuple[float | None, float | None, float | None, float | None]
+
+
+class Asked(NamedTuple):
+    prefix: str
+    value: Decimal
+    text: str  # the number as written, which tells its precision
+
+
+def asked(text: str, code: str) -> Asked:
+    prefix, number = taken(text, code)
+    if not NUMBER.fullmatch(number):
+        raise Invalid(
+            f"`{code}` is given `{text[:80]}`. A number is written `5`, `5.40` or `5.4e-3`, after "
+            "a prefix such as `ge` if one is wanted."
+        )
+    return Asked(prefix, Decimal(number), number)
+
+
+def double(value: Decimal | int | float) -> float:
+    """The nearest double; the greatest one for what is too great."""
+    return min(max(float(value), LEAST), GREATEST)
+
+
+def precision(value: Decimal, text: str) -> Decimal:
+    """Half a unit of the last digit written."""
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    half = Decimal(5).scaleb(exponent - 1)
+    # R4 search#number: 1e2 is [95 ... 105), although its one digit would say [50 ... 150)
+    return half / 10 if len(digits) == 1 and "e" in text.lower() and value else half
+
+
+def bounds(it: Asked, *, whole: bool = False) -> tuple[Bounds, ...]:
+    """What a stored range must meet, any of these; none: nothing can.
+
+    whole: every stored value is an integer, so precision has no say.
+    """
+    exact = double(it.value)
+    above, below = math.nextafter(exact, math.inf), math.nextafter(exact, -math.inf)
+    match it.prefix:
+        # R4 search#number: of these prefixes "the implicit precision of the number is ignored"
+        case "gt":
+            return ((None, None, above, None),)
+        case "lt":
+            return ((None, exact, None, None),)
+        case "ge":
+            return ((None, None, exact, None),)
+        case "le":
+            return ((None, above, None, None),)
+        case "sa":
+            return ((above, None, None, None),)
+        case "eb":
+            return ((None, None, None, exact),)
+        case "ap":
+            near = double(abs(it.value) / 10)
+            return ((None, max(exact + near, above), min(exact - near, exact), None),)
+    if whole and "e" not in it.text.lower():
+        if it.value != it.value.to_integral_value():
+            return () if it.prefix == "eq" else ((None, None, None, None),)
+        lo, hi = exact, above
+    else:
+        half = precision(it.value, it.text)
+        lo, hi = min(double(it.value - half), exact), max(double(it.value + half), above)
+    if it.prefix == "eq":
+        return ((lo, None, None, hi),)
+    return ((None, max(lo, below), None, None), (None, None, hi, None))  # ne

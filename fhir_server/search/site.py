@@ -1,0 +1,40 @@
+"""site — where a server stands: what a date without zone means there, and which URLs are its own.
+
+https://hl7.org/fhir/R4/search.html#date
+https://hl7.org/fhir/R4/references.html#literal
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fhir_server.foundation.resource import Literal, literal
+
+DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """zone_minutes: the zone east of UTC. base_urls: the FHIR bases under which this server is
+    known. now: milliseconds since 1970 UTC; what `ap` measures from; None: the clock's."""
+
+    zone_minutes: int = 420
+    base_urls: tuple[str, ...] = ()
+    now: int | None = None
+
+    def today(self) -> int:
+        """The present, to the day, so that the pages of one search ask the same question."""
+        present = int(time.time() * 1000) if self.now is None else self.now
+        return present // DAY * DAY
+
+    def own(self, reference: str) -> Literal | None:
+        """The parts of a literal reference to a resource here, relative or under an own base."""
+        found = literal(reference)
+        if found is None or not found.base:
+            return found
+        base = found.base.rstrip("/")
+        return found if any(base == url.rstrip("/") for url in self.base_urls) else None
+
+
+HERE = Site()
