@@ -21,7 +21,7 @@ def folder() -> Path:
     for place in PLACES:
         if place.is_dir():
             return place
-    raise FileNotFoundError(f"The code lists are missing: install again, or put `{PLACES[1]}` back.")
+    raise FileNotFoundError(f"The code lists are missing. Put `{PLACES[1]}` back.")
 
 
 def rows(path: Path) -> tuple[dict[str, str], ...]:

@@ -1,0 +1,74 @@
+"""systems — the URLs by which identifiers, codes and extensions are told apart.
+
+https://hl7.org/fhir/R4/identifier-registry.html
+
+What VN Core names is taken as it names it. Where its guide names none, or its name is known only
+second-hand, the URL begins with OWN, so that nobody takes ours for theirs.
+"""
+
+from __future__ import annotations
+
+from fhir_server.terminology.files import identifier_systems
+
+VN_CORE = "http://fhir.hl7.org.vn/core"
+OWN = "https://cantho.fhir-server.example"
+
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+ATC = "http://www.whocc.no/atc"
+ICD_10 = "http://hl7.org/fhir/sid/icd-10"
+IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
+PRESCRIBED_FOR = "http://terminology.hl7.org/CodeSystem/medicationrequest-category"
+DISCHARGE = "http://terminology.hl7.org/CodeSystem/discharge-disposition"
+RELATION = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
+
+VN_DISCHARGE = f"{VN_CORE}/CodeSystem/vn-discharge-disposition-cs"
+VN_ENCOUNTER_TYPE = f"{VN_CORE}/CodeSystem/vn-encounter-type-cs"
+VN_IDENTIFIER_TYPE = f"{VN_CORE}/CodeSystem/vn-identifier-type-cs"
+VN_INSURANCE_VISIT = f"{VN_CORE}/CodeSystem/vn-insurance-visit-type-cs"
+VN_LEVEL = f"{VN_CORE}/CodeSystem/vn-healthcare-level-cs"
+VN_ORGANIZATION_TYPE = f"{VN_CORE}/CodeSystem/vn-organization-type-cs"
+VN_OUTCOME = f"{VN_CORE}/CodeSystem/vn-treatment-outcome-cs"
+VN_RANK = f"{VN_CORE}/CodeSystem/vn-hospital-rank-cs"
+VN_CARE_LEVEL = f"{VN_CORE}/CodeSystem/vn-facility-care-level-cs"
+
+ADMINISTRATIVE_UNIT = f"{OWN}/CodeSystem/administrative-unit"
+ETHNIC_GROUP = f"{OWN}/CodeSystem/ethnic-group"
+VISIT_OBJECT = f"{OWN}/CodeSystem/visit-object"
+
+EXT_ETHNICITY = f"{VN_CORE}/StructureDefinition/vn-ext-ethnicity"
+EXT_INSURANCE_VISIT = f"{VN_CORE}/StructureDefinition/vn-ext-insurance-visit-type"
+EXT_OUTCOME = f"{VN_CORE}/StructureDefinition/vn-ext-treatment-outcome"
+EXT_REGISTRATION = f"{VN_CORE}/StructureDefinition/vn-ext-med-registration-number"
+EXT_ORGANIZATION_TYPE = f"{VN_CORE}/StructureDefinition/vn-ext-org-type"
+EXT_ORGANIZATION_LEVEL = f"{VN_CORE}/StructureDefinition/vn-ext-org-level"
+EXT_COMMUNE = f"{OWN}/StructureDefinition/commune"
+EXT_CARE_LEVEL = f"{OWN}/StructureDefinition/facility-care-level"
+EXT_RANK = f"{OWN}/StructureDefinition/organization-rank"
+EXT_VISIT_OBJECT = f"{OWN}/StructureDefinition/visit-object"
+
+
+def _system(key: str, told: str | None) -> str:
+    named = (told or "").strip()
+    return named if named.startswith("http") and " " not in named else f"{OWN}/sid/{key}"
+
+
+SID = {row["key"]: _system(row["key"], row["vncore"]) for row in identifier_systems()}
+
+
+def mrn_system(facility: str) -> str:
+    """Each facility numbers its own patients, so each has its own system."""
+    return f"{SID['mrn']}/{facility}"
+
+
+def coding(system: str, code: str, display: str | None = None) -> dict[str, str]:
+    return {"system": system, "code": code} | ({"display": display} if display else {})
+
+
+def concept(system: str, code: str, display: str | None = None) -> dict[str, object]:
+    return {"coding": [coding(system, code, display)]}
+
+
+def coded_extension(
+    url: str, system: str, code: str, display: str | None = None
+) -> dict[str, object]:
+    return {"url": url, "valueCodeableConcept": concept(system, code, display)}
