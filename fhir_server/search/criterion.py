@@ -32,7 +32,8 @@ MAX_VALUES = 500  # alternatives of one parameter
 
 # https://hl7.org/fhir/R4/valueset-search-modifier-code.html and search.html#modifiers
 R4_MODIFIERS = frozenset(
-    "above below contains exact identifier in missing not not-in of-type text type".split()
+    {"above", "below", "contains", "exact", "identifier", "in", "missing", "not", "not-in"}
+    | {"of-type", "text", "type"}
 )
 EVERYTHING, NOTHING = AllOf(), AnyOf()
 
@@ -202,5 +203,5 @@ def locks(criterion: Criterion) -> Iterator[int]:
 
 def closest(name: str, known: Sequence[str]) -> str:
     """` Did you mean ...?`, or nothing."""
-    near = get_close_matches(name[:64], known, n=1)
+    near = get_close_matches(name[:64], known, n=1, cutoff=0.7)
     return f" Did you mean `{near[0]}`?" if near else ""

@@ -28,6 +28,13 @@ class _Fork:
         self.onward: dict[Step, _Fork] = {}
         self.ends: list[str] = []
 
+    def at(self, path: Path) -> _Fork:
+        """Where a way ends."""
+        fork = self
+        for step in path.steps:
+            fork = fork.onward.setdefault(step, _Fork())
+        return fork
+
 
 def compiled(
     signature: str, ways: Iterable[Way], names: Mapping[str, Any], *, last: str = "return None"
@@ -36,14 +43,9 @@ def compiled(
     writing = _Writing()
     root = _Fork()
     for path, lines in ways:
-        fork = root
-        for step in path.steps:
-            fork = fork.onward.setdefault(step, _Fork())
-        if path.test is not None:
-            asked = writing.asked(path.test)
-            lines = [line.replace("{v}", f"{asked}(r)") for line in lines]
-        fork.ends.extend(lines)
-    body = writing.walk(root, "r", 1) + [f" {last}"]
+        value = "{v}" if path.test is None else f"{writing.asked(path.test)}(r)"
+        root.at(path).ends.extend(line.replace("{v}", value) for line in lines)
+    body = [*writing.walk(root, "r", 1), f" {last}"]
     source = "\n".join([*writing.functions, f"def {signature}:", *body])
     scope = {**names, "refers": refers, "extended": extended}
     exec(compile(source, f"<{signature}>", "exec"), scope)  # noqa: S102 - our own definitions
@@ -105,10 +107,7 @@ class _Writing:
         end = "return True" if test.op == "exists" else f"if {{v}} != {test.value!r}: return True"
         root = _Fork()
         for path in test.paths:
-            fork = root
-            for step in path.steps:
-                fork = fork.onward.setdefault(step, _Fork())
-            fork.ends.append(end)
+            root.at(path).ends.append(end)
         self.functions += [f"def {name}(r):", *self.walk(root, "r", 1), " return False"]
         return name
 

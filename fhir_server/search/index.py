@@ -133,7 +133,8 @@ class Indexer:
 
     def _ways(self, parameter: Parameter, names: dict[str, Any]) -> list[Way]:
         """The parameter's paths, each with what is done with the value at its end."""
-        kind, ways = KINDS[parameter.type], []
+        kind = KINDS[parameter.type]
+        ways: list[Way] = []
         sink = "main" if parameter.main else SINKS[parameter.type]
         mark = f"m{parameter.number}"
         names[mark] = (marker(parameter.number),)

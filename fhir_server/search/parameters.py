@@ -29,9 +29,9 @@ EXAMPLES = "http://hl7.org/fhir/SearchParameter/example"
 KINDS = frozenset({"date", "number", "quantity", "reference", "string", "token", "uri"})
 
 # When a thing was, is or will be: the date by which a type is read, newest first.
-MAIN_DATE: dict[str, str] = dict(
-    pair.split()  # type: ignore[misc]  # each line has two words
-    for pair in """
+MAIN_DATE: dict[str, str] = {
+    line.split()[0]: line.split()[1]
+    for line in """
     Account period
     AdverseEvent date
     AllergyIntolerance date
@@ -100,7 +100,7 @@ MAIN_DATE: dict[str, str] = dict(
     TestReport issued
     VisionPrescription datewritten
     """.strip().splitlines()
-)
+}
 
 
 class Component(NamedTuple):
@@ -187,12 +187,12 @@ class Parameters:
         if found is None:
             if type not in self.definitions.resource_types:
                 raise UnknownType(f"R4 has no resource type `{type}`.")
-            found = {
+            known = {
                 fact["code"]: self._parameter(type, number, fact)
                 for base in reversed(self.definitions.ancestors(type))
                 for number, fact in self._facts.get(base, ())
             }
-            self._of[type] = found = _shared(found)
+            self._of[type] = found = _shared(known)
         return found
 
     def everywhere(self) -> dict[str, Parameter]:

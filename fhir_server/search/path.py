@@ -106,7 +106,7 @@ class _Walk:
         self.names = frozenset(definitions.ancestors(type))
         self.root = Path((), type, type, type)
 
-    def walk(self, node: Node) -> list[Path]:
+    def walk(self, node: Node) -> list[Path]:  # noqa: PLR0911 - one case a rule of the grammar
         match node:
             case Binary("|", left, right):
                 return self.walk(left) + self.walk(right)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fhir_server.foundation.outcome import FhirError, Invalid, Issue, NotSupported
-from fhir_server.search.criterion import Criterion, closest, condition, locks
+from fhir_server.search.criterion import EVERYTHING, Criterion, closest, condition, locks
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.site import Site
 from fhir_server.store.contract import AllOf, Condition, hash128
@@ -71,7 +71,7 @@ def parse(  # noqa: PLR0913 - each is a thing of its own, and named
     zone_minutes: int = 420,
     page_size: int = 50,
     max_page_size: int = 1000,
-    fixed: Condition = AllOf(),
+    fixed: Condition = EVERYTHING,
     now: int | None = None,
 ) -> Query:
     """The query that `pairs` (already percent-decoded) ask of `types` (empty: of every type).
@@ -150,7 +150,8 @@ class _Reading:
         self.used[name, value] = value
 
     def criterion(self, name: str, value: str) -> Criterion:
-        # R4 search#modifiers:  [name]:[modifier]   R4 search#chaining:  [reference](:[type])?.[name]
+        # R4 search#modifiers:  [name]:[modifier]
+        # R4 search#chaining:  [name](:[type])?.[name]
         code, _, modifier = name.partition(":")
         if code in NOT_YET:
             raise NotSupported(f"`{code}` is not supported yet. {NOT_YET[code]}")

@@ -7,11 +7,13 @@ A stored value is the range lo <= x <= hi, most often one point. The index has d
 never let past the value it is meant for, so that what is stored as 0.1 is found by 0.1.
 """
 
+# ruff: noqa: ARG005 - every prefix has the same function
 from __future__ import annotations
 
 import math
 import re
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -55,30 +57,30 @@ def precision(value: Decimal, text: str) -> Decimal:
     return half / 10 if len(digits) == 1 and "e" in text.lower() and value else half
 
 
+# R4 search#number: of these prefixes "the implicit precision of the number is ignored". For the
+# target from a to b and the exact value x, with the doubles next to it: what a and b must meet.
+EXACT: dict[str, Callable[[float, float], Bounds]] = {
+    "gt": lambda x, above: (None, None, above, None),
+    "lt": lambda x, above: (None, x, None, None),
+    "ge": lambda x, above: (None, None, x, None),
+    "le": lambda x, above: (None, above, None, None),
+    "sa": lambda x, above: (above, None, None, None),
+    "eb": lambda x, above: (None, None, None, x),
+}
+
+
 def bounds(it: Asked, *, whole: bool = False) -> tuple[Bounds, ...]:
     """What a stored range must meet, any of these; none: nothing can.
 
     whole: every stored value is an integer, so precision has no say.
     """
     exact = double(it.value)
-    above, below = math.nextafter(exact, math.inf), math.nextafter(exact, -math.inf)
-    match it.prefix:
-        # R4 search#number: of these prefixes "the implicit precision of the number is ignored"
-        case "gt":
-            return ((None, None, above, None),)
-        case "lt":
-            return ((None, exact, None, None),)
-        case "ge":
-            return ((None, None, exact, None),)
-        case "le":
-            return ((None, above, None, None),)
-        case "sa":
-            return ((above, None, None, None),)
-        case "eb":
-            return ((None, None, None, exact),)
-        case "ap":
-            near = double(abs(it.value) / 10)
-            return ((None, max(exact + near, above), min(exact - near, exact), None),)
+    above = math.nextafter(exact, math.inf)
+    if it.prefix in EXACT:
+        return (EXACT[it.prefix](exact, above),)
+    if it.prefix == "ap":
+        near = double(abs(it.value) / 10)
+        return ((None, max(exact + near, above), min(exact - near, exact), None),)
     if whole and "e" not in it.text.lower():
         if it.value != it.value.to_integral_value():
             return () if it.prefix == "eq" else ((None, None, None, None),)
@@ -87,5 +89,5 @@ def bounds(it: Asked, *, whole: bool = False) -> tuple[Bounds, ...]:
         half = precision(it.value, it.text)
         lo, hi = min(double(it.value - half), exact), max(double(it.value + half), above)
     if it.prefix == "eq":
-        return ((lo, None, None, hi),)
-    return ((None, max(lo, below), None, None), (None, None, hi, None))  # ne
+        return ((lo, hi, lo, hi),)
+    return ((None, lo, None, None), (None, None, hi, None))  # ne

@@ -1,4 +1,4 @@
-"""evaluate — a Condition, held against one resource's rows: what every store's SQL must agree with."""
+"""evaluate — a Condition, held against one resource's rows, as every store's SQL must do too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def holds(condition: Condition, rows: IndexRows, *, rid: int, updated: int) -> b
     """Whether the resource with these rows, this number and this lastUpdated meets it."""
     match condition:
         case KeyIs(v, w, mask, dominant):
-            # A store may keep dominant rows elsewhere; so they are met only where they are asked for.
+            # A store may keep dominant rows elsewhere: they are met only where asked for.
             return any(
                 k.v == v and k.w & mask == w & mask and k.dominant == dominant for k in rows.keys
             )

@@ -7,7 +7,6 @@ Every kind has the same names:
     TYPES        the datatypes it can index
     MODIFIERS    what may follow the parameter's name, beside `missing`
     writer       (parameter, type, site, system) -> a function from a value to its rows
-    rows         the same, at once
     where        (parameter, text, modifier, site) -> Condition
     present      (parameter) -> Condition: there is any row
 
@@ -16,9 +15,14 @@ composite is put together from these and comes with the issue "Search"; special 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from fhir_server.search.kinds import date, number, quantity, reference, string, token, uri
+from fhir_server.search.parameters import Parameter
+from fhir_server.search.site import HERE, Site
+from fhir_server.store.contract import DateRow, KeyRow, QuantityRow, StringRow
 
 KINDS: dict[str, ModuleType] = {
     "date": date,
@@ -29,3 +33,14 @@ KINDS: dict[str, ModuleType] = {
     "token": token,
     "uri": uri,
 }
+
+Row = KeyRow | StringRow | DateRow | QuantityRow
+
+
+def rows(
+    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
+) -> Sequence[Row]:
+    """What one value of that datatype leaves in the index; the Indexer asks the writers itself."""
+    write = KINDS[parameter.type].writer(parameter, type, site, system)
+    found: Sequence[Row] = write(value) if write else ()
+    return found

@@ -7,6 +7,7 @@ Every date is the interval its precision says, lo <= t < hi. The type's main dat
 lies beside the resource and not among its date rows; see IndexRows.main.
 """
 
+# ruff: noqa: ARG001, ARG005 - every kind has the same functions, and every prefix
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ from fhir_server.search.prefix import taken
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import (
     MISSING,
-    AllOf,
     AnyOf,
     Condition,
     DateRow,
@@ -72,13 +72,6 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     return lambda value: (DateRow(number, *interval(value, zone)),)
 
 
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[DateRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
-
-
 # --- what is asked -------------------------------------------------------------------------------
 
 
@@ -96,35 +89,49 @@ def asked(parameter: Parameter, text: str, site: Site) -> tuple[str, int, int]:
         ) from None
 
 
-def bounds(prefix: str, lo: int, hi: int, near: int = 0) -> tuple[Bounds, ...]:
-    """What an interval must meet, any of these. lo, hi: the one asked for."""
-    # R4 search#prefix: "the range of the search value fully contains the range of the target value"
-    match prefix:
-        case "eq":
-            return ((lo, None, None, hi + 1),)
-        case "ne":
-            return ((None, lo, None, None), (None, None, hi + 1, None))
-        case "gt":  # "the range above the search value intersects the range of the target value"
-            return ((None, None, hi + 1, None),)
-        case "lt":
-            return ((None, lo, None, None),)
-        case "ge":  # gt, or eq
-            return ((None, None, hi + 1, None), (lo, None, None, None))
-        case "le":
-            return ((None, lo, None, None), (None, None, None, hi + 1))
-        case "sa":  # does not overlap, and "the range above the search value contains" it
-            return ((hi, None, None, None),)
-        case "eb":
-            return ((None, None, None, lo + 1),)
-    return ((None, hi + near, lo - near + 1, None),)  # ap: overlaps what is near
+# R4 search#prefix, for the target [a, b) and the value asked for [lo, hi): what a and b must meet.
+# Of `eq` half follows from a < b, but lets an index end its range on either side.
+BOUNDS: dict[str, Callable[[int, int, int], tuple[Bounds, ...]]] = {
+    # "the range of the search value fully contains the range of the target value"
+    "eq": lambda lo, hi, _: ((lo, hi, lo + 1, hi + 1),),
+    "ne": lambda lo, hi, _: ((None, lo, None, None), (None, None, hi + 1, None)),
+    # "the range above the search value intersects the range of the target value"
+    "gt": lambda lo, hi, _: ((None, None, hi + 1, None),),
+    "lt": lambda lo, hi, _: ((None, lo, None, None),),
+    # gt or eq, lt or eq
+    "ge": lambda lo, hi, _: ((None, None, hi + 1, None), (lo, None, None, None)),
+    "le": lambda lo, hi, _: ((None, lo, None, None), (None, None, None, hi + 1)),
+    # no overlap, "and the range above the search value contains the range of the target value"
+    "sa": lambda lo, hi, _: ((hi, None, None, None),),
+    "eb": lambda lo, hi, _: ((None, None, None, lo + 1),),
+    # "the range of the search value overlaps with the range of the target value", widened
+    "ap": lambda lo, hi, near: ((None, hi + near, lo - near + 1, None),),
+}
+
+# The same for a moment t: from <= t < to.
+MOMENTS: dict[str, Callable[[int, int, int], tuple[UpdatedWithin, ...]]] = {
+    "eq": lambda lo, hi, _: (UpdatedWithin(lo, hi),),
+    "ne": lambda lo, hi, _: (UpdatedWithin(None, lo), UpdatedWithin(hi, None)),
+    "gt": lambda lo, hi, _: (UpdatedWithin(hi, None),),
+    "lt": lambda lo, hi, _: (UpdatedWithin(None, lo),),
+    "ge": lambda lo, hi, _: (UpdatedWithin(lo, None),),
+    "le": lambda lo, hi, _: (UpdatedWithin(None, hi),),
+    "sa": lambda lo, hi, _: (UpdatedWithin(hi, None),),
+    "eb": lambda lo, hi, _: (UpdatedWithin(None, lo),),
+    "ap": lambda lo, hi, near: (UpdatedWithin(lo - near, hi + near),),
+}
+
+
+def _near(site: Site, prefix: str, lo: int) -> int:
+    """R4 search#prefix, of ap: "10% of the gap between now and the date"."""
+    return abs(site.today() - lo) // 10 if prefix == "ap" else 0
 
 
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
     prefix, lo, hi = asked(parameter, text, site)
-    near = abs(site.today() - lo) // 10 if prefix == "ap" else 0
     conditions = [
         Interval(number, *one)
-        for one in bounds(prefix, lo, hi, near)
+        for one in BOUNDS[prefix](lo, hi, _near(site, prefix, lo))
         for number in _numbers(parameter)
     ]
     return conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))
@@ -140,21 +147,8 @@ def _numbers(parameter: Parameter) -> tuple[int | None, ...]:
 def updated(parameter: Parameter, text: str, site: Site) -> Condition:
     """`_lastUpdated`: a moment, against an interval."""
     prefix, lo, hi = asked(parameter, text, site)
-    match prefix:
-        case "eq":
-            return UpdatedWithin(lo, hi)
-        case "ne":
-            return AnyOf((UpdatedWithin(None, lo), UpdatedWithin(hi, None)))
-        case "gt" | "sa":
-            return UpdatedWithin(hi, None)
-        case "lt" | "eb":
-            return UpdatedWithin(None, lo)
-        case "ge":
-            return UpdatedWithin(lo, None)
-        case "le":
-            return UpdatedWithin(None, hi)
-    near = abs(site.today() - lo) // 10
-    return AllOf((UpdatedWithin(lo - near, hi + near),))
+    found = MOMENTS[prefix](lo, hi, _near(site, prefix, lo))
+    return found[0] if len(found) == 1 else AnyOf(found)
 
 
 def present(parameter: Parameter) -> Condition:

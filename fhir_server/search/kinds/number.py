@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/search.html#number
 """
 
+# ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,13 +39,6 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     if type not in TYPES:
         return None
     return of_range if type == "Range" else of_number
-
-
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[QuantityRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
 
 
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:

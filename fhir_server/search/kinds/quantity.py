@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html#quantity
 Units are compared as they are written; 1 g is not found by 1000 mg.
 """
 
+# ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
 import math
@@ -105,13 +106,6 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
         "SampledData": lambda value: spread(*_of_samples(value)),
     }
     return writers.get(type)
-
-
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[QuantityRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
 
 
 # --- what is asked -------------------------------------------------------------------------------

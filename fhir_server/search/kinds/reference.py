@@ -7,6 +7,7 @@ A resource here is known by its rid, whichever way the reference is written; any
 bits of its URL's hash, which stand in the rid's place.
 """
 
+# ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
 import re
@@ -91,13 +92,6 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     return writers.get(type)
 
 
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[KeyRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
-
-
 # --- what is asked -------------------------------------------------------------------------------
 
 
@@ -162,8 +156,8 @@ def _may_be(parameter: Parameter, type: str) -> None:
 def _unreadable(parameter: Parameter, text: str) -> Invalid:
     type = parameter.targets[0] if parameter.targets else "Patient"
     return Invalid(
-        f"`{parameter.code}` is given `{text[:80]}`. A reference is written as an id (`23`), a type "
-        f"and an id (`{type}/23`), or an absolute URL."
+        f"`{parameter.code}` is given `{text[:80]}`. A reference is written as an id (`23`), a "
+        f"type and an id (`{type}/23`), or an absolute URL."
     )
 
 

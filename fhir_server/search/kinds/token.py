@@ -6,6 +6,7 @@ Codes and identifiers are compared as written: R4 lets a match be case sensitive
 UCUM and most code systems are. Values of type string are compared without case, as R4 asks.
 """
 
+# ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -130,13 +131,6 @@ TYPES = frozenset(
     {"CodeableConcept", "Coding", "Identifier", "ContactPoint", "boolean", "string", *PLAIN}
 )
 WITHOUT_SYSTEM = frozenset({"ContactPoint", "boolean", "uri", "url", "canonical", "oid", "uuid"})
-
-
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[KeyRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
 
 
 # --- what is asked -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/search.html#uri
 """
 
+# ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -39,13 +40,6 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     if type in TYPES:
         return lambda value: (_key(number, value),)
     return None
-
-
-def rows(
-    parameter: Parameter, value: Any, type: str, site: Site = HERE, system: str | None = None
-) -> Sequence[KeyRow]:
-    write = writer(parameter, type, site, system)
-    return write(value) if write else ()
 
 
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
