@@ -96,7 +96,6 @@ def _version(form: _Form) -> None:
         else [
             _column("rid", form.big, key=True),
             _column("seq", form.big, key=True),
-            _column("num", Integer),
         ]
     )
     version = form.table(
@@ -105,6 +104,7 @@ def _version(form: _Form) -> None:
         _column("updated", form.big),
         _column("digest_hi", form.big),
         _column("digest_lo", form.big),
+        *([] if form.sqlite else [_column("num", Integer)]),  # wide columns first: no padding
         _column("generation", Integer),
         _column("type", form.small),
         _column("dictionary", form.small),
@@ -134,9 +134,9 @@ def _current(form: _Form) -> None:
         _column("owner", form.big),
         _column("born", form.big),
         _column("seq", form.big),
-        *([] if form.sqlite else [_column("num", Integer)]),
         _column("main_lo", form.big),
         _column("main_hi", form.big),
+        *([] if form.sqlite else [_column("num", Integer)]),
         _column("type", form.small),
         _column("deleted", form.flag),
         *([] if form.sqlite else [_column("keys", ARRAY(BigInteger))]),

@@ -1,0 +1,122 @@
+"""connection — a pool of connections, their settings, and PostgreSQL's errors in FHIR's words.
+
+https://hl7.org/fhir/R4/http.html#Status-Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor, errors
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, Unavailable
+from fhir_server.store.contract import Stale
+from fhir_server.store.postgresql.values import teach
+
+Row = tuple[Any, ...]
+Pool = AsyncConnectionPool[AsyncConnection[Row]]
+
+# An open write holds back every follower of the change log, so none may stay open for long.
+SESSION = {
+    "application_name": "fhir-server",
+    "timezone": "UTC",
+    "jit": "off",  # compiling a query of 100 us takes 100 ms
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+    "client_min_messages": "warning",
+}
+# A plan made while a table is small is kept while it grows: let it use the index from the first.
+READER = {"enable_seqscan": "off"}
+WRITER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+WAIT = 10.0  # seconds a request waits for a connection
+PREPARED = 300  # statements a connection keeps prepared
+
+AGAIN = (
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.LockNotAvailable,
+)
+FULL = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
+LOST = "The database cannot be reached at the moment. Try again in a few seconds."
+LONG = "The database needed too long for this. Ask for less at once, or try again later."
+
+
+def pool(url: str, *, size: int, settings: dict[str, str]) -> Pool:
+    """A pool that is not open yet."""
+
+    async def configure(connection: AsyncConnection[Row]) -> None:
+        teach(connection)
+        connection.prepared_max = PREPARED
+        told = {**SESSION, **settings}
+        sets = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in told.items())
+        await connection.execute(f"select {sets}".encode())
+        # Stronger settings than `on` (remote_apply) stay as the operator chose them.
+        await connection.execute(
+            "select set_config('synchronous_commit', 'on', false)"
+            " where current_setting('synchronous_commit') in ('off', 'local')"
+        )
+
+    return AsyncConnectionPool(
+        url.replace("+psycopg", "", 1),
+        connection_class=AsyncConnection[Row],
+        kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor},
+        min_size=1,
+        max_size=size,
+        timeout=WAIT,
+        configure=configure,
+        open=False,
+        check=None,
+    )
+
+
+@lru_cache(maxsize=2048)
+def numbered(text: str) -> bytes:
+    """`%s` marks as the server's own $1, $2, ...: nothing is left to be done for each call."""
+    pieces = text.split("%s")
+    marked = [f"{piece}${i}" for i, piece in enumerate(pieces[:-1], start=1)]
+    return "".join([*marked, pieces[-1]]).encode()
+
+
+async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = True) -> list[Row]:
+    """One statement by itself. A connection that was lost while idle is replaced once."""
+    for last in (False, True):
+        async with refusing():
+            connection = await pool.getconn()
+            try:
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(numbered(text), values, prepare=prepare)
+                return await cursor.fetchall()
+            except psycopg.OperationalError:
+                if last or not connection.closed:
+                    raise
+            finally:
+                await pool.putconn(connection)
+    raise AssertionError("the loop returns or raises")
+
+
+@asynccontextmanager
+async def refusing() -> AsyncIterator[None]:
+    """Say an error of the database as a refusal."""
+    try:
+        yield
+    except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, OSError) as error:
+        raise refusal(error) from error
+
+
+def refusal(error: Exception) -> FhirError | Stale:
+    """What a database's error means to whoever asked."""
+    if isinstance(error, (*AGAIN, errors.UniqueViolation)):
+        return Stale()
+    if isinstance(error, FULL):
+        return OutOfSpace("The database has no room left. Tell whoever runs this server.")
+    if isinstance(error, errors.QueryCanceled):
+        return Unavailable(LONG, headers={"Retry-After": "5"})
+    if isinstance(error, psycopg.DataError):
+        return Invalid("A value is out of the range the database can hold.")
+    return Unavailable(LOST, headers={"Retry-After": "2"})

@@ -1,0 +1,46 @@
+"""epoch — a database's own history of restores, so that a new write never sorts before an old one.
+
+https://hl7.org/fhir/R4/http.html#history
+
+Positions are base + transaction id. A database that was dumped and loaded elsewhere begins again
+with small transaction ids: the base is raised above every stored position, and a new epoch
+begins, before a write is accepted. Cursors carry the epoch they were given in.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from fhir_server.store.postgresql.connection import Pool, refusing
+
+FOREIGN = """
+select s.system, s.xid, s.newest, e.number
+from (select (select system_identifier from pg_control_system()) as system,
+             pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xid,
+             (select coalesce(max(seq), 0) from version) as newest) s
+left join lateral (select * from epoch order by number desc limit 1) e on true
+where e.number is null or e.system_identifier <> s.system or e.base + s.xid <= s.newest
+"""
+BEGIN = """
+insert into epoch (number, mark, start, base, system_identifier) values ($1, $2, $3, $4, $5)
+"""
+FORGET = "update epoch set system_identifier = 0"  # the next start begins a new epoch
+
+
+async def settle(pool: Pool) -> None:
+    """Begin the first epoch, or a new one where this database came from elsewhere.
+
+    Several processes may start at once: the lock lets one of them settle it, and the others see
+    that it is done. It also waits for every write that has read the old base.
+    """
+    async with refusing(), pool.connection() as connection:
+        if await (await connection.execute(FOREIGN)).fetchone() is None:
+            return
+        async with connection.transaction():
+            await connection.execute("lock table epoch, version in share row exclusive mode")
+            found = await (await connection.execute(FOREIGN)).fetchone()
+            if found is not None:
+                system, xid, newest, number = found
+                base = max(newest - xid + 1, 0)
+                values = ((number or 0) + 1, secrets.randbits(62), newest, base, system)
+                await connection.execute(BEGIN, values)

@@ -1,0 +1,132 @@
+"""history — the versions that were, newest first, and the change log, oldest first.
+
+https://hl7.org/fhir/R4/http.html#history
+
+A version's place is (base + transaction id, number in the transaction). A follower of the change
+log stops before the oldest transaction still open: nothing can appear behind its cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.store.codec import Codec
+from fhir_server.store.condition import NO, Part, both, member
+from fhir_server.store.contract import EpochEnded, Feed, History, Page, Position, rid
+from fhir_server.store.dialect import POSTGRESQL
+from fhir_server.store.postgresql.connection import Pool, Row, rows
+from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
+from fhir_server.store.row import stored
+from fhir_server.store.select import Bound, unseen
+from fhir_server.store.types import type_numbers
+
+REPLACED = (
+    "not exists (select 1 from version n where n.rid = v.rid and n.seq > v.seq"
+    " and (n.updated <= %s or n.updated = v.updated))"
+)
+OWNED = "exists (select 1 from current c where c.rid = v.rid and {owner})"
+FOREIGN = "`cursor` is not one this server gave. Leave it out to start again."
+
+
+async def history(pool: Pool, codec: Codec, asked: History) -> Page:
+    """A page of versions, newest first unless `ascending`."""
+    pin = None if asked.bound is None else Bound.parse(asked.bound)
+    where = _asked(asked, pin)
+    order = "asc" if asked.ascending else "desc"
+    if asked.after is not None:
+        sign = ">" if asked.ascending else "<"
+        where.append(Part(f"(v.seq, v.num) {sign} (%s, %s)", tuple(asked.after)))
+    told = both(where)
+    text = (
+        f"select {COLUMNS}, pg_current_snapshot()::text, {BASE} from version v"
+        f" where {told.text} order by v.seq {order}, v.num {order} limit {asked.limit + 1:d}"
+    )
+    found = await rows(pool, text, told.values)
+    if pin is None and found:
+        pin = bound_of(found[0][12], found[0][13])
+    page = [stored(row, codec) for row in found[: asked.limit]]
+    return Page(page, len(found) > asked.limit, "0" if pin is None else str(pin))
+
+
+async def count_history(pool: Pool, asked: History) -> int:
+    """How many versions all pages hold together."""
+    pin = None if asked.bound is None else Bound.parse(asked.bound)
+    told = both(_asked(asked, pin))
+    text = f"select count(*) from version v where {told.text}"
+    return int((await rows(pool, text, told.values))[0][0])
+
+
+def _asked(asked: History, pin: Bound | None) -> list[Part]:
+    """What a version must be."""
+    where = [Part("true"), *_of(asked)]
+    if pin is not None:
+        later = unseen(pin, "v", POSTGRESQL)
+        where.append(Part(f"not ({later.text})", later.values))
+    if asked.since is not None:
+        where.append(Part("v.updated >= %s", (asked.since,)))
+    if asked.at is not None:
+        low, high = asked.at
+        where.append(Part("v.updated < %s", (high,)))
+        where.append(Part(REPLACED, (low,)))
+    if asked.restriction.owners is not None:
+        owner = member("c.owner", sorted(asked.restriction.owners), POSTGRESQL)
+        where.append(NO if owner is NO else Part(OWNED.format(owner=owner.text), owner.values))
+    return where
+
+
+def _of(asked: History) -> list[Part]:
+    """Of which resource, or of which types."""
+    allowed = asked.restriction.types
+    if asked.key is not None:
+        if allowed is not None and asked.key.type not in allowed:
+            return [NO]
+        return [Part("v.rid = %s and v.id = %s", (rid(asked.key), asked.key.id))]
+    types = frozenset(asked.types)
+    if allowed is not None:
+        types = types & allowed if types else allowed
+    elif not types:
+        return []
+    return [member("v.type", type_numbers(types), POSTGRESQL)]
+
+
+# --- the change log ------------------------------------------------------------------------------
+
+EPOCHS = "select number, mark, start, base from epoch order by number"
+AFTER = (
+    f"select {COLUMNS} from version v where (v.seq, v.num) > (%s, %s)"
+    f" and v.seq < {BASE} + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+)
+ORDER = " order by v.seq, v.num limit {limit:d}"
+
+
+async def feed(
+    pool: Pool, codec: Codec, cursor: str | None, types: Iterable[str], limit: int
+) -> Feed:
+    """Versions after the cursor, oldest first. The cursor is `<epoch>.<mark>.<seq>.<num>`."""
+    epochs = await rows(pool, EPOCHS, ())
+    number, mark = epochs[-1][:2]
+    after = Position(0, -1) if cursor is None else _after(cursor, epochs)
+    wanted = tuple(types)
+    only = member("v.type", type_numbers(wanted), POSTGRESQL) if wanted else Part("true")
+    text = f"{AFTER} and {only.text}{ORDER.format(limit=limit)}"
+    found = await rows(pool, text, (*after, *only.values))
+    page = [stored(row, codec) for row in found]
+    reached = page[-1].position if page else after
+    return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")
+
+
+def _after(cursor: str, epochs: Sequence[Row]) -> Position:
+    """The position a cursor stands at. Raises EpochEnded where what it saw may not be here."""
+    parts = cursor.split(".")
+    if len(parts) != 4 or not all(p.isascii() and p.isdecimal() and len(p) < 20 for p in parts):
+        raise Invalid(FOREIGN)
+    number, mark, seq, num = map(int, parts)
+    if seq >= 2**62 or num >= 2**31:
+        raise Invalid(FOREIGN)
+    for i, epoch in enumerate(epochs):
+        if tuple(epoch[:2]) == (number, mark):
+            if i + 1 == len(epochs) or seq <= epochs[i + 1][2]:
+                return Position(seq, num - 1)
+            break
+    raise EpochEnded

@@ -1,0 +1,158 @@
+"""reading — the newest versions, searches and finds on PostgreSQL: one statement each.
+
+https://hl7.org/fhir/R4/http.html#read
+https://hl7.org/fhir/R4/http.html#search
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import (
+    KeyIs,
+    Page,
+    Place,
+    Remembered,
+    Restriction,
+    Select,
+    Stored,
+    parse_version_id,
+    rid,
+)
+from fhir_server.store.dialect import POSTGRESQL, Bigints
+from fhir_server.store.postgresql.connection import Pool, Row, rows
+from fhir_server.store.row import halves, stored
+from fhir_server.store.select import Bound, count_sql, drivers, find_sql, page_sql, weigh_sql
+from fhir_server.store.types import NAMES
+
+COLUMNS = POSTGRESQL.columns
+NEWEST = (
+    f"select {COLUMNS}, p.main_lo, p.owner from current p"
+    " join version v on v.rid = p.rid and v.seq = p.seq where p.rid "
+)
+ONE, MANY = f"{NEWEST}= %s", f"{NEWEST}= any(%s)"
+AT_VERSION = (
+    f"select {COLUMNS}, p.owner from version v join current p on p.rid = v.rid"
+    " where v.rid = %s and v.digest_hi = %s and v.digest_lo = %s and v.generation = %s"
+)
+BASE = "(select base from epoch order by number desc limit 1)"
+
+
+async def newest(
+    pool: Pool, codec: Codec, keys: Sequence[Key], restriction: Restriction
+) -> dict[Key, Stored]:
+    """The newest version of each that exists, deletions included."""
+    wanted = {rid(key): key for key in keys}
+    found: dict[Key, Stored] = {}
+    for row in await _newest_rows(pool, tuple(wanted)):
+        version = stored(row, codec, row[12])
+        # Two ids can share a number; the store holds the first of them only.
+        if version.key == wanted[row[0]] and restriction.allows(version.key.type, row[13]):
+            found[version.key] = version
+    return found
+
+
+async def by_rid(
+    pool: Pool, codec: Codec, rids: Sequence[int], restriction: Restriction
+) -> list[Stored]:
+    """The newest versions of these numbers, deletions left out."""
+    return [
+        stored(row, codec, row[12])
+        for row in await _newest_rows(pool, tuple(dict.fromkeys(rids)))
+        if row[11] is not None and restriction.allows(NAMES[row[7] - 1], row[13])
+    ]
+
+
+async def _newest_rows(pool: Pool, rids: tuple[int, ...]) -> Sequence[Row]:
+    if not rids:
+        return ()
+    if len(rids) == 1:
+        return await rows(pool, ONE, rids)
+    return await rows(pool, MANY, (Bigints(rids),))
+
+
+async def at_version(
+    pool: Pool, codec: Codec, key: Key, version_id: str, restriction: Restriction
+) -> Stored | None:
+    """The version an id names, if the resource ever had it."""
+    if (named := parse_version_id(version_id)) is None:
+        return None
+    generation, digest = named
+    for row in await rows(pool, AT_VERSION, (rid(key), *halves(digest), generation)):
+        version = stored(row, codec)
+        if version.key == key and restriction.allows(key.type, row[12]):
+            return version
+    return None
+
+
+async def search(  # noqa: PLR0913 - each is a thing of its own
+    pool: Pool,
+    codec: Codec,
+    select: Select,
+    *,
+    limit: int,
+    after: Place | None,
+    bound: str | None,
+) -> Page:
+    """A page in order of Place, of what was there at `bound`."""
+    pin = None if bound is None else Bound.parse(bound)
+    asked = page_sql(
+        select,
+        limit=limit + 1,
+        after=after,
+        bound=pin,
+        dialect=POSTGRESQL,
+        driver=await _driver(pool, select),
+    )
+    # The base and the snapshot are of the same statement as the page.
+    text = f"select s.*, {BASE} from ({asked.text}) s"
+    found = await rows(pool, text, asked.values, prepare=asked.prepare)
+    if pin is None and found:
+        pin = bound_of(str(found[0][13]), int(found[0][14]))
+    page = [stored(row, codec, row[12]) for row in found[:limit]]
+    return Page(page, len(found) > limit, "0" if pin is None else str(pin))
+
+
+def bound_of(snapshot: str, base: int) -> Bound:
+    """`xmin:xmax:xip,...`: committed is what is under xmax and not among those in progress."""
+    _, xmax, running = snapshot.split(":")
+    return Bound(base + int(xmax), tuple(base + int(x) for x in running.split(",") if x))
+
+
+async def find(pool: Pool, select: Select, at_most: int) -> tuple[int, ...]:
+    """The rids that meet `select`, smallest first."""
+    driver = await _driver(pool, select)
+    asked = find_sql(select, at_most=at_most, dialect=POSTGRESQL, driver=driver)
+    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    return tuple(row[0] for row in found)
+
+
+async def count(pool: Pool, select: Select, at_most: int | None) -> int:
+    """How many meet `select`, counted no further than `at_most`."""
+    driver = await _driver(pool, select)
+    asked = count_sql(select, at_most=at_most, dialect=POSTGRESQL, driver=driver)
+    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    return int(found[0][0])
+
+
+async def _driver(pool: Pool, select: Select) -> KeyIs | None:
+    """The rarest of several keys: a prepared plan cannot know which of them that is."""
+    keys = drivers(select, POSTGRESQL)
+    if len(keys) < 2:
+        return None
+    asked = weigh_sql(keys, POSTGRESQL)
+    weights = (await rows(pool, asked.text, asked.values))[0]
+    return min(zip(weights, range(len(keys)), keys, strict=True))[2]
+
+
+async def remembered(pool: Pool, key: str) -> Remembered | None:
+    found = await rows(pool, "select digest, answer from idempotency where key = %s", (key,))
+    return Remembered(*found[0]) if found else None
+
+
+async def census(pool: Pool) -> dict[str, int]:
+    """How many current resources there are of each type."""
+    asked = "select type, count(*) from current where not deleted group by type order by type"
+    return {NAMES[type - 1]: n for type, n in await rows(pool, asked, ())}

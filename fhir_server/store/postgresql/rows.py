@@ -1,0 +1,115 @@
+"""rows — a Unit as the columns of one statement: versions, and the true differences of index rows.
+
+https://hl7.org/fhir/R4/http.html#transaction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fhir_server.store.codec import Codec
+from fhir_server.store.condition import LONGEST, storable
+from fhir_server.store.contract import IndexRows, KeyRow, NewVersion, rid
+from fhir_server.store.dialect import Bigints
+from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
+from fhir_server.store.row import halves
+from fhir_server.store.types import METHOD_NUMBERS, NUMBERS
+
+ABSENT = -1  # the seq and num of what has no version yet
+
+# What each column of a row is bound as; the column named `rid` comes where the table has it.
+COLUMNS: dict[str, tuple[type, ...]] = {
+    "index_key": (Bigints, Bigints, Bigints, Bigints),
+    "index_string": (Bigints, Texts, Bigints),
+    "index_date": (Bigints, Bigints, Bigints, Bigints),
+    "index_quantity": (Bigints, Bigints, Doubles, Doubles, Bigints),
+    "moved": (Bigints, Bigints),
+}
+Rows = list[tuple[Any, ...]]
+
+
+def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
+    """The columns of `n` (see statement.py)."""
+    rows = [_version(number, version, codec) for number, version in enumerate(new)]
+    columns = list(zip(*rows, strict=True))
+    numbers = [Bigints(column) for column in columns[:13]]
+    return (*numbers, Texts(columns[13]), Texts(columns[14]), Bodies(columns[15]))
+
+
+def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
+    dictionary, body = (0, None) if new.tail is None else codec.pack(new.tail)
+    before = new.follows.position if new.follows else (ABSENT, ABSENT)
+    # A deleted resource stays within reach of those who could reach it.
+    owner = new.before.owner if new.tail is None else new.rows.owner
+    return (
+        rid(new.key),
+        number,
+        *halves(new.digest),
+        new.generation,
+        NUMBERS[new.key.type],
+        dictionary,
+        METHOD_NUMBERS[new.method],
+        owner,
+        *new.rows.main,
+        *before,
+        new.key.id,
+        beside(new.rows.keys),
+        body,
+    )
+
+
+def beside(keys: Iterable[KeyRow]) -> str:
+    """`current.keys`: v and w of each dominant row, one after the other."""
+    told = sorted((key.v, key.w) for key in keys if key.dominant)
+    return "{" + ",".join(f"{v},{w}" for v, w in told) + "}"
+
+
+def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, Rows]]:
+    """The index rows to remove and to add, by table; tables without any are left out."""
+    removed: dict[str, Rows] = {}
+    added: dict[str, Rows] = {}
+    for version in new:
+        number = rid(version.key)
+        if version.before is version.rows:
+            continue
+        for table, was, now in (
+            ("index_key", _keys(version.before), _keys(version.rows)),
+            ("index_string", _words(version.before), _words(version.rows)),
+            ("index_date", version.before.dates, version.rows.dates),
+            ("index_quantity", version.before.quantities, version.rows.quantities),
+        ):
+            if gone := was - now:
+                removed.setdefault(table, []).extend(_placed(table, gone, number))
+            if come := now - was:
+                added.setdefault(table, []).extend(_placed(table, come, number))
+        if _has_moved(version):
+            added.setdefault("moved", []).append((number, version.before.main[0]))
+    return removed, added
+
+
+def _has_moved(version: NewVersion) -> bool:
+    alive = version.tail is not None and version.follows is not None and not version.follows.deleted
+    return alive and version.before.main[0] != version.rows.main[0]
+
+
+def _keys(rows: IndexRows) -> frozenset[tuple[Any, ...]]:
+    main = rows.main[0]
+    return frozenset((key.v, main, key.w) for key in rows.keys if not key.dominant)
+
+
+def _words(rows: IndexRows) -> frozenset[tuple[Any, ...]]:
+    return frozenset((row.param, row.word[:LONGEST]) for row in rows.strings if storable(row.word))
+
+
+def _placed(table: str, rows: Iterable[tuple[Any, ...]], number: int) -> Rows:
+    """The rid stands before w in a key row, and last in every other."""
+    if table == "index_key":
+        return [(v, main, number, w) for v, main, w in rows]
+    return [(*row, number) for row in rows]
+
+
+def arrays(table: str, rows: Rows) -> list[Any]:
+    """The rows as columns to be bound."""
+    columns = zip(*rows, strict=True)
+    return [kind(column) for kind, column in zip(COLUMNS[table], columns, strict=True)]

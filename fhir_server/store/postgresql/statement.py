@@ -1,0 +1,102 @@
+"""statement — the one statement that writes a unit, put together for each shape of unit.
+
+https://hl7.org/fhir/R4/http.html#transaction
+
+Everything it inserts, updates or deletes depends on `s`, and `s` on `ok`: where something the unit
+assumed is no longer so, it writes nothing and returns no row. The values are bound in the order
+of the text: n, the checks, `updated`, the index rows, the answer to remember.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fhir_server.store.postgresql.connection import numbered
+
+NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
+  rid, num, digest_hi, digest_lo, generation, type, dictionary, method, owner, main_lo, main_hi,
+  seq_before, num_before, id, keys, body))"""
+FOLLOWS = """not exists (select from n left join current c on c.rid = n.rid
+  where coalesce(c.seq, -1) <> n.seq_before or coalesce(c.num, -1) <> n.num_before)"""
+UNCHANGED = """not exists (select from unnest(%s, %s, %s) u(rid, seq, num)
+  left join current c on c.rid = u.rid where (c.seq, c.num) is distinct from (u.seq, u.num))"""
+FOUND = "array({find}) = %s"
+UNKNOWN = "not exists (select from idempotency i where i.key = %s)"
+SEQ = """s as materialized (select base + pg_current_xact_id()::text::bigint as seq
+  from (select base from epoch order by number desc limit 1) e{ok})"""
+VERSION = """version_ as (insert into version (rid, seq, updated, digest_hi, digest_lo, num,
+  generation, type, dictionary, method, id, body)
+  select n.rid, s.seq, %s, n.digest_hi, n.digest_lo, n.num, n.generation, n.type, n.dictionary,
+  n.method, n.id, n.body from s, n)"""
+FRESH = """fresh_ as (insert into current (rid, owner, born, seq, main_lo, main_hi, num, type,
+  deleted, keys) select n.rid, n.owner, s.seq, s.seq, n.main_lo, n.main_hi, n.num, n.type,
+  n.body is null, n.keys::bigint[] from s, n where n.seq_before = -1)"""
+UPDATED = """updated_ as (update current c set owner = n.owner, seq = s.seq, main_lo = n.main_lo,
+  main_hi = n.main_hi, num = n.num, deleted = n.body is null, keys = n.keys::bigint[],
+  born = case when c.deleted and n.body is not null then s.seq else c.born end
+  from s, n where c.rid = n.rid and n.seq_before <> -1)"""
+MOVED = """moved_ as (insert into moved (seq, rid, main_lo)
+  select s.seq, m.rid, m.main_lo from s, unnest(%s, %s) m(rid, main_lo))"""
+REMEMBER = """remember_ as (insert into idempotency (key, digest, at, answer)
+  select %s, %s, %s, %s from s)"""
+INDEX = {
+    "index_key": ("v", "main", "rid", "w"),
+    "index_string": ("param", "word", "rid"),
+    "index_date": ("param", "lo", "hi", "rid"),
+    "index_quantity": ("param", "unit", "lo", "hi", "rid"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a unit does, without its values."""
+
+    checked: bool
+    finds: tuple[str, ...]  # the SQL of each assumption
+    unchanged: bool
+    remember: bool
+    fresh: bool
+    updated: bool
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+@lru_cache(maxsize=512)
+def statement(shape: Shape) -> bytes:
+    """The statement. It returns the unit's seq, or nothing where an assumption failed."""
+    parts = [NEW]
+    if shape.checked:
+        checks = [FOLLOWS] if shape.fresh or shape.updated else []
+        checks += [UNCHANGED] if shape.unchanged else []
+        checks += [FOUND.format(find=find) for find in shape.finds]
+        checks += [UNKNOWN] if shape.remember else []
+        parts.append(f"ok as materialized (select where {' and '.join(checks or ['true'])})")
+    parts.append(SEQ.format(ok=", ok" if shape.checked else ""))
+    parts.append(VERSION)
+    parts += [FRESH] if shape.fresh else []
+    parts += [UPDATED] if shape.updated else []
+    parts += [_remove(table) for table in shape.removed]
+    parts += [MOVED if table == "moved" else _add(table) for table in shape.added]
+    parts += [REMEMBER] if shape.remember else []
+    return numbered(f"with {', '.join(parts)} select seq from s")
+
+
+def _remove(table: str) -> str:
+    columns = INDEX[table]
+    same = " and ".join(f"t.{column} = d.{column}" for column in columns)
+    marks = ", ".join(["%s"] * len(columns))
+    return (
+        f"{table}_removed as (delete from {table} t"
+        f" using s, unnest({marks}) d({', '.join(columns)}) where {same})"
+    )
+
+
+def _add(table: str) -> str:
+    # A row that is there already came from an older program that found the same by another way.
+    columns = INDEX[table]
+    marks = ", ".join(["%s"] * len(columns))
+    return (
+        f"{table}_added as (insert into {table} ({', '.join(columns)})"
+        f" select a.* from s, unnest({marks}) a({', '.join(columns)}) on conflict do nothing)"
+    )

@@ -1,0 +1,160 @@
+"""store — the Store on PostgreSQL (contract.py says what it promises).
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from psycopg import conninfo
+
+from fhir_server.foundation.outcome import Unavailable
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec, shipped_dictionaries
+from fhir_server.store.contract import (
+    Committed,
+    Feed,
+    Health,
+    History,
+    Page,
+    Place,
+    Remembered,
+    Restriction,
+    Select,
+    Stored,
+    Unit,
+)
+from fhir_server.store.migrate import check
+from fhir_server.store.postgresql import history, reading, writing
+from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
+from fhir_server.store.postgresql.epoch import settle
+from fhir_server.store.postgresql.values import Texts
+from fhir_server.store.schema import SCHEMA
+
+OPEN_WITHIN = 30.0  # seconds
+UNSAFE = {
+    "fsync": "`fsync` is off: a power cut may destroy the database. Set it to on.",
+    "full_page_writes": "`full_page_writes` is off: a power cut may tear a page. Set it to on.",
+}
+KNOWN = "insert into dictionary (id, body) values (%s, %s) on conflict do nothing returning id"
+SCHEMA_OF = "select version_num from alembic_version"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class PostgresqlStore:
+    """Resources in a PostgreSQL database, shared by as many processes as are needed."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        codec: Codec | None = None,
+        clock: Callable[[], int] = _now,
+        pool_size: int = 8,
+    ) -> None:
+        self._place = place(url)
+        self._codec = codec or Codec()
+        self._given = codec
+        self._clock = clock
+        self._readers = pool(url, size=pool_size, settings=READER)
+        self._writers = pool(url, size=pool_size, settings=WRITER)
+
+    async def open(self) -> None:
+        """Connect, and settle which history this database has."""
+        async with refusing():
+            await self._readers.open(wait=True, timeout=OPEN_WITHIN)
+            await self._writers.open(wait=True, timeout=OPEN_WITHIN)
+        check(self._place, await self._schema())
+        await settle(self._writers)
+        if self._given is None:
+            self._codec = Codec(await self._dictionaries())
+
+    async def close(self) -> None:
+        await self._writers.close()
+        await self._readers.close()
+
+    async def _schema(self) -> str | None:
+        there = await rows(self._readers, "select to_regclass('alembic_version') is not null", ())
+        found = await rows(self._readers, SCHEMA_OF, ()) if there[0][0] else []
+        return str(found[0][0]) if found else None
+
+    async def _dictionaries(self) -> dict[int, bytes]:
+        """Those the bodies here were packed with, and the program's own added to them."""
+        for number, body in shipped_dictionaries().items():
+            await rows(self._writers, KNOWN, (number, body))
+        found = await rows(self._readers, "select id, body from dictionary", ())
+        return {number: bytes(body) for number, body in found}
+
+    # --- reading
+
+    async def newest(self, keys: Sequence[Key], restriction: Restriction) -> dict[Key, Stored]:
+        return await reading.newest(self._readers, self._codec, keys, restriction)
+
+    async def at_version(
+        self, key: Key, version_id: str, restriction: Restriction
+    ) -> Stored | None:
+        return await reading.at_version(self._readers, self._codec, key, version_id, restriction)
+
+    async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
+        return await reading.by_rid(self._readers, self._codec, rids, restriction)
+
+    async def search(
+        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+    ) -> Page:
+        return await reading.search(
+            self._readers, self._codec, select, limit=limit, after=after, bound=bound
+        )
+
+    async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
+        return await reading.find(self._readers, select, at_most)
+
+    async def count(self, select: Select, *, at_most: int | None = None) -> int:
+        return await reading.count(self._readers, select, at_most)
+
+    async def history(self, asked: History) -> Page:
+        return await history.history(self._readers, self._codec, asked)
+
+    async def count_history(self, asked: History) -> int:
+        return await history.count_history(self._readers, asked)
+
+    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
+        return await history.feed(self._readers, self._codec, cursor, types, limit)
+
+    async def remembered(self, key: str) -> Remembered | None:
+        return await reading.remembered(self._readers, key)
+
+    async def census(self) -> dict[str, int]:
+        return await reading.census(self._readers)
+
+    # --- writing
+
+    async def commit(self, unit: Unit) -> Committed:
+        return await writing.commit(self._writers, self._codec, unit, self._clock)
+
+    # --- how it is
+
+    async def health(self) -> Health:
+        try:
+            schema = await self._schema()
+            told = await rows(
+                self._readers,
+                "select name, setting from pg_settings where name = any(%s)",
+                (Texts(("server_version", *UNSAFE)),),
+            )
+        except Unavailable:
+            return Health("PostgreSQL", "unknown", None, SCHEMA, [LOST])
+        settings: dict[str, str] = dict(told)
+        notes = [note for name, note in UNSAFE.items() if settings.get(name) == "off"]
+        return Health("PostgreSQL", settings["server_version"], schema, SCHEMA, notes)
+
+
+def place(url: str) -> str:
+    """The database's URL without its password, for messages."""
+    told = conninfo.conninfo_to_dict(url.replace("+psycopg", "", 1))
+    host, port = told.get("host", "localhost"), told.get("port", 5432)
+    return f"postgresql://{host}:{port}/{told.get('dbname', '')}"

@@ -1,0 +1,34 @@
+"""row — a row of the version table, in the column order of Dialect.columns, and a Stored.
+
+https://hl7.org/fhir/R4/http.html#versioning
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import Position, Stored
+from fhir_server.store.types import METHODS, NAMES
+
+
+def halves(digest: bytes) -> tuple[int, int]:
+    """A digest as the two signed integers it is stored as."""
+    return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
+
+
+def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
+    """A version, from the first twelve columns."""
+    _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
+    return Stored(
+        Key(NAMES[type - 1], id),
+        Position(seq, num),
+        generation,
+        high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True),
+        updated,
+        METHODS[method - 1],
+        None if body is None else codec.unpack(dictionary, body),
+        main,
+    )

