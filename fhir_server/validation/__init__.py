@@ -1,0 +1,1 @@
+"""Whether a resource is what R4 and its profiles say."""

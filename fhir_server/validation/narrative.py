@@ -1,0 +1,154 @@
+"""narrative — the XHTML a resource may carry for people: an allow-list, read by expat.
+
+https://hl7.org/fhir/R4/narrative.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from xml.parsers import expat
+
+XHTML = "http://www.w3.org/1999/xhtml"
+XML = "http://www.w3.org/XML/1998/namespace"
+MAX_PROBLEMS = 10  # of one narrative
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# R4 narrative#Narrative, txt-1: what its XPath lists.
+ELEMENTS = _words(
+    "a abbr acronym b big blockquote br caption cite code col colgroup dd dfn div dl dt em"
+    " h1 h2 h3 h4 h5 h6 hr i img li ol p pre q samp small span strong sub sup"
+    " table tbody td tfoot th thead tr tt ul var"
+)
+ATTRIBUTES = _words(
+    "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign"
+    " char charoff charset cite class colspan compact coords dir frame headers height href"
+    " hreflang hspace id lang longdesc name nowrap rel rev rowspan rules scope shape span src"
+    " start style summary tabindex title type valign value vspace width"
+) | {f"{XML} lang", f"{XML} space"}
+LINKS = {"href", "src", "cite", "longdesc"}
+SCHEMES = {
+    "href": {"http", "https", "mailto", "tel", "urn", "ftp"},
+    "src": {"http", "https", "data", "cid"},
+    "cite": {"http", "https", "urn"},
+    "longdesc": {"http", "https"},
+}
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp)[;,]", re.IGNORECASE)
+INVISIBLE = re.compile("[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028\u2029]+")  # browsers skip these
+# What makes a style do more than show: old browsers ran scripts from it, others fetch from it.
+ACTIVE_STYLE = re.compile(
+    r"expression\s*\(|javascript:|vbscript:|behaviou?r\s*:|-moz-binding|@import|url\s*\(|\\",
+    re.IGNORECASE,
+)
+PLAIN = re.compile(r'<div xmlns="http://www\.w3\.org/1999/xhtml">([^<&\]]*)</div>').fullmatch
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a narrative: the rule it breaks and what to do."""
+
+    rule: str  # txt-1 | txt-2
+    told: str
+
+
+def is_allowed(div: str) -> bool:
+    """Whether a text, known to be a string without control characters, may be a Narrative.div."""
+    if (plain := PLAIN(div)) and not plain[1].isspace():
+        return plain[1] != ""
+    return not problems(div)
+
+
+def problems(div: str) -> list[Problem]:
+    """What is wrong with a narrative, at most ten things."""
+    reading = _Reading()
+    try:
+        reading.parser.Parse(div.encode("utf-8", "replace"), True)  # noqa: FBT003 - its signature
+    except expat.ExpatError as error:
+        reading.add("txt-1", _malformed(error))
+    else:
+        if not reading.shown:
+            reading.add("txt-2", "The narrative shows nothing. Give it text or an image.")
+    return reading.found
+
+
+def _malformed(error: expat.ExpatError) -> str:
+    reason = expat.ErrorString(error.code)
+    mend = "Write it as well-formed XML in one `<div>`."
+    if error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]:
+        mend = "XML knows no HTML entities: write the character itself, or `&#160;` for `&nbsp;`."
+    return (
+        f"The narrative is not XHTML: {reason} at line {error.lineno}, column "
+        f"{error.offset + 1}. {mend}"
+    )
+
+
+class _Reading:
+    """One narrative as expat goes through it."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+        self.shown = False
+        self.depth = 0
+        self.parser = parser = expat.ParserCreate("utf-8", " ")
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text
+        parser.StartDoctypeDeclHandler = self.doctype
+        parser.ProcessingInstructionHandler = self.instruction
+        parser.XmlDeclHandler = self.declaration
+
+    def add(self, rule: str, told: str) -> None:
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append(Problem(rule, told))
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        namespace, _, local = name.rpartition(" ")
+        if self.depth == 0 and local != "div":
+            self.add("txt-1", f"The narrative is a `<{local[:50]}>`. Wrap it in one `<div>`.")
+        elif namespace != XHTML:
+            if self.depth == 0 or namespace:
+                self.add("txt-1", f'`<{local[:50]}>` is not in XHTML. Write `xmlns="{XHTML}"`.')
+        elif local not in ELEMENTS:
+            self.add("txt-1", f"A narrative may not have `<{local[:50]}>`. Remove it.")
+        self.depth += 1
+        self.shown = self.shown or (local == "img" and "src" in attributes)
+        for attribute, value in attributes.items():
+            self.attribute(local, attribute, value)
+
+    def attribute(self, element: str, name: str, value: str) -> None:
+        if name not in ATTRIBUTES:
+            shown = name.rpartition(" ")[2][:50]
+            self.add("txt-1", f"`<{element[:50]}>` may not have `{shown}`. Remove it.")
+        elif name == "style" and ACTIVE_STYLE.search(value):
+            self.add("txt-1", f"The style `{value[:50]}` does more than show. Remove it.")
+        elif name in LINKS:
+            scheme = SCHEME.match(bare := INVISIBLE.sub("", value))
+            if scheme is None:
+                return
+            said = scheme[1].lower()
+            if said not in SCHEMES[name] or (said == "data" and not IMAGE.match(bare)):
+                allowed = ", ".join(sorted(SCHEMES[name]))
+                self.add(
+                    "txt-1",
+                    f"`{name}` may not be `{bare[:50]}`. Use one of {allowed}, "
+                    "`#` within the narrative, or a relative link.",
+                )
+
+    def end(self, _name: str) -> None:
+        self.depth -= 1
+
+    def text(self, characters: str) -> None:
+        self.shown = self.shown or not characters.isspace()
+
+    def doctype(self, *_: object) -> None:
+        self.add("txt-1", "A narrative may not have a DOCTYPE. Remove it.")
+
+    def instruction(self, *_: object) -> None:
+        self.add("txt-1", "A narrative may not have a processing instruction. Remove it.")
+
+    def declaration(self, *_: object) -> None:
+        self.add("txt-1", "A narrative is a fragment: remove the XML declaration.")
