@@ -1,0 +1,48 @@
+"""app — the commands put together, and how the program ends."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fhir_server.cli import about, copies, doctor, records, serve
+from fhir_server.cli.exits import Exit, Refused
+
+app = typer.Typer(
+    name="fhir-server",
+    help="An HL7 FHIR R4 server on SQLite and PostgreSQL.\n\n"
+    "Begin with `fhir-server serve`, and open the address it prints.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+# In the order a person meets them.
+COMMANDS = (
+    serve.serve,
+    records.demo,
+    records.load,
+    doctor.doctor,
+    copies.backup,
+    copies.restore,
+    serve.migrate,
+    about.settings,
+    about.version,
+)
+for command in COMMANDS:
+    app.command(command.__name__)(command)
+
+
+def main() -> None:
+    """Run the command line; a refusal is a sentence on standard error, never a traceback."""
+    try:
+        app()
+    except Refused as refused:
+        typer.echo(f"Error: {refused}", err=True)
+        sys.exit(refused.status)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(Exit.STOPPED)

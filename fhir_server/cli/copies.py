@@ -1,0 +1,74 @@
+"""copies — the commands that copy the records and bring them back: backup, restore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhir_server.cli.database import reaching
+from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.options import takes
+from fhir_server.settings import Gathered
+
+File = Annotated[Path, typer.Argument(help="The backup file.", show_default=False)]
+
+
+@takes("database_url")
+def backup(gathered: Gathered, file: File) -> None:
+    """Copy all records to one file, while the server serves.
+
+    The file has its name only once it is whole and on the disk. It holds health records: keep it
+    as safe as the database.
+
+    \b
+    Examples:
+      fhir-server backup backup/monday.db
+      fhir-server backup --database-url postgresql://fhir@db/fhir backup/monday.fhir
+    """
+    from fhir_server.store import upkeep
+
+    with reaching(gathered.settings):
+        upkeep.backup(gathered.settings.database_url, file)
+    typer.echo(f"Wrote {file}: {file.stat().st_size:,} bytes.")
+
+
+@takes("database_url")
+def restore(
+    gathered: Gathered,
+    file: File,
+    *,
+    verify: Annotated[
+        bool,
+        typer.Option(help="Then read every version back and prove that it is what its name says."),
+    ] = True,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the records that are there.")
+    ] = False,
+) -> None:
+    """Bring the records of a backup back. Stop the server first.
+
+    A database that holds records is refused without --replace; a SQLite file that is replaced is
+    kept beside the new one, with the ending `.replaced`. Programs that follow the changes are told
+    to start again.
+
+    \b
+    Examples:
+      fhir-server restore backup/monday.db --verify
+      fhir-server restore backup/monday.db --replace
+      fhir-server restore --database-url sqlite:///./trial.db backup/monday.db
+    """
+    from fhir_server.store import upkeep
+
+    url = gathered.settings.database_url
+    with reaching(gathered.settings):
+        upkeep.restore(url, file, replace=replace)
+        typer.echo(f"Restored {file}.")
+        wrong = upkeep.verify(url) if verify else []
+    for sentence in wrong[:20]:
+        typer.echo(f"  {sentence}", err=True)
+    if wrong:
+        refuse(Exit.BACKUP, f"{len(wrong)} things are wrong with what was restored.")
+    if verify:
+        typer.echo("Verified: every version is what its name says.")

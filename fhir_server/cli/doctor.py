@@ -1,0 +1,88 @@
+"""doctor — the command that looks for what is unsafe, and says what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fhir_server.cli.database import reaching
+from fhir_server.cli.exits import Exit
+from fhir_server.cli.options import takes
+from fhir_server.cli.serve import is_loopback
+from fhir_server.settings import Gathered
+
+if TYPE_CHECKING:
+    from fhir_server.store.upkeep import Finding
+
+MARKS = {"good": "ok    ", "note": "note  ", "unsafe": "UNSAFE"}
+
+
+@takes()
+def doctor(gathered: Gathered) -> None:
+    """Look for what is unsafe, and say what to do about it.
+
+    It looks at the database, the disk, the clock and the settings. Ends with status 0 where nothing is unsafe, 1 where something is, 3 where the database cannot
+    be reached. Safe to run while the server serves.
+
+    \b
+    Examples:
+      fhir-server doctor
+      fhir-server doctor --database-url postgresql://fhir@db/fhir
+    """
+    from fhir_server.store import upkeep
+
+    with reaching(gathered.settings):
+        found = [*upkeep.examine(gathered.settings.database_url), *of_settings(gathered)]
+    width = max(len(finding.about) for finding in found)
+    for finding in found:
+        typer.echo(f"{MARKS[finding.grade.value]}  {finding.about:<{width}}  {finding.found}")
+        if finding.advice:
+            typer.echo(f"{'':<{width + 10}}{finding.advice}")
+    unsafe = sum(finding.grade is upkeep.Grade.UNSAFE for finding in found)
+    if unsafe:
+        typer.echo(f"\n{unsafe} unsafe.")
+        sys.exit(Exit.FOUND)
+    typer.echo("\nNothing unsafe was found.")
+
+
+def of_settings(gathered: Gathered) -> list[Finding]:
+    """What the settings make unsafe, whichever database is used."""
+    from fhir_server.store.upkeep import Finding, Grade
+
+    settings = gathered.settings
+    found = []
+    if is_loopback(settings.host):
+        found.append(Finding("access", f"only this machine reaches `{settings.host}`"))
+    else:
+        advice = "Put a proxy in front that asks who calls, and let only it reach the port."
+        told = f"whoever reaches `{settings.host}:{settings.port}` may read and write"
+        found.append(Finding("access", told, Grade.UNSAFE, advice))
+    if "*" in settings.cors_origins:
+        advice = "Name the origins of your own applications in FHIR_CORS_ORIGINS."
+        told = "any web page may call the server from a visitor's browser"
+        found.append(Finding("CORS", told, Grade.UNSAFE, advice))
+    kept = "given" if settings.secret else "made once and kept in the database"
+    found.append(Finding("secret", kept))
+    if settings.secret and len(set(settings.secret)) < 8:
+        advice = "Leave FHIR_SECRET empty to have one made."
+        found[-1] = Finding("secret", "given, and could be guessed", Grade.UNSAFE, advice)
+    if settings.trust_proxy and not settings.public_base_url:
+        advice = "Set FHIR_PUBLIC_BASE_URL, so that no header decides what links say."
+        found.append(Finding("proxy", "its headers are believed", Grade.NOTE, advice))
+    found += [Finding("setting", told, Grade.NOTE) for told in gathered.strangers]
+    found.append(time_zone())
+    return found
+
+
+def time_zone() -> Finding:
+    """Whether this machine's clock is kept right by a service, where that can be seen."""
+    from fhir_server.store.upkeep import Finding, Grade
+
+    kept = Path("/run/systemd/timesync/synchronized").exists() or Path("/run/chrony").exists()
+    if kept:
+        return Finding("time", "this machine's clock is kept right by a service")
+    advice = "Keep it right, with chrony or systemd-timesyncd."
+    return Finding("time", "no service seen that keeps this machine's clock", Grade.NOTE, advice)

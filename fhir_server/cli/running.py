@@ -1,0 +1,121 @@
+"""running — uvicorn set up for this server, in one process or several, and the server opened.
+
+Uvicorn brings the sockets, the loop and the signals; what is answered is `rest.app`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from fhir_server.cli.exits import Exit
+from fhir_server.server import build
+from fhir_server.settings import Settings
+
+if TYPE_CHECKING:
+    from fhir_server.interaction.context import Server
+    from fhir_server.rest.options import Options
+
+KEEP_ALIVE = 130  # seconds; longer than the proxies in front, so that they are who hangs up
+QUIET = ("error", "warning")  # log levels at which an interaction leaves no line
+
+Announce = Callable[["Server"], Awaitable[None]]
+
+
+def rest_options(settings: Settings) -> Options:
+    """The settings of the HTTP side, which have the same names there."""
+    from fhir_server.rest.options import Options
+
+    told = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Options)}
+    told["public_base_url"] = settings.public_base_url or None
+    told["log_requests"] = settings.log_requests and settings.log_level not in QUIET
+    return Options(**told)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Server]:
+    """A server without HTTP, for a command that uses the interactions."""
+    server = build(settings)
+    await server.store.open()
+    try:
+        yield server
+    finally:
+        await server.store.close()
+
+
+class Config(uvicorn.Config):
+    """Builds the application where it runs: each worker process its own, from the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__(
+            "fhir_server.rest.app:App",  # what is served is made by `load`
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            log_level="info" if settings.log_level == "debug" else "warning",
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
+            backlog=2048,
+        )
+
+    def load(self) -> None:
+        from fhir_server.rest.app import create_app
+        from fhir_server.rest.protocol import bounded
+
+        settings = self.settings
+        self.server = build(settings)
+        self.app = create_app(self.server, rest_options(settings))
+        self.http = bounded(
+            max_head=settings.max_url + settings.max_header,
+            head_timeout=settings.header_timeout,
+        )
+        super().load()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
+
+
+class Announcing(uvicorn.Server):
+    """Says what is served once it is, and ends quietly when it is told to stop."""
+
+    def __init__(self, config: Config, announce: Announce) -> None:
+        super().__init__(config)
+        self.announce = announce
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        assert isinstance(self.config, Config)
+        if self.started:
+            await self.announce(self.config.server)
+
+
+def run(settings: Settings, listening: socket, announce: Announce) -> None:
+    """Serve until a signal says stop. Every request that was begun is answered first."""
+    config = Config(settings)
+    if settings.workers > 1:
+        Multiprocess(config, [listening]).run()
+        return
+    # Uvicorn raises the signal that stopped it again; it was meant as a wish, and is fulfilled.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = Announcing(config, announce)
+    server.run(sockets=[listening])
+    if not server.started:
+        sys.exit(Exit.DATABASE)

@@ -1,0 +1,165 @@
+"""serve — the commands that make the database ready and serve it: serve, migrate."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import typer
+
+from fhir_server.cli.database import prepare, reaching
+from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.options import takes
+from fhir_server.settings import Gathered, Settings
+
+if TYPE_CHECKING:
+    from fhir_server.interaction.context import Server
+
+SAMPLE = '{"resourceType":"Patient","name":[{"family":"Nguyễn","given":["An"]}]}'
+
+
+@takes()
+def serve(gathered: Gathered) -> None:
+    """Serve FHIR R4 over HTTP. Without options: on this machine only, records in ./data/fhir.db.
+
+    Makes the database where there is none, and brings an older one up to date (--no-migrate
+    refuses instead). Stops on Ctrl+C or SIGTERM, after it has answered what it was asked.
+
+    \b
+    Examples:
+      fhir-server serve
+      fhir-server serve --port 9000 --database-url sqlite:///./trial.db
+      fhir-server serve --database-url postgresql://fhir@db/fhir --workers 4
+    """
+    settings = gathered.settings
+    refuse_open(gathered)
+    with bound(settings) as listening:
+        prepare(settings, migrating=settings.migrate)
+        from fhir_server.cli import running
+
+        base = base_url(settings, listening)
+
+        async def announce(server: Server) -> None:
+            typer.echo(banner(settings, base, await server.store.census()))
+
+        async def announce_first() -> None:
+            async with running.opened(settings) as server:
+                await announce(server)
+
+        if settings.workers > 1:
+            with reaching(settings):
+                asyncio.run(announce_first())
+        running.run(settings, listening, announce)
+    typer.echo("Stopped.")
+
+
+@takes("database_url")
+def migrate(gathered: Gathered) -> None:
+    """Bring the database's schema up to date. Doing it again does no harm.
+
+    One process migrates at a time; the others wait for it. `serve` does the same by itself unless
+    it is told --no-migrate, for a server whose database role may not change tables.
+
+    \b
+    Examples:
+      fhir-server migrate
+      fhir-server migrate --database-url postgresql://owner@db/fhir
+    """
+    prepare(gathered.settings, migrating=True)
+    typer.echo("The database has the newest schema.")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def refuse_open(gathered: Gathered) -> None:
+    """Others reach the server only where that was said in so many words."""
+    settings = gathered.settings
+    if not is_loopback(settings.host) and not settings.allow_open:
+        source = gathered.sources["host"]
+        refuse(
+            Exit.MISUSED,
+            f"`{source}` is `{settings.host}`: other machines could reach the server, and it does"
+            " not ask who calls, so they could read and write everything. If that is meant, say"
+            " `--open` or FHIR_ALLOW_OPEN=true.",
+        )
+
+
+def bound(settings: Settings) -> socket.socket:
+    """The socket, listening. Bound first, so that a taken port is told before anything is done."""
+    host, port = settings.host.strip("[]"), settings.port
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror:
+        refuse(Exit.PORT, f"`{host}` is not an address or a name this machine knows.")
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                told = (
+                    f"Port {port} of `{host}` is taken. Stop what uses it, or say another `--port`."
+                )
+            case errno.EADDRNOTAVAIL:
+                told = f"`{host}` is not an address of this machine."
+            case errno.EACCES:
+                told = f"Port {port} may not be used by this user. Say a port above 1023."
+            case _:
+                told = f"`{host}:{port}` cannot be listened on: {error.strerror}."
+        refuse(Exit.PORT, told)
+
+
+def base_url(settings: Settings, listening: socket.socket) -> str:
+    if settings.public_base_url:
+        return settings.public_base_url
+    host, port = listening.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}{settings.base_path}"
+
+
+def banner(settings: Settings, base: str, census: dict[str, int]) -> str:
+    """What a person wants to know of a server that has just begun."""
+    if is_loopback(settings.host):
+        access = "open to every program on this machine, and to no other machine"
+    else:
+        access = (
+            f"OPEN to whoever reaches {settings.host}:{settings.port}: nobody is asked who calls"
+        )
+    return f"""
+fhir-server {version("fhir-server")} serves FHIR R4
+
+  Base URL  {base}
+  Records   {held(census)}
+  Database  {shown_database(settings)}
+  Access    {access}
+
+  Try:
+    curl '{base}/Patient?_count=2'
+    curl -H 'Content-Type: application/fhir+json' -d '{SAMPLE}' '{base}/Patient'
+    curl '{base}/metadata'
+
+  Stop with Ctrl+C.
+"""
+
+
+def held(census: dict[str, int]) -> str:
+    """The number of resources, and the types there are most of."""
+    counts = sorted(((count, type) for type, count in census.items() if count), reverse=True)
+    if not counts:
+        return "none yet; `fhir-server demo` (or `make demo`) loads invented ones"
+    most = ", ".join(f"{count:,} {type}" for count, type in counts[:4])
+    more = f" and {len(counts) - 4} types more" if len(counts) > 4 else ""
+    return f"{sum(count for count, _ in counts):,} resources: {most}{more}"
+
+
+def shown_database(settings: Settings) -> str:
+    from fhir_server.store.upkeep.findings import shown
+
+    return shown(settings.database_url)

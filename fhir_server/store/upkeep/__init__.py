@@ -1,0 +1,112 @@
+"""upkeep — what a person does to a database beside using it: make it ready, examine it, copy it.
+
+https://hl7.org/fhir/R4/http.html#versioning
+
+One function for each, whichever database the URL speaks of; every failure of the world is an
+Unreachable, SchemaUnknown or BadBackup, whose message says what to do.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import OperationalError
+
+from fhir_server.store import sqlite_care
+from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
+from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
+from fhir_server.store.sqlite_connection import DatabaseInUse
+from fhir_server.store.upkeep import archive, postgresql, sqlite
+from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
+
+__all__ = [
+    "BadBackup",
+    "Finding",
+    "Grade",
+    "SchemaUnknown",
+    "Unreachable",
+    "backup",
+    "examine",
+    "ready",
+    "restore",
+    "verify",
+]
+
+
+class Unreachable(Exception):
+    """The database cannot be reached, or is in other hands."""
+
+
+def ready(url: str, *, migrating: bool) -> list[str]:
+    """Bring the schema up to date, or only see that it is. Tells which steps were taken."""
+    with reaching(url):
+        if migrating:
+            return migrate(url)
+        check(shown(url), schema_of(url))
+        return []
+
+
+def examine(url: str) -> Sequence[Finding]:
+    """What a person should know of the database: its settings, its disk, its clock."""
+    with reaching(url):
+        if dialect_of(url) == SQLITE:
+            return sqlite.examine(sqlite_path(url))
+        return postgresql.examine(url)
+
+
+def backup(url: str, file: Path) -> None:
+    """Copy the database as it is at one moment, while it is in use. Never half a file."""
+    with reaching(url):
+        check(shown(url), schema_of(url))
+        if dialect_of(url) == SQLITE:
+            sqlite_care.backup(sqlite_path(url), file)
+        else:
+            archive.backup(url, file)
+
+
+def restore(url: str, file: Path, *, replace: bool = False) -> None:
+    """Put a backup in its place, and begin a new epoch for those who follow the changes."""
+    if not file.is_file():
+        raise BadBackup(f"There is no file `{file}`.")
+    with reaching(url):
+        if dialect_of(url) == SQLITE:
+            refuse_archive(file)
+            sqlite_care.restore(file, sqlite_path(url), replace=replace)
+        else:
+            archive.restore(url, file, replace=replace)
+
+
+def verify(url: str) -> list[str]:
+    """What is wrong with a database: every version is read, and its name computed again."""
+    with reaching(url):
+        if dialect_of(url) == SQLITE:
+            return sqlite_care.verify(sqlite_path(url))
+        return postgresql.verify(url)
+
+
+def refuse_archive(file: Path) -> None:
+    with file.open("rb") as opened:
+        if opened.read(len(archive.MAGIC)) == archive.MAGIC:
+            raise BadBackup(
+                f"`{file}` is a backup of a PostgreSQL database: restore it to one, by"
+                " `--database-url postgresql://...`."
+            )
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Turn what drivers raise into a sentence."""
+    try:
+        yield
+    except (DatabaseInUse, FileExistsError) as error:
+        raise Unreachable(str(error)) from error
+    except (psycopg.Error, OperationalError, sqlite3.Error, OSError) as error:
+        told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+        raise Unreachable(
+            f"The database `{shown(url)}` cannot be used: {told.splitlines()[0]}. "
+            "Is it running, and is `FHIR_DATABASE_URL` right?"
+        ) from error
