@@ -84,6 +84,12 @@ class Facility:
     def herbal(self) -> bool:
         return "cổ truyền" in self.name
 
+    def treats(self, sex: str, age: int) -> bool:
+        """A children's hospital takes children, a maternity hospital women and newborns."""
+        if "Nhi" in self.name:
+            return age < 16 or ("Sản" in self.name and sex == "female")
+        return sex == "female" or age < 1 or "Phụ sản" not in self.name
+
     @property
     def id(self) -> str:
         return organization_id(self.code)
@@ -116,6 +122,14 @@ def facilities() -> tuple[Facility, ...]:
     busy = [*_hospitals(), *_centres()]
     posts = list(_posts({(f.commune.before, f.name): f.code for f in busy if f.type == "TTYT"}))
     return (*busy, *_clinics(), *sorted(posts, key=lambda post: post.gln[::-1]))
+
+
+def suited(table: Weighted[Facility], draw: Draw, sex: str, age: int) -> Facility:
+    """One of these that treats such a person; the first hospital treats everyone."""
+    for _ in range(20):
+        if (found := table.pick(draw)).treats(sex, age):
+            return found
+    return facilities()[0]
 
 
 @cache

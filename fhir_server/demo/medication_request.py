@@ -29,6 +29,7 @@ LINES = Weighted(
 )  # fmt: skip
 ORDINARY = ("vitamin", "resp", "gastric", "msk")  # what is given beside the diagnosis's own drugs
 FOR_LYING_IN = frozenset({"03", "04", "09"})
+ONE_OF_THESE = frozenset({"A02", "C09", "C10", "H02", "J01", "M01", "N05", "R06"})
 CURRENT = timedelta(days=30)
 
 
@@ -61,17 +62,20 @@ def _chosen(draw: Draw, care: Care) -> list[Drug]:
     narcotic = facility.beds and draw.chance(0.4)
     found: dict[str, Drug] = {}
     if draw.chance(0.6 if facility.herbal else 0.025):
-        herbal = draw.pick(_herbal(groups))
-        found[herbal.name] = herbal
+        found["herbal"] = draw.pick(_herbal(groups))
     for group in (*groups, *ORDINARY):
-        listed = drugs()[group]
-        at = draw.below(len(listed))
-        for drug in (*listed[at:], *listed[:at]):
+        left = [drug for drug in drugs()[group] if drug.type in ("CHN" if narcotic else "CH")]
+        while left:
             if len(found) == wanted:
                 return list(found.values())
-            if drug.type in "CH" or (drug.type == "N" and narcotic):
-                found[drug.name] = drug
+            drug = left.pop(draw.below(len(left)))
+            found.setdefault(_alike(drug), drug)
     return list(found.values())
+
+
+def _alike(drug: Drug) -> str:
+    """The ATC group of which nobody takes two drugs at once."""
+    return drug.atc[:3] if drug.atc[:3] in ONE_OF_THESE else drug.atc[:5]
 
 
 def _herbal(groups: list[str]) -> list[Drug]:

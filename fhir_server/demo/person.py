@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from fhir_server.demo.draw import Draw, Weighted
-from fhir_server.demo.facility import ZONE, Facility, busiest, with_beds
+from fhir_server.demo.facility import ZONE, Facility, busiest, suited, with_beds
 from fhir_server.demo.identifier import cccd, scattered, uuid7
 from fhir_server.demo.lists import Commune, Diagnosis, chronic_diagnoses, communes
 from fhir_server.demo.names import (
@@ -127,7 +127,7 @@ def person(world: str, count: int, day: date, end: datetime) -> Person:
         born=born,
         year_only=born.year <= YEAR_ONLY_UNTIL and draw.chance(YEAR_ONLY),
         standing=standing,
-        home=_home(draw, standing, fatal=fatal),
+        home=_home(draw, standing, sex, age, fatal=fatal),
         commune=draw.pick(communes()),
         chronic=_chronic(draw, sex, age),
         insured=standing in ("ordinary", "newborn") and draw.chance(0.94),
@@ -171,10 +171,10 @@ def _called(draw: Draw, standing: str, sex: str, born: date) -> tuple[str, Name]
     return group, called
 
 
-def _home(draw: Draw, standing: str, *, fatal: bool) -> Facility:
+def _home(draw: Draw, standing: str, sex: str, age: int, *, fatal: bool) -> Facility:
     """Where the file lies. Who was born, brought in or died there lay in a bed."""
     beds = fatal or standing in ("newborn", "unknown")
-    return (with_beds() if beds else busiest()).pick(draw)
+    return suited(with_beds() if beds else busiest(), draw, sex, age)
 
 
 def _chronic(draw: Draw, sex: str, age: int) -> tuple[Diagnosis, ...]:

@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 
 from fhir_server.demo.draw import Draw, Weighted, number
-from fhir_server.demo.facility import ZONE, Facility, busiest, with_beds, without_beds
+from fhir_server.demo.facility import ZONE, Facility, busiest, suited, with_beds, without_beds
 from fhir_server.demo.identifier import BASE_36
 from fhir_server.demo.person import HOURS, Person, person
 
@@ -106,10 +106,12 @@ class World:
         kind = kinds.pick(draw)
         if first and (who.fatal or who.standing in ("newborn", "unknown")):
             return Visit(count, who, start, first, "03", who.home)
-        facility = who.home if first or draw.chance(0.72) else busiest().pick(draw)
+        age, facility = who.age(start), who.home
+        if not first and not (facility.treats(who.sex, age) and draw.chance(0.72)):
+            facility = suited(busiest(), draw, who.sex, age)
         if facility.beds is (kind in NEED_BEDS) or kind not in NEED_BEDS | NEED_POST:
             return Visit(count, who, start, first, kind, facility)
         if first:  # a first visit is where the file was opened
             return Visit(count, who, start, first, "01", facility)
-        suited = with_beds() if kind in NEED_BEDS else without_beds()
-        return Visit(count, who, start, first, kind, suited.pick(draw))
+        there = with_beds() if kind in NEED_BEDS else without_beds()
+        return Visit(count, who, start, first, kind, suited(there, draw, who.sex, age))
