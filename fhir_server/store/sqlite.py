@@ -62,6 +62,7 @@ class SqliteStore:
         clock: Callable[[], int] = clock_ms,
         wait_for_writer: float = 5.0,
         max_pages: int | None = None,
+        inline: float = INLINE,
         patience: float = PATIENCE,
     ) -> None:
         self._path = Path(path)
@@ -69,6 +70,7 @@ class SqliteStore:
         self._clock = clock
         self._wait = wait_for_writer
         self._max_pages = max_pages
+        self._inline_seconds = inline
         self._patience = patience
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sqlite-reader")
         self._spare: queue.SimpleQueue[Reader] = queue.SimpleQueue()
@@ -167,7 +169,7 @@ class SqliteStore:
         if self._inline is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
         try:
-            with self._inline.within(INLINE):
+            with self._inline.within(self._inline_seconds):
                 return question(self._inline)
         except TooSlow:
             loop = asyncio.get_running_loop()

@@ -14,11 +14,11 @@ from contextlib import closing
 from pathlib import Path
 
 from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
-from fhir_server.store.contract import Stored, rid
+from fhir_server.store.contract import Stored, rid, version_id
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.migrate import check, sqlite_schema
+from fhir_server.store.row import stored
 from fhir_server.store.sqlite_connection import Reader, connect, connect_writer, hold, open_reader
-from fhir_server.store.sqlite_read import stored
 
 KEPT = 7 * 24 * 3600 * 1000  # milliseconds an Idempotency-Key's answer and a moved row are kept
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
@@ -123,7 +123,7 @@ def _wrong_versions(reader: Reader, codec: Codec) -> Iterator[str]:
             continue
         if rid(version.key) != row[0]:
             yield f"version {row[1]} of `{version.key}` is kept under another's number"
-        elif not _named_rightly(reader, codec, version):
+        elif not _named_rightly(reader, version):
             yield f"version {row[1]} of `{version.key}` is not what its version id says"
 
 
@@ -135,13 +135,16 @@ def _all_versions(reader: Reader) -> Iterator[tuple[object, ...]]:
         seq = rows[-1][1]
 
 
-def _named_rightly(reader: Reader, codec: Codec, version: Stored) -> bool:
+def _named_rightly(reader: Reader, version: Stored) -> bool:
     before = reader.rows(
-        f"SELECT {SQLITE.columns} FROM version v WHERE v.rid = ? AND v.seq < ?"
-        " ORDER BY v.seq DESC LIMIT 1",
+        "SELECT generation, digest_hi, digest_lo FROM version WHERE rid = ? AND seq < ?"
+        " ORDER BY seq DESC LIMIT 1",
         (rid(version.key), version.position.seq),
     )
-    parents = [stored(row, codec).version_id for row in before]
+    parents = [
+        version_id(generation, high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True))
+        for generation, high, low in before
+    ]
     digest = digest_of(
         *version.key,
         parents,

@@ -27,8 +27,9 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
+from fhir_server.store.row import halves
 from fhir_server.store.sqlite_connection import Reader, Row
-from fhir_server.store.sqlite_read import find, halves
+from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
 
 LOOK = 2.0  # seconds that what a unit assumed may take to be looked up

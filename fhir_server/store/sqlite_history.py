@@ -16,8 +16,9 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
 from fhir_server.store.dialect import SQLITE
+from fhir_server.store.row import stored
 from fhir_server.store.sqlite_connection import Reader, Row
-from fhir_server.store.sqlite_read import last_seq, stored
+from fhir_server.store.sqlite_read import last_seq
 from fhir_server.store.types import type_numbers
 
 FEW_TYPES = 12  # so many are read each from its own index; more by reading everything

@@ -18,7 +18,6 @@ from fhir_server.store.contract import (
     KeyIs,
     Page,
     Place,
-    Position,
     Remembered,
     Restriction,
     Select,
@@ -27,6 +26,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import SQLITE
+from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,
     count_sql,
@@ -36,7 +36,7 @@ from fhir_server.store.select import (
     weigh_sql,
 )
 from fhir_server.store.sqlite_connection import Reader, Row
-from fhir_server.store.types import METHODS, NAMES
+from fhir_server.store.types import NAMES
 
 AT_ONCE = 500  # resources looked up by one statement
 NEWEST = (
@@ -47,26 +47,6 @@ AT_VERSION = (
     f"SELECT {SQLITE.columns}, 0, p.owner FROM version v CROSS JOIN current p ON p.rid = v.rid"
     " WHERE v.rid = ? AND v.digest_hi = ? AND v.digest_lo = ? AND v.generation = ?"
 )
-
-
-def halves(digest: bytes) -> tuple[int, int]:
-    """A digest as the two signed integers it is stored as."""
-    return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
-
-
-def stored(row: Row, codec: Codec, main: int = 0) -> Stored:
-    """A version, from SQLITE.columns."""
-    _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
-    return Stored(
-        Key(NAMES[type - 1], id),
-        Position(seq, num),
-        generation,
-        high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True),
-        updated,
-        METHODS[method - 1],
-        None if body is None else codec.unpack(dictionary, body),
-        main,
-    )
 
 
 def newest(
