@@ -173,10 +173,10 @@ class Parameters:
         assert len(official) < CUSTOM
         for number, (base, _, fact) in enumerate(official, 1):
             self._facts.setdefault(base, []).append((number, fact))
-        for number, fact in (custom or {}).items():
+        for number, given in (custom or {}).items():
             if not CUSTOM <= number <= LAST_CUSTOM:
                 raise ValueError(f"{number} is not from {CUSTOM} to {LAST_CUSTOM}")
-            self._facts.setdefault(fact["base"][0], []).append((number, fact))
+            self._facts.setdefault(given["base"][0], []).append((number, given))
         told = [(base, number, f["type"], f["code"], f["expression"])
                 for base, facts in self._facts.items() for number, f in facts]  # fmt: skip
         self.stamp = hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
@@ -187,7 +187,7 @@ class Parameters:
         if found is None:
             if type not in self.definitions.resource_types:
                 raise UnknownType(f"R4 has no resource type `{type}`.")
-            known = {
+            known: dict[str, Parameter] = {
                 fact["code"]: self._parameter(type, number, fact)
                 for base in reversed(self.definitions.ancestors(type))
                 for number, fact in self._facts.get(base, ())

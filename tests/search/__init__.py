@@ -1,0 +1,1 @@
+"""What is written into the index, and what is asked of it, held against each other in memory."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
@@ -49,6 +50,7 @@ def _row(number: int, target: int) -> KeyRow:
     return KeyRow(number << PARAM_SHIFT | target & HASH_MASK, target)
 
 
+@lru_cache(maxsize=1 << 15)
 def targets(reference: str, site: Site) -> tuple[int, ...]:
     """The numbers a reference is found by; none for a contained resource."""
     if reference.startswith("#"):

@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/search.html#string
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
@@ -28,23 +29,28 @@ PARTS = {
 }
 
 
+@lru_cache(maxsize=1 << 13)  # the same names, wards and provinces come again and again
+def _rows(number: int, text: str) -> tuple[StringRow, ...]:
+    return tuple(StringRow(number, word) for word in words(text))
+
+
 def writer(parameter: Parameter, type: str, site: Site, system: str | None = None) -> Writer | None:
     number = parameter.number
     if type in PARTS:
         parts = PARTS[type]
 
         def of_parts(value: Mapping[str, Any]) -> list[StringRow]:
-            found: dict[str, None] = {}
+            found: dict[StringRow, None] = {}
             for part in parts:
                 text = value.get(part)
                 for one in text if text.__class__ is list else (text,):
                     if one:
-                        found.update(dict.fromkeys(words(one)))
-            return [StringRow(number, word) for word in found]
+                        found.update(dict.fromkeys(_rows(number, one)))
+            return list(found)
 
         return of_parts
     if type in TYPES:
-        return lambda value: [StringRow(number, word) for word in words(value)]
+        return lambda value: _rows(number, value)
     return None
 
 

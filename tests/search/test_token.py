@@ -1,0 +1,137 @@
+"""token: a code and, perhaps, the system that gives it meaning."""
+
+from __future__ import annotations
+
+import pytest
+from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.store.contract import KeyIs
+
+from .ask import found, indexer, query
+
+ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+GENDER = "http://hl7.org/fhir/administrative-gender"
+MALE = {
+    "resourceType": "Patient",
+    "active": True,
+    "gender": "male",
+    "identifier": [{"system": "urn:cccd", "value": "079-1"}, {"value": "bare"}],
+    "telecom": [{"system": "phone", "use": "home", "value": "0912"}],
+}
+DEAD = {"resourceType": "Patient", "deceasedDateTime": "2024-01-01"}
+LIVING = {"resourceType": "Patient", "deceasedBoolean": False}
+VISIT = {"resourceType": "Encounter", "status": "finished", "class": {"system": ACT, "code": "AMB"}}
+OTHER_CLASS = {"resourceType": "Encounter", "class": {"system": "urn:mine", "code": "AMB"}}
+BARE_CLASS = {"resourceType": "Encounter", "class": {"code": "AMB"}}
+FLU = {
+    "resourceType": "Condition",
+    "code": {
+        "coding": [
+            {"system": "urn:icd", "code": "J06.9"},
+            {"system": "urn:sct", "code": "54150009"},
+        ],
+        "text": "Cúm",
+    },
+}
+WORDS_ONLY = {"resourceType": "Condition", "code": {"text": "đau đầu"}}
+PIPE = {"resourceType": "Patient", "identifier": [{"system": "urn:a|b", "value": "1,2$3\\4"}]}
+KEYWORD = {"resourceType": "Device", "udiCarrier": [{"deviceIdentifier": "AbC"}]}
+
+# what is stored   what is asked                        found?
+TABLE = [
+    (MALE, "gender=male", True),
+    (MALE, f"gender={GENDER}|male", True),
+    (MALE, f"gender={GENDER}|", True),
+    (MALE, "gender=urn:other|male", False),
+    (MALE, "gender=|male", False),
+    (MALE, "gender=female", False),
+    (MALE, "gender=Male", False),
+    (MALE, "gender=female,male", True),
+    (MALE, "gender:not=male", False),
+    (MALE, "gender:not=female", True),
+    (MALE, "gender:not=female,male", False),
+    (DEAD, "gender:not=male", True),
+    (MALE, "gender:missing=false", True),
+    (DEAD, "gender:missing=true", True),
+    (MALE, "active=true", True),
+    (MALE, "active=false", False),
+    (MALE, "identifier=079-1", True),
+    (MALE, "identifier=urn:cccd|079-1", True),
+    (MALE, "identifier=urn:cccd|", True),
+    (MALE, "identifier=urn:other|", False),
+    (MALE, "identifier=|079-1", False),
+    (MALE, "identifier=|bare", True),
+    (MALE, "identifier=urn:cccd|bare", False),
+    (MALE, "identifier=079", False),
+    (MALE, "telecom=0912", True),
+    (MALE, "phone=0912", True),
+    (MALE, "email=0912", False),
+    (MALE, "deceased=false", True),
+    (LIVING, "deceased=false", True),
+    (DEAD, "deceased=true", True),
+    (DEAD, "deceased=false", False),
+    (VISIT, "status=finished", True),
+    (VISIT, "status=planned", False),
+    (VISIT, "status:missing=true", False),
+    (VISIT, "class=AMB", True),
+    (VISIT, f"class={ACT}|AMB", True),
+    (VISIT, f"class={ACT}|", True),
+    (VISIT, "class=urn:mine|AMB", False),
+    (OTHER_CLASS, "class=AMB", True),
+    (OTHER_CLASS, f"class={ACT}|AMB", False),
+    (BARE_CLASS, "class=|AMB", True),
+    (BARE_CLASS, "class=AMB", True),
+    (FLU, "code=J06.9", True),
+    (FLU, "code=urn:sct|54150009", True),
+    (FLU, "code=urn:icd|54150009", False),
+    (FLU, "code=J06", False),
+    (FLU, "code=Cúm", False),
+    (WORDS_ONLY, "code:missing=true", False),
+    (WORDS_ONLY, "code=", None),
+    (PIPE, r"identifier=urn:a\|b|1\,2\$3\\4", True),
+    (PIPE, r"identifier=1\,2\$3\\4", True),
+    (PIPE, "identifier=1,2", False),
+    (KEYWORD, "udi-di=abc", True),
+    (KEYWORD, "udi-di=ABCD", False),
+]
+
+
+@pytest.mark.parametrize(("resource", "text", "is_found"), TABLE)
+def test_a_code_is_found_by_itself_by_its_system_and_by_both(resource, text, is_found) -> None:
+    if is_found is None:
+        with pytest.raises(Invalid):
+            found(resource, text)
+    else:
+        assert found(resource, text) is is_found
+
+
+def test_a_common_value_is_dominant_and_asked_for_as_such() -> None:
+    rows = indexer().rows(VISIT)
+    assert sum(row.dominant for row in rows.keys) == 2
+    where = query("Encounter", "status=finished").where
+    assert isinstance(where, KeyIs)
+    assert where.dominant
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("gender=a|b|c", "`system|code`"),
+        ("gender=|", "`system|code`"),
+        ("phone=home|0912", "has no system"),
+        ("active=x|true", "has no system"),
+        ("gender:nope=male", "`:nope` is no modifier of `gender`"),
+        ("gender:missing=maybe", "`true` or `false`"),
+        ("gender=male,,female", "empty value"),
+    ],
+)
+def test_what_is_no_token_is_refused_with_the_reason(text, reason) -> None:
+    with pytest.raises(Invalid) as refusal:
+        query("Patient", text)
+    assert reason in refusal.value.issues[0].diagnostics
+    assert refusal.value.issues[0].expression == "http." + text.partition("=")[0].partition(":")[0]
+
+
+@pytest.mark.parametrize("modifier", ["in", "not-in", "above", "below", "text", "of-type"])
+def test_modifiers_to_come_are_refused_and_those_that_work_are_named(modifier) -> None:
+    with pytest.raises(NotSupported, match="`:missing`, `:not`"):
+        query("Patient", f"identifier:{modifier}=x")
