@@ -64,7 +64,10 @@ def is_code(value: Any) -> bool:
     return (
         value.__class__ is str
         and value != ""
-        and (value.isalnum() or (_code(value) is not None and not CONTROL(value)))
+        and (
+            (value.isprintable() and " " not in value)  # of all blanks only the space is printable
+            or (_code(value) is not None and not CONTROL(value))
+        )
         and len(value) <= MAX_STRING
     )
 
@@ -77,8 +80,10 @@ def is_uri(value: Any) -> bool:
     return (
         value.__class__ is str
         and value != ""
-        and BLANK(value) is None
-        and (value.isprintable() or not CONTROL(value))
+        and (
+            (value.isprintable() and " " not in value)  # of all blanks only the space is printable
+            or (BLANK(value) is None and not CONTROL(value))
+        )
         and len(value) <= MAX_STRING
     )
 

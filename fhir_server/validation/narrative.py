@@ -39,6 +39,7 @@ SCHEMES = {
 }
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp)[;,]", re.IGNORECASE)
+INNER_LINK = re.compile(r"""\b(?:src|href)\s*=\s*["'](#[^"'\s]+)["']""")
 INVISIBLE = re.compile("[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028\u2029]+")  # browsers skip these
 # What makes a style do more than show: old browsers ran scripts from it, others fetch from it.
 ACTIVE_STYLE = re.compile(
@@ -60,6 +61,11 @@ def is_allowed(div: str) -> bool:
     if (plain := PLAIN(div)) and not plain[1].isspace():
         return plain[1] != ""
     return not problems(div)
+
+
+def inner_links(div: str) -> list[str]:
+    """The `#id` that images and links name: a contained Binary, or a place in the narrative."""
+    return INNER_LINK.findall(div)
 
 
 def problems(div: str) -> list[Problem]:

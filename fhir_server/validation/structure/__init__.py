@@ -9,6 +9,8 @@ finds everything that is wrong, with its place, its rule and what to do.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
@@ -37,15 +39,18 @@ class Validator:
 
     def check(self, resource: Resource, *, expected_type: str | None = None) -> list[Issue]:
         """Every issue of a resource, at most a hundred; none where it is valid R4."""
-        if expected_type is not None and resource.get("resourceType") != expected_type:
-            found = shown(resource.get("resourceType"))
-            told = f"`resourceType` is {found}; a `{expected_type}` is expected here."
+        type = resource.get("resourceType") if isinstance(resource, dict) else None
+        if expected_type is not None and type != expected_type:
+            told = f"`resourceType` is {shown(type)}; a `{expected_type}` is expected here."
             return [Issue("error", "structure", told, "resourceType", "resource-type")]
-        try:
-            if self._compiled.resource(resource):
-                return []
-        except RecursionError:
-            pass  # the walk counts the levels
-        walk = Walk(self.definitions, self.reference_targets)
+        if self._surely_valid(resource):
+            return []
+        walk = Walk(self.definitions, self.reference_targets, self._surely_valid)
         walk.resource(resource, "")
         return walk.report.all()
+
+    def _surely_valid(self, resource: Any) -> bool:
+        try:
+            return self._compiled.resource(resource)
+        except RecursionError:
+            return False  # the walk counts the levels

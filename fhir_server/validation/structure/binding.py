@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions, Field
@@ -91,7 +92,12 @@ def bound(definitions: Definitions, field: Field) -> Bound | None:
         return Bound(binding.value_set, {}, frozenset(), *syntax)
     if binding.strength != "required":
         return None
-    systems = definitions.codes(binding.value_set)
+    return _enumerated(definitions, binding.value_set)
+
+
+@lru_cache(maxsize=512)  # R4 has 225 required value sets
+def _enumerated(definitions: Definitions, value_set: str) -> Bound | None:
+    systems = definitions.codes(value_set)
     if systems is None:
         return None
-    return Bound(binding.value_set, systems, frozenset().union(*systems.values()))
+    return Bound(value_set, systems, frozenset().union(*systems.values()))

@@ -147,14 +147,17 @@ class _Table(dict[str, Check]):
 
 def _place(table: _Table, required: frozenset[str]) -> Check:
     def check(value: Any) -> bool:
-        if value.__class__ is not dict or not required <= value.keys():
+        if value.__class__ is not dict:
             return False
         for name, item in value.items():
             if not table[name](item):
                 return False
         return len(value) > 1 or (len(value) == 1 and "id" not in value)
 
-    return check
+    def check_required(value: Any) -> bool:
+        return check(value) and required <= value.keys()
+
+    return check_required if required else check
 
 
 def _place_with_choices(table: _Table, required: frozenset[str], choices: list[Choice]) -> Check:
@@ -202,11 +205,9 @@ def _coded(codes: frozenset[str]) -> Check:
 
 def _reference(place: Check, types: frozenset[str]) -> Check:
     def check(value: Any) -> bool:
-        if not place(value):
+        if not place(value) or "type" in value:  # the type must agree with the reference
             return False
         text = value.get("reference")
-        if "type" in value:
-            return False  # it must agree with the reference
         if text is None:
             return True
         found = RELATIVE(text)

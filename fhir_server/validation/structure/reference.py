@@ -26,6 +26,7 @@ class Read(NamedTuple):
 
     type: str | None = None
     wrong: str | None = None
+    severity: str = "error"
 
 
 CONDITIONAL_HERE = Read(
@@ -51,11 +52,16 @@ def read(text: str, types: frozenset[str], *, conditional: bool) -> Read:
 
 
 def _urn(text: str) -> Read:
+    """A URN is compared, not looked up: one that is badly made can still be what it says."""
+    if not ABSOLUTE(text):
+        return Read(wrong="is not a URN. Write it without blanks")
     if text.startswith("urn:uuid:") and not URN_UUID(text):
-        return Read(wrong="is not a UUID. Write `urn:uuid:` and 36 hexadecimal characters")
+        wrong = "is not a UUID. Write `urn:uuid:` and 36 hexadecimal characters"
+        return Read(wrong=wrong, severity="warning")
     if text.startswith("urn:oid:") and not URN_OID(text):
-        return Read(wrong="is not an OID. Write `urn:oid:` and numbers joined by `.`")
-    return Read() if ABSOLUTE(text) else Read(wrong="is not a URN. Write it without blanks")
+        wrong = "is not an OID. Write `urn:oid:` and numbers joined by `.`"
+        return Read(wrong=wrong, severity="warning")
+    return Read()
 
 
 def _known(type: str, types: frozenset[str]) -> Read:
