@@ -43,7 +43,7 @@ def apply(resource: Resource, operations: Any) -> Resource:
         raise Invalid("A JSON Patch is an array of operations.")
     if len(operations) > MAX_OPERATIONS:
         raise Invalid(f"The JSON Patch has more than {MAX_OPERATIONS} operations.")
-    patch = _Patch(_copy(resource))
+    patch = _Patch(deep_copy(resource))
     for index, operation in enumerate(operations):
         _Operation(index, operation).apply(patch)
     if not isinstance(patch.document, dict):
@@ -94,7 +94,7 @@ class _Operation:
     def value(self) -> Any:
         if "value" not in self.members:
             self.malformed("`value` is missing")
-        return _copy(self.members["value"])
+        return deep_copy(self.members["value"])
 
     def at(self, document: Any, path: Pointer) -> Any:
         """What is at a path."""
@@ -118,7 +118,7 @@ class _Operation:
 
     def put(self, patch: _Patch, value: Any) -> None:
         """RFC 6902, 4.1: insert into an array, set an object's member, or the whole document."""
-        if len(self.path) + _measure(value)[1] > MAX_DEPTH:
+        if len(self.path) + measure(value)[1] > MAX_DEPTH:
             self.refuse(f"the result would be more than {MAX_DEPTH} levels deep")
         if not self.path:
             patch.document = value
@@ -178,10 +178,10 @@ def _move(operation: _Operation, patch: _Patch) -> None:
 
 def _copied(operation: _Operation, patch: _Patch) -> None:
     value = operation.at(patch.document, operation.pointer("from"))
-    patch.copied += _measure(value)[0]
+    patch.copied += measure(value)[0]
     if patch.copied > MAX_COPIED:
         operation.refuse(f"the patch copies more than {MAX_COPIED} values")
-    operation.put(patch, _copy(value))
+    operation.put(patch, deep_copy(value))
 
 
 def _test(operation: _Operation, patch: _Patch) -> None:
@@ -204,15 +204,16 @@ def _text(path: Pointer) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _copy(value: Any) -> Any:
+def deep_copy(value: Any) -> Any:
+    """The same JSON, none of it shared."""
     if isinstance(value, dict):
-        return {name: _copy(child) for name, child in value.items()}
+        return {name: deep_copy(child) for name, child in value.items()}
     if isinstance(value, list):
-        return [_copy(child) for child in value]
+        return [deep_copy(child) for child in value]
     return value
 
 
-def _measure(value: Any) -> tuple[int, int]:
+def measure(value: Any) -> tuple[int, int]:
     """How many values there are in this one, itself included, and how deep it is."""
     count, deepest, waiting = 0, 0, [(value, 0)]
     while waiting:

@@ -1,0 +1,266 @@
+"""functions — all functions of an expression, in one table.
+
+http://hl7.org/fhirpath/N1/#functions
+https://hl7.org/fhir/R4/fhirpath.html#functions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fhir_server.foundation.fhirpath import conversions, numbers, texts
+from fhir_server.foundation.fhirpath.items import CLASS, SYSTEM, Item, made, plain, system
+from fhir_server.foundation.fhirpath.references import resolved
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
+from fhir_server.foundation.fhirpath.temporal import Temporal
+from fhir_server.foundation.fhirpath.values import item_key
+from fhir_server.foundation.outcome import Invalid
+
+Args = tuple[Evaluated, ...]
+Body = Callable[[Scope, list[Item], Args], list[Item]]
+
+
+class Function(NamedTuple):
+    """What a function does, and how many arguments it may be given."""
+
+    evaluated: Body
+    fewest: int = 0
+    most: int = 0
+
+
+def _truth(value: bool) -> list[Item]:  # noqa: FBT001 - the truth itself
+    return [made(value)]
+
+
+def _each(scope: Scope, focus: list[Item], asked: Evaluated) -> list[bool | None]:
+    """The condition asked of each item."""
+    return [boolean(asked(scope.within(item, i))) for i, item in enumerate(focus)]
+
+
+# --- existence -----------------------------------------------------------------------------------
+
+
+def _exists(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    if not args:
+        return _truth(bool(focus))
+    return _truth(any(truth is True for truth in _each(scope, focus, args[0])))
+
+
+def _all(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    return _truth(all(truth is True for truth in _each(scope, focus, args[0])))
+
+
+def _truths(focus: list[Item]) -> list[bool]:
+    values = [plain(item) for item in focus]
+    if not all(isinstance(value, bool) for value in values):
+        raise Invalid("FHIRPath: the function is for booleans.")
+    return values
+
+
+def _keys(items: list[Item]) -> set[Any]:
+    return {item_key(item) for item in items}
+
+
+def _distinct(items: list[Item]) -> list[Item]:
+    found: dict[Any, Item] = {}
+    for item in items:
+        found.setdefault(item_key(item), item)
+    return list(found.values())
+
+
+# --- filtering and combining ---------------------------------------------------------------------
+
+
+def _where(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    truths = _each(scope, focus, args[0])
+    return [item for item, truth in zip(focus, truths, strict=True) if truth is True]
+
+
+def _select(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    return [made for i, item in enumerate(focus) for made in args[0](scope.within(item, i))]
+
+
+def _repeat(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    found: dict[Any, Item] = {}
+    waiting = list(focus)
+    while waiting:
+        fresh = []
+        for item in _select(scope, waiting, args):
+            known = item_key(item)
+            if known not in found:
+                found[known] = item
+                fresh.append(item)
+        waiting = fresh
+    return list(found.values())
+
+
+def _descendants(scope: Scope, focus: list[Item], _: Args) -> list[Item]:
+    found: list[Item] = []
+    waiting = focus
+    while waiting:
+        waiting = [child for item in waiting for child in scope.run.model.children(item)]
+        scope.run.spend(len(waiting))
+        found += waiting
+    return found
+
+
+def _number(scope: Scope, arg: Evaluated) -> int:
+    item = one(arg(scope), "the argument")
+    value = None if item is None else plain(item)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Invalid("FHIRPath: the argument must be an integer.")
+    return value
+
+
+def _skip(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    return focus[max(_number(scope, args[0]), 0) :]
+
+
+def _take(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    return focus[: max(_number(scope, args[0]), 0)]
+
+
+def _single(_: Scope, focus: list[Item], __: Args) -> list[Item]:
+    item = one(focus, "`single()`")
+    return [] if item is None else [item]
+
+
+def _intersect(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    among = _keys(args[0](scope))
+    return _distinct([item for item in focus if item_key(item) in among])
+
+
+def _exclude(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    among = _keys(args[0](scope))
+    return [item for item in focus if item_key(item) not in among]
+
+
+def _aggregate(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    total = args[1](scope) if len(args) > 1 else []
+    for i, item in enumerate(focus):
+        inner = scope.within(item, i)
+        inner.total = total
+        total = args[0](inner)
+    return total
+
+
+def _iif(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    one(focus, "`iif()`")
+    inner = Scope(scope.run, focus, scope.index, scope.total)
+    if boolean(args[0](inner)) is True:
+        return args[1](inner)
+    return args[2](inner) if len(args) > 2 else []
+
+
+def _not(_: Scope, focus: list[Item], __: Args) -> list[Item]:
+    truth = boolean(focus)
+    return [] if truth is None else _truth(not truth)
+
+
+# --- types ---------------------------------------------------------------------------------------
+
+
+def _of_type(scope: Scope, focus: list[Item], type: str) -> list[Item]:
+    # R4's own search parameters ask `as` of collections, so it sorts as ofType() does
+    return [item for item in focus if scope.run.model.is_type(item, type)]
+
+
+def _is(scope: Scope, focus: list[Item], type: str) -> list[Item]:
+    item = one(focus, "`is`")
+    return [] if item is None else _truth(scope.run.model.is_type(item, type))
+
+
+def _type(_: Scope, focus: list[Item], __: Args) -> list[Item]:
+    found = []
+    for item in focus:
+        namespace = "System" if item.type.startswith(SYSTEM) else "FHIR"
+        told = {"namespace": namespace, "name": item.type.removeprefix(SYSTEM)}
+        found.append(Item(told, CLASS, CLASS))
+    return found
+
+
+# --- FHIR ----------------------------------------------------------------------------------------
+
+
+def _extension(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    url = one(args[0](scope), "`extension()`")
+    extensions = [x for item in focus for x in scope.run.model.child(item, "extension")]
+    wanted = None if url is None else plain(url)
+    return [x for x in extensions if isinstance(x.value, dict) and x.value.get("url") == wanted]
+
+
+def _has_value(scope: Scope, focus: list[Item], _: Args) -> list[Item]:
+    primitive = scope.run.model.definitions.primitive_types
+    return _truth(len(focus) == 1 and focus[0].value is not None and focus[0].node in primitive)
+
+
+def _get_value(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    return [system(focus[0])] if _has_value(scope, focus, args)[0].value else []
+
+
+def _clock(kind: str, start: int, end: int) -> Body:
+    def told(scope: Scope, _: list[Item], __: Args) -> list[Item]:
+        text = scope.run.now.isoformat(timespec="milliseconds")[start : end or None]
+        found = Temporal.parse(text, kind)
+        return [] if found is None else [made(found)]
+
+    return told
+
+
+def _plain(body: Callable[[list[Item]], list[Item]]) -> Function:
+    """A function of its focus alone."""
+    return Function(lambda _, focus, __: body(focus))
+
+
+TYPE_FUNCTIONS: dict[str, Callable[[Scope, list[Item], str], list[Item]]] = {
+    "ofType": _of_type,
+    "as": _of_type,
+    "is": _is,
+}
+
+FUNCTIONS: dict[str, Function] = {
+    "empty": _plain(lambda focus: _truth(not focus)),
+    "exists": Function(_exists, 0, 1),
+    "all": Function(_all, 1, 1),
+    "allTrue": _plain(lambda focus: _truth(all(_truths(focus)))),
+    "anyTrue": _plain(lambda focus: _truth(any(_truths(focus)))),
+    "allFalse": _plain(lambda focus: _truth(not any(_truths(focus)))),
+    "anyFalse": _plain(lambda focus: _truth(not all(_truths(focus)))),
+    "subsetOf": Function(lambda s, f, a: _truth(_keys(f) <= _keys(a[0](s))), 1, 1),
+    "supersetOf": Function(lambda s, f, a: _truth(_keys(f) >= _keys(a[0](s))), 1, 1),
+    "count": _plain(lambda focus: [made(len(focus))]),
+    "distinct": _plain(_distinct),
+    "isDistinct": _plain(lambda focus: _truth(len(_distinct(focus)) == len(focus))),
+    "not": Function(_not),
+    "where": Function(_where, 1, 1),
+    "select": Function(_select, 1, 1),
+    "repeat": Function(_repeat, 1, 1),
+    "single": Function(_single),
+    "first": _plain(lambda focus: focus[:1]),
+    "last": _plain(lambda focus: focus[-1:]),
+    "tail": _plain(lambda focus: focus[1:]),
+    "skip": Function(_skip, 1, 1),
+    "take": Function(_take, 1, 1),
+    "intersect": Function(_intersect, 1, 1),
+    "exclude": Function(_exclude, 1, 1),
+    "union": Function(lambda s, f, a: _distinct(f + a[0](s)), 1, 1),
+    "combine": Function(lambda s, f, a: f + a[0](s), 1, 1),
+    "aggregate": Function(_aggregate, 1, 2),
+    "iif": Function(_iif, 2, 3),
+    "trace": Function(lambda _, focus, __: focus, 1, 2),
+    "children": Function(lambda s, f, _: [c for item in f for c in s.run.model.children(item)]),
+    "descendants": Function(_descendants),
+    "type": Function(_type),
+    "extension": Function(_extension, 1, 1),
+    "hasValue": Function(_has_value),
+    "getValue": Function(_get_value),
+    "resolve": Function(lambda scope, focus, _: resolved(scope, focus)),
+    "now": Function(_clock("dateTime", 0, 0)),
+    "today": Function(_clock("date", 0, 10)),
+    "timeOfDay": Function(_clock("time", 11, 23)),
+}
+for _name, (_body, _fewest, _most) in (
+    conversions.FUNCTIONS | numbers.FUNCTIONS | texts.FUNCTIONS
+).items():
+    FUNCTIONS[_name] = Function(_body, _fewest, _most)

@@ -1,0 +1,165 @@
+"""operators — what `=`, `<`, `+`, `and`, `|` and the others make of their two sides.
+
+http://hl7.org/fhirpath/N1/#operations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.quantity import Quantity
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
+from fhir_server.foundation.fhirpath.values import (
+    arithmetic,
+    compare,
+    equal,
+    equivalent,
+    item_key,
+)
+from fhir_server.foundation.outcome import Invalid
+
+
+def polarity(op: str, operand: Evaluated) -> Evaluated:
+    def evaluated(scope: Scope) -> list[Item]:
+        item = one(operand(scope), f"`{op}`")
+        if item is None:
+            return []
+        value = plain(item)
+        if isinstance(value, Quantity):
+            return [made(Quantity(-value.value if op == "-" else value.value, value.unit))]
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise Invalid(f"FHIRPath: `{op}` is for numbers.")
+        return [made(-value if op == "-" else value)]
+
+    return evaluated
+
+
+def _truth(value: bool | None) -> list[Item]:  # noqa: FBT001 - the truth itself
+    return [] if value is None else [made(value)]
+
+
+def _equality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    def evaluated(scope: Scope) -> list[Item]:
+        one_side, other = left(scope), right(scope)
+        scope.run.spend(len(one_side) * (len(other) if "~" in op else 1) + 1)
+        same = equivalent(one_side, other) if "~" in op else equal(one_side, other)
+        return _truth(same if op[0] != "!" or same is None else not same)
+
+    return evaluated
+
+
+ORDER: dict[str, Callable[[int], bool]] = {
+    "<": lambda order: order < 0,
+    "<=": lambda order: order <= 0,
+    ">": lambda order: order > 0,
+    ">=": lambda order: order >= 0,
+}
+
+
+def _inequality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    holds = ORDER[op]
+
+    def evaluated(scope: Scope) -> list[Item]:
+        first, second = one(left(scope), f"`{op}`"), one(right(scope), f"`{op}`")
+        if first is None or second is None:
+            return []
+        order = compare(plain(first), plain(second), op)
+        return _truth(None if order is None else holds(order))
+
+    return evaluated
+
+
+def _arithmetic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    def evaluated(scope: Scope) -> list[Item]:
+        first, second = one(left(scope), f"`{op}`"), one(right(scope), f"`{op}`")
+        if op == "&":
+            texts = ["" if each is None else plain(each) for each in (first, second)]
+            result = arithmetic("+", *texts) if all(isinstance(t, str) for t in texts) else None
+            if result is None:
+                raise Invalid("FHIRPath: `&` is for strings.")
+            return [made(result)]
+        if first is None or second is None:
+            return []
+        result = arithmetic(op, plain(first), plain(second))
+        return [] if result is None else [made(result)]
+
+    return evaluated
+
+
+def _union(_: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    def evaluated(scope: Scope) -> list[Item]:
+        found = list(
+            {item_key(item): item for item in reversed(left(scope) + right(scope))}.values()
+        )
+        scope.run.spend(len(found) + 1)
+        return found[::-1]
+
+    return evaluated
+
+
+def _membership(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    def evaluated(scope: Scope) -> list[Item]:
+        among, what = (left, right) if op == "contains" else (right, left)
+        item, items = one(what(scope), f"`{op}`"), among(scope)
+        scope.run.spend(len(items) + 1)
+        if item is None:
+            return []
+        return _truth(any(equal([item], [other]) for other in items))
+
+    return evaluated
+
+
+# N1, three-valued logic: what is told by the left side alone, and by both.
+def _and(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+    if one_side is False or other is False:
+        return False
+    return None if one_side is None or other is None else True
+
+
+def _or(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+    if one_side or other:
+        return True
+    return None if one_side is None or other is None else False
+
+
+def _xor(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+    return None if one_side is None or other is None else one_side != other
+
+
+def _implies(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+    return _or(None if one_side is None else not one_side, other)
+
+
+Logic = Callable[[bool | None, bool | None], bool | None]
+LOGIC: dict[str, tuple[Logic, bool | None]] = {
+    "and": (_and, False),
+    "or": (_or, True),
+    "xor": (_xor, None),
+    "implies": (_implies, False),
+}
+
+
+def _logic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
+    truth, decides = LOGIC[op]
+
+    def evaluated(scope: Scope) -> list[Item]:
+        one_side = boolean(left(scope))
+        scope.run.spend(1)
+        if one_side is not None and one_side is decides:
+            return _truth(truth(one_side, None))
+        return _truth(truth(one_side, boolean(right(scope))))
+
+    return evaluated
+
+
+Operator = Callable[[str, Evaluated, Evaluated], Evaluated]
+BINARY: dict[str, Operator] = {
+    **dict.fromkeys(("=", "!=", "~", "!~"), _equality),
+    **dict.fromkeys(("<", "<=", ">", ">="), _inequality),
+    **dict.fromkeys(("+", "-", "*", "/", "div", "mod", "&"), _arithmetic),
+    **dict.fromkeys(("and", "or", "xor", "implies"), _logic),
+    **dict.fromkeys(("in", "contains"), _membership),
+    "|": _union,
+}

@@ -1,0 +1,201 @@
+"""texts — the functions of strings, with patterns that cannot run away.
+
+http://hl7.org/fhirpath/N1/#string-manipulation
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.foundation.fhirpath.conversions import text as as_text
+from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, one
+from fhir_server.foundation.fhirpath.values import checked, named
+from fhir_server.foundation.outcome import Invalid
+
+MAX_PATTERN = 1_000
+# How often a pattern may be tried: the text's length to the power of its open repetitions.
+MAX_TRIES = 20_000_000
+# What stands in a pattern: an escape, a class, a group's begin and end, a repetition, the rest
+PIECE = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\((?:\?:)?)|(?P<close>\))"
+    r"|(?P<many>[*+]|\{[0-9]+,\})|(?P<some>\?|\{[0-9]+(?:,[0-9]+)?\})|.",
+    re.DOTALL,
+)
+
+Args = tuple[Evaluated, ...]
+Body = Callable[[Scope, list[Item], Args], list[Item]]
+
+
+def _called(body: Callable[..., Any]) -> Body:
+    """A function of a string and of values; where one of them is empty, so is the result."""
+
+    def told(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+        item = one(focus, "a string function")
+        given = [one(arg(scope), "an argument") for arg in args]
+        if item is None or None in given:
+            return []
+        value = plain(item)
+        if not isinstance(value, str):
+            raise Invalid(f"FHIRPath: the function is for strings, not for {named(value)}.")
+        scope.run.spend(len(value) // 100)
+        result = body(value, *(plain(each) for each in given if each is not None))
+        if isinstance(result, list):
+            return [made(checked(each)) for each in result]
+        return [] if result is None else [made(checked(result))]
+
+    return told
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid(f"FHIRPath: the argument must be a string, not {named(value)}.")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Invalid(f"FHIRPath: the argument must be an integer, not {named(value)}.")
+    return value
+
+
+def _substring(value: str, start: Any, length: Any = None) -> str | None:
+    begin = _integer(start)
+    if not 0 <= begin < len(value):
+        return None
+    return value[begin:] if length is None else value[begin : begin + max(_integer(length), 0)]
+
+
+def _replace(value: str, pattern: Any, substitution: Any) -> str:
+    old, new = _string(pattern), _string(substitution)
+    occurrences = value.count(old)
+    checked_length = len(value) + occurrences * len(new)
+    if checked_length > 1_000_000:
+        raise Invalid("FHIRPath: `replace()` makes too long a text.")
+    return value.replace(old, new)
+
+
+def _matches(value: str, pattern: Any) -> bool:
+    return _pattern(_string(pattern), len(value)).search(value) is not None
+
+
+def _matches_full(value: str, pattern: Any) -> bool:
+    return _pattern(_string(pattern), len(value)).fullmatch(value) is not None
+
+
+def _replace_matches(value: str, pattern: Any, substitution: Any) -> str:
+    found = _pattern(_string(pattern), len(value))
+    # `$1` and `${name}` in FHIRPath are `\1` and `\g<name>` here
+    new = _string(substitution).replace("\\", "\\\\")
+    new = re.sub(r"\$\{?([0-9]{1,2}|[A-Za-z]\w*)\}?", r"\\g<\1>", new)
+    if (len(value) + 1) * (len(new) + 1) > 10_000_000:
+        raise Invalid("FHIRPath: `replaceMatches()` makes too long a text.")
+    try:
+        return found.sub(new, value)
+    except (re.error, IndexError):
+        raise Invalid("FHIRPath: the substitution names a group that is not there.") from None
+
+
+def _pattern(pattern: str, length: int) -> re.Pattern[str]:
+    """A pattern that can be tried on a text of this length. Raises Invalid where it cannot."""
+    compiled, power = _compiled(pattern)
+    if (length + 1) ** power > MAX_TRIES:
+        raise Invalid("FHIRPath: the pattern could take too long on so long a text.")
+    return compiled
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> tuple[re.Pattern[str], int]:
+    """A pattern, and the power its trying grows by with the text."""
+    if len(pattern) > MAX_PATTERN:
+        raise Invalid(f"FHIRPath: a pattern is longer than {MAX_PATTERN} characters.")
+    power = _power(pattern)
+    try:
+        return re.compile(pattern, re.DOTALL), power
+    except (re.error, RecursionError, OverflowError) as error:
+        raise Invalid(f"FHIRPath: `{pattern[:50]}` is no pattern: {error}.") from None
+
+
+def _power(pattern: str) -> int:
+    """How many repetitions may compete for the same characters.
+
+    A repetition around another one is refused where nothing certain stands between two rounds,
+    since then the number of ways to share the characters doubles with each: `(a+)+`.
+    """
+    power = 0 if pattern.startswith("^") else 1
+    open_groups: list[_Group] = [_Group(0)]
+    last: _Group | None = None
+    for piece in PIECE.finditer(pattern):
+        match piece.lastgroup:
+            case "open":
+                open_groups.append(_Group(piece.end()))
+                last = None
+            case "close" if len(open_groups) > 1:
+                last = open_groups.pop()
+                open_groups[-1].repeats |= last.repeats
+            case "many" | "some":
+                nested = last is not None and last.repeats and not last.separated(pattern)
+                if nested and piece[0] != "?":
+                    raise Invalid(
+                        "FHIRPath: a pattern may not repeat a group that itself repeats, "
+                        f"as in `{pattern[:50]}`."
+                    )
+                power += piece.lastgroup == "many" or "," in piece[0]
+                open_groups[-1].repeats |= piece[0] != "?"
+                last = None
+            case _:
+                if pattern.startswith("(?", piece.start()) or piece[0][1:].isdigit():
+                    raise Invalid("FHIRPath: a pattern may not look around or back.")
+                last = None
+    return power
+
+
+class _Group:
+    """A group of a pattern while it is read."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.repeats = False
+
+    def separated(self, pattern: str) -> bool:
+        """Whether each round begins with an escaped sign that the rest of it shuts out."""
+        found = re.match(r"\\([.:/\-|@])", pattern[self.start :])
+        rest = pattern[self.start + 2 :]
+        return found is not None and bool(
+            re.match(r"\[\^[^\]]*" + re.escape(found[1]), rest)
+            or re.match(r"\[(?!\^)[A-Za-z0-9_\-]+\]", rest)
+        )
+
+
+FUNCTIONS: dict[str, tuple[Body, int, int]] = {
+    "indexOf": (_called(lambda value, part: value.find(_string(part))), 1, 1),
+    "lastIndexOf": (_called(lambda value, part: value.rfind(_string(part))), 1, 1),
+    "substring": (_called(_substring), 1, 2),
+    "startsWith": (_called(lambda value, part: value.startswith(_string(part))), 1, 1),
+    "endsWith": (_called(lambda value, part: value.endswith(_string(part))), 1, 1),
+    "contains": (_called(lambda value, part: _string(part) in value), 1, 1),
+    "upper": (_called(str.upper), 0, 0),
+    "lower": (_called(str.lower), 0, 0),
+    "trim": (_called(str.strip), 0, 0),
+    "length": (_called(len), 0, 0),
+    "toChars": (_called(list), 0, 0),
+    "split": (_called(lambda value, by: value.split(_string(by)) if by else list(value)), 1, 1),
+    "replace": (_called(_replace), 2, 2),
+    "matches": (_called(_matches), 1, 1),
+    "matchesFull": (_called(_matches_full), 1, 1),
+    "replaceMatches": (_called(_replace_matches), 2, 2),
+}
+
+
+def _join(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    separator = one(args[0](scope), "`join()`") if args else made("")
+    if separator is None or not focus:
+        return []
+    parts = [as_text(plain(item)) or "" for item in focus]
+    return [made(checked(_string(plain(separator)).join(parts)))]
+
+
+FUNCTIONS["join"] = (_join, 0, 1)
