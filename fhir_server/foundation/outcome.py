@@ -13,6 +13,7 @@ Raise one of these to refuse an interaction; nothing else reaches a client.
       UnknownType           404  not-supported
       MethodNotAllowed      405  not-supported
       NotAcceptable         406  not-supported
+      TooSlow               408  timeout
       Conflict              409  conflict
       Gone                  410  deleted
       PreconditionFailed    412  conflict
@@ -21,7 +22,9 @@ Raise one of these to refuse an interaction; nothing else reaches a client.
       UriTooLong            414  too-long
       UnsupportedMedia      415  not-supported
       Unprocessable         422  processing
+      TooCostly             422  too-costly
       TooMany               429  throttled
+      HeadersTooLarge       431  too-long
       Unavailable           503  transient
       OutOfSpace            507  no-store
 """
@@ -96,6 +99,10 @@ class NotAcceptable(FhirError):
     status, code = 406, "not-supported"
 
 
+class TooSlow(FhirError):
+    status, code = 408, "timeout"
+
+
 class Conflict(FhirError):
     status, code = 409, "conflict"
 
@@ -128,8 +135,16 @@ class Unprocessable(FhirError):
     status, code = 422, "processing"
 
 
+class TooCostly(FhirError):
+    status, code = 422, "too-costly"
+
+
 class TooMany(FhirError):
     status, code = 429, "throttled"
+
+
+class HeadersTooLarge(FhirError):
+    status, code = 431, "too-long"
 
 
 class Unavailable(FhirError):

@@ -13,6 +13,7 @@ from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import (
     FhirError,
     NotAcceptable,
+    TooCostly,
     TooMany,
     Unavailable,
     UriTooLong,
@@ -33,10 +34,6 @@ READS = frozenset({"read", "vread", "capabilities"})
 SEARCHES = frozenset(
     row.interaction for row in routes.ROWS if row.interaction.startswith(("search", "history"))
 )
-
-
-class TooCostly(FhirError):
-    status, code = 422, "too-costly"
 
 
 class Dispatcher:

@@ -13,7 +13,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from fhir_server.foundation.outcome import FhirError, Invalid, TooLarge
+from fhir_server.foundation.outcome import HeadersTooLarge, Invalid
 from fhir_server.foundation.resource import ID, Key
 from fhir_server.interaction.context import Answer, Once
 
@@ -29,10 +29,6 @@ SINGLE = frozenset(
     b"host content-type content-length content-encoding idempotency-key if-modified-since"
     b" if-none-exist x-security-context authorization".split()
 )
-
-
-class HeadersTooLarge(TooLarge):
-    status = 431
 
 
 def collected(raw: list[tuple[bytes, bytes]], *, bound: int) -> Headers:
@@ -200,7 +196,3 @@ def once(headers: Headers, *, client: str, method: str, url: bytes, body: bytes)
     apart = "\0".join((client, method, url.decode("latin-1"), found["key"]))
     key = hashlib.sha256(apart.encode()).hexdigest()
     return Once(key, hashlib.sha256(body).digest())
-
-
-def refusal_headers(refusal: FhirError) -> list[tuple[bytes, bytes]]:
-    return [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in refusal.headers.items()]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fhir_server.foundation.outcome import FhirError, Invalid, TooLarge, TooMany
+from fhir_server.foundation.outcome import Invalid, TooLarge, TooMany, TooSlow
 from fhir_server.rest import formats, headers, routes
 from fhir_server.rest.compression import decompressed
 from fhir_server.rest.headers import NO_PREFERENCE, Headers, Preferences
@@ -26,10 +26,6 @@ LONG_WORK = 256 * 1024  # bytes whose parsing or packing takes milliseconds: oth
 
 class ClientGone(Exception):
     """The client closed the connection; nobody waits for an answer."""
-
-
-class BodyTooSlow(FhirError):
-    status, code = 408, "timeout"
 
 
 class Held:
@@ -92,12 +88,12 @@ class Request:
     # --- the body ---
 
     async def body(self) -> bytes:
-        """The whole body, decompressed. Raises TooLarge, BodyTooSlow, TooMany, ClientGone."""
+        """The whole body, decompressed. Raises TooLarge, TooSlow, TooMany, ClientGone."""
         try:
             async with asyncio.timeout(self.options.body_timeout):
                 body = await self._received()
         except TimeoutError:
-            raise BodyTooSlow(
+            raise TooSlow(
                 f"The body did not arrive within {self.options.body_timeout:g} seconds"
                 " (`body_timeout`). Send it again.",
                 headers={"Connection": "close"},
