@@ -16,6 +16,10 @@ from typing import Any, TypeVar
 import pytest
 
 from fhir_server.store.contract import Store
+from fhir_server.store.migrate import migrate
+from fhir_server.store.postgresql import PostgresqlStore
+from fhir_server.store.schema import sqlite_path
+from fhir_server.store.sqlite import SqliteStore
 from tests import postgresql
 
 T = TypeVar("T")
@@ -74,12 +78,7 @@ class Database:
 
     def store(self, **options: Any) -> Store:
         if self.product == "postgresql":
-            from fhir_server.store.postgresql import PostgresqlStore
-
             return PostgresqlStore(self.url, **options)
-        from fhir_server.store.schema import sqlite_path
-        from fhir_server.store.sqlite import SqliteStore
-
         return SqliteStore(sqlite_path(self.url), **options)
 
 
@@ -99,8 +98,6 @@ def postgresql_url() -> Iterator[str]:
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A migrated, empty SQLite file of the test's own."""
-    from fhir_server.store.migrate import migrate
-
     url = f"sqlite:///{tmp_path}/fhir.db"
     migrate(url)
     return url

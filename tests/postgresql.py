@@ -27,6 +27,8 @@ from typing import Any
 
 import psycopg
 
+from fhir_server.store.migrate import migrate
+
 FOLDER = "FHIR_TEST_POSTGRESQL_FOLDER"  # where the workers of one run meet
 GIVEN = "FHIR_TEST_POSTGRESQL"
 PROGRAMS = "FHIR_TEST_POSTGRESQL_BIN"
@@ -125,7 +127,7 @@ class Cluster:
         while True:
             try:
                 psycopg.connect(self.url, connect_timeout=2).close()
-                return
+                break
             except psycopg.OperationalError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise Absent((self.folder / "log").read_text()[-2000:]) from None
@@ -259,14 +261,13 @@ def database(*, migrated: bool = True) -> Iterator[str]:
 
 def _template(url: str) -> str:
     """A migrated database nobody is connected to, made once for each run."""
-    from fhir_server.store.migrate import migrate
-
     name = f"fhir_template_{os.environ.get(f'{FOLDER}_OF', os.getpid())}"
     with locked(Path(os.environ[FOLDER])):
         with psycopg.connect(url, autocommit=True) as connection:
             asked = "select 1 from pg_database where datname = %s and datistemplate"
             if connection.execute(asked, (name,)).fetchone():
                 return name
+            connection.execute(f"drop database if exists {name}")
             connection.execute(f"create database {name} template template0")
         migrate(within(url, name))
         with psycopg.connect(url, autocommit=True) as connection:

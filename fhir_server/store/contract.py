@@ -400,7 +400,7 @@ class EpochEnded(Exception):
 
 
 class Store(Protocol):
-    """What every database promises (tests/store/promise.py tries to break it)."""
+    """What every database promises (tests/store/test_promise.py tries to break it)."""
 
     async def open(self) -> None:
         """Connect. Raises SchemaUnknown where the schema is not the one this program knows."""

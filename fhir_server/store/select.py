@@ -48,6 +48,7 @@ __all__ = [
     "unseen",
     "weigh_sql",
 ]
+WEIGHED = 8  # conditions at most
 WEIGHED_UP_TO = 1000  # beyond so many rows two conditions count as equally common
 DAMAGED = "The page's cursor is damaged: start the search again from its first page."
 
@@ -143,8 +144,11 @@ def count_sql(
 
 def drivers(select: Select, dialect: Dialect) -> tuple[KeyIs, ...]:
     """The key conditions a search could be driven from; two or more are worth weighing."""
+    check(select.where)
     keys = {c for c in every(select.where) if isinstance(c, KeyIs) and in_index(c, dialect)}
-    return tuple(sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w)))
+    return tuple(
+        sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))[:WEIGHED]
+    )
 
 
 def weigh_sql(keys: Sequence[KeyIs], dialect: Dialect) -> Rendered:

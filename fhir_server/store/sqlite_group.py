@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from fhir_server.foundation.outcome import Conflict
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import storable
 from fhir_server.store.contract import (
     Committed,
     IndexRows,
@@ -115,7 +116,7 @@ def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
     main = rows.main[0]
     return {
         "index_key": {(row.v, main, rid, row.w) for row in rows.keys},
-        "index_string": {(row.param, row.word, rid) for row in rows.strings},
+        "index_string": {(row.param, row.word, rid) for row in rows.strings if storable(row.word)},
         "index_date": {(row.param, row.lo, row.hi, rid) for row in rows.dates},
         "index_quantity": {(row.param, row.unit, row.lo, row.hi, rid) for row in rows.quantities},
     }

@@ -32,7 +32,7 @@ Rows = list[tuple[Any, ...]]
 def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
     """The columns of `n` (see statement.py)."""
     rows = [_version(number, version, codec) for number, version in enumerate(new)]
-    columns = list(zip(*rows, strict=True))
+    columns = list(zip(*rows, strict=True)) or [()] * 16
     numbers = [Bigints(column) for column in columns[:13]]
     return (*numbers, Texts(columns[13]), Texts(columns[14]), Bodies(columns[15]))
 

@@ -1,0 +1,194 @@
+"""Every condition finds exactly what it says, on every database: the oracle is plain Python."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract import (
+    MISSING,
+    AllOf,
+    AnyOf,
+    DateRow,
+    IndexRows,
+    Interval,
+    KeyBetween,
+    KeyIs,
+    KeyRow,
+    Not,
+    Place,
+    QuantityRow,
+    Restriction,
+    RidIn,
+    Select,
+    StringRow,
+    UpdatedWithin,
+    WordStarts,
+    rid,
+)
+from tests.search.evaluate import holds
+from tests.store.world import newest, unit, version
+
+TYPES = ("Patient", "Encounter", "Observation")
+KEYS = [Key(type, str(n)) for type in TYPES for n in range(16)]
+VALUES = [param << 50 | value for param in (1, 2) for value in (1, 2, 3)]
+OTHERS = [system << 32 | code for system in (-3, 0, 7) for code in (0, 5, 0xFFFFFFFF)]
+DOMINANT = {VALUES[0], VALUES[4]}  # whether a value is dominant depends on the value alone
+WORDS = ["", "n", "ng", "ngo", "ngô", "nz", "n\U0010ffff", "o", "\ud7ff", "\ue000", "z" * 9]
+TIMES = [MISSING, -5, 0, 10, 11, 20, 30, -MISSING]
+UNITS = [0, 4, 2**62]
+
+
+def key_row(draw):
+    v = draw.choice(VALUES)
+    return KeyRow(v, draw.choice(OTHERS), v in DOMINANT)
+
+
+def span(draw, values):
+    lo, hi = sorted(draw.sample(values, 2))
+    return lo, hi
+
+
+def some(draw, most, make):
+    return frozenset(make() for _ in range(draw.randrange(most + 1)))
+
+
+def made(draw):
+    """The rows of one resource, from few enough values that they meet often."""
+    return IndexRows(
+        some(draw, 4, lambda: key_row(draw)),
+        some(draw, 3, lambda: StringRow(draw.choice((1, 2)), draw.choice(WORDS))),
+        some(draw, 3, lambda: DateRow(draw.choice((1, 2)), *span(draw, TIMES))),
+        some(
+            draw,
+            3,
+            lambda: QuantityRow(
+                draw.choice((1, 2)), draw.choice(UNITS), *span(draw, [-1.5, 0.0, 0.1, 2.0, 1e300])
+            ),
+        ),
+        draw.choice([(0, 0), *(span(draw, TIMES) for _ in range(3))]),
+        draw.choice((0, 1, 2)),
+    )
+
+
+# --- conditions ----------------------------------------------------------------------------------
+
+masks = st.sampled_from([0, -1, 0xFFFFFFFF, -(1 << 32)])
+bounds = st.none() | st.sampled_from([*TIMES, 10.5, -0.5, float("inf"), float("-inf"), 1e300])
+
+
+def key_is(v, w, mask):
+    return KeyIs(v, w, mask, v in DOMINANT)
+
+
+leaves = st.one_of(
+    st.builds(key_is, st.sampled_from(VALUES), st.sampled_from(OTHERS), masks),
+    st.builds(
+        KeyBetween,
+        st.sampled_from([0, *VALUES]),
+        st.sampled_from([*VALUES, 9 << 50]),
+        st.sampled_from(OTHERS),
+        masks,
+    ),
+    st.builds(WordStarts, st.sampled_from((1, 2)), st.sampled_from(WORDS)),
+    st.builds(Interval, st.sampled_from((None, 1, 2)), bounds, bounds, bounds, bounds),
+    st.builds(
+        Interval,
+        st.sampled_from((1, 2)),
+        bounds,
+        bounds,
+        bounds,
+        bounds,
+        st.sampled_from([*UNITS, -1]),
+    ),
+    st.builds(
+        UpdatedWithin,
+        st.none() | st.integers(1_800_000_000_000, 1_800_000_000_100),
+        st.none() | st.integers(1_800_000_000_000, 1_800_000_000_100),
+    ),
+    st.builds(RidIn, st.lists(st.sampled_from([rid(k) for k in KEYS]), max_size=5).map(tuple)),
+)
+conditions = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds(AllOf, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(AnyOf, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Not, inner),
+    ),
+    max_leaves=8,
+)
+restrictions = st.builds(
+    Restriction,
+    st.none() | st.frozensets(st.sampled_from([*TYPES, "Basic"]), max_size=2),
+    st.none() | st.frozensets(st.integers(0, 3), max_size=2),
+)
+
+
+@pytest.fixture
+def population(store, run, clock):
+    """Resources that were written, changed and deleted; and what their rows are now."""
+    draw = random.Random(7)
+    now: dict[Key, IndexRows] = {}
+
+    async def live():
+        for step in range(140):
+            key = draw.choice(KEYS)
+            was, rows = await newest(store, str(key)), made(draw)
+            gone = step > 60 and draw.random() < 0.2 and key in now
+            new = version(
+                str(key),
+                "deleted" if gone else "a",
+                rows=rows,
+                before=now.get(key, IndexRows()),
+                follows=was,
+            )
+            clock.now += 1
+            await store.commit(unit(new))
+            now[key] = rows
+            if gone:
+                del now[key]
+
+    run(live())
+    return now
+
+
+def test_a_condition_finds_exactly_what_it_says(store, run, population):
+    places = {key: run(newest(store, str(key))) for key in population}
+
+    @settings(
+        max_examples=300,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        conditions,
+        st.lists(st.sampled_from(TYPES), max_size=2, unique=True),
+        restrictions,
+        st.data(),
+    )
+    def law(condition, types, restriction, data):
+        found = {
+            key
+            for key, rows in population.items()
+            if (not types or key.type in types)
+            and restriction.allows(key.type, rows.owner)
+            and holds(condition, rows, rid=rid(key), updated=places[key].updated)
+        }
+        select = Select(tuple(types), condition, restriction)
+        numbers = sorted(rid(key) for key in found)
+        assert list(run(store.find(select, at_most=100))) == numbers
+        assert run(store.count(select)) == len(found)
+        assert run(store.count(select, at_most=3)) == min(3, len(found))
+        order = sorted(((places[k].main, rid(k)) for k in found), reverse=True)
+        page = run(store.search(select, limit=4))
+        met, bound = [Place(p.main, rid(p.key)) for p in page.rows], page.bound
+        while page.more:
+            page = run(store.search(select, limit=4, after=met[-1], bound=bound))
+            met += [Place(p.main, rid(p.key)) for p in page.rows]
+        assert met == order
+
+    law()
