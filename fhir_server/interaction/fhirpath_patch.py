@@ -149,9 +149,10 @@ class _Operation:
         for content in (item.value, item.beside):
             if isinstance(content, dict):
                 return content
-        item.beside = {}
-        self.write(item, Pair(item.value, item.beside))
-        return item.beside
+        beside: dict[str, Any] = {}
+        item.beside = beside
+        self.write(item, Pair(item.value, beside))
+        return beside
 
     def write(self, item: Item, pair: Pair | None) -> None:
         """Put another content in an item's place, or none."""

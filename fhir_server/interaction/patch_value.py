@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
 def fields_named(definitions: Definitions, node: str, name: str) -> list[Field]:
     """The fields of a node a name may mean: for a choice, `value`, `value[x]`, `valueDate`."""
-    fields = definitions.children(node).values()
+    fields = list(definitions.children(node).values())
     name = name.removesuffix("[x]")
     if node in definitions.primitive_types:
         fields = [field for field in fields if field.name != "value"]  # is not beside, but itself
@@ -43,11 +43,10 @@ def read(definitions: Definitions, part: dict[str, Any], fields: list[Field]) ->
         return _resource(definitions, part["resource"], fields)
     known = definitions.children("Parameters.parameter").get(given[0])
     code = known.type.code if known else ""
-    for field in fields:
-        if code and (field.type.code == code or (code, field.type.code) in GIVEN_AS):
-            pair = Pair(deep_copy(part.get(given[0])), deep_copy(part.get("_" + given[0])))
-            return field, pair
-    _refuse(definitions, f"`{given[0][:50]}`", fields)
+    fitting = [f for f in fields if f.type.code == code or (code, f.type.code) in GIVEN_AS]
+    if not code or not fitting:
+        _refuse(definitions, f"`{given[0][:50]}`", fields)
+    return fitting[0], Pair(deep_copy(part.get(given[0])), deep_copy(part.get("_" + given[0])))
 
 
 def _refuse(definitions: Definitions, given: str, fields: list[Field]) -> NoReturn:
