@@ -65,7 +65,7 @@ class Settings:
         8, "PostgreSQL: connections each worker process may hold.", whole(1, 500)
     )
     host: str = setting("127.0.0.1", "The address to listen on.", HOST)
-    port: int = setting(8000, "The port to listen on.", whole(1, 65535))
+    port: int = setting(8000, "The port to listen on; 0: any that is free.", whole(0, 65535))
     allow_open: bool = setting(
         False,
         "Listen on an address others can reach, though anyone who reaches it may read and write.",
@@ -127,16 +127,13 @@ class Settings:
     conditional_delete: int = setting(
         1000, "The most resources one conditional delete may delete.", whole(1, 100_000)
     )
-    reference_targets: bool = setting(
-        True,
-        "Refuse a reference to a type of resource its element does not allow.",
-        FLAG,
+    reference_targets: str = setting(
+        "error",
+        "What a reference to a type its element does not allow is: error, warning or off.",
+        choice("error", "warning", "off"),
     )
     attempts: int = setting(
         64, "How often a write that met another begins again before it answers 409.", whole(1, 1000)
-    )
-    idempotency_days: int = setting(
-        7, "Days the answer under an Idempotency-Key is kept.", whole(1, 365)
     )
     concurrency: int = setting(
         256, "Requests a worker process works on at once; more are told 503.", whole(1, 100_000)

@@ -1,0 +1,210 @@
+"""write_docs — docs/settings.md, docs/commands.md and docs/errors.md, made from the code.
+
+python tools/write_docs.py           writes them
+python tools/write_docs.py --check   only says which are not what the code says
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import typer.main
+
+from fhir_server.cli.app import app
+from fhir_server.cli.exits import TOLD
+from fhir_server.foundation import outcome
+from fhir_server.settings import TABLE
+
+DOCS = Path(__file__).parent.parent / "docs"
+MADE = "<!-- Made by tools/write_docs.py from the code: change it there, then `make docs`. -->"
+ROW = re.compile(r"^ +(\w+) +(\d{3})  (\S+)$", re.M)
+
+# What each refusal is for, and what a client does about it.
+REFUSALS = {
+    "FhirError": (
+        "A fault of ours, without detail. The log line with the same X-Request-Id tells operators"
+        " more.",
+        "Try once again; then tell whoever runs the server, with the X-Request-Id.",
+    ),
+    "Invalid": (
+        "The body, the URL or a header is not what R4 says; each issue names its element.",
+        "Correct what the issues name. The same request again is refused again.",
+    ),
+    "NotSupported": (
+        "What was asked is R4, but this server does not do it: a parameter, a modifier, a form.",
+        "Leave it out, or send `Prefer: handling=lenient` for a search.",
+    ),
+    "Forbidden": ("The caller may not do this.", "Ask with other credentials."),
+    "NotFound": ("No such resource, or no such version of it, was ever here.", "Look for it."),
+    "UnknownType": ("The path begins with what is not a type of R4.", "Spell it as R4 does."),
+    "MethodNotAllowed": (
+        "The URL is right, the HTTP method is not; `Allow` lists those that are.",
+        "Use one of `Allow`.",
+    ),
+    "NotAcceptable": (
+        "`Accept` or `_format` names no format the server writes.",
+        "Ask for `application/fhir+json` or `application/fhir+xml`.",
+    ),
+    "TooSlow": ("The body did not arrive in time.", "Send it again, or in parts."),
+    "Conflict": (
+        "Others wrote the same resource at the same time, again and again.",
+        "Read it again, then write.",
+    ),
+    "Gone": ("The resource was deleted; `_history` still tells of it.", "Stop using the id."),
+    "PreconditionFailed": (
+        "`If-Match` names a version that is not the newest: somebody wrote in between.",
+        "Read the resource, make the change again, send the new ETag.",
+    ),
+    "MultipleMatches": (
+        "A conditional interaction's criteria match more than one resource.",
+        "Make the criteria narrower, or mend the duplicates.",
+    ),
+    "TooLarge": (
+        "A body, a Bundle or a question is larger than a bound; the issue names the setting.",
+        "Send it in parts, ask for less, or have the setting raised.",
+    ),
+    "UriTooLong": ("The URL is longer than `max_url`.", "Post the search to `_search`."),
+    "UnsupportedMedia": (
+        "`Content-Type` or `Content-Encoding` is one the server does not read.",
+        "Send `application/fhir+json`, plain, gzip or zstd.",
+    ),
+    "Unprocessable": (
+        "The resource is well formed but cannot be taken, or an `Idempotency-Key` came again with"
+        " another body.",
+        "Correct what the issues name.",
+    ),
+    "TooCostly": (
+        "Answering would take longer than a request may; it was stopped.",
+        "Ask for less: add a parameter that fewer resources meet.",
+    ),
+    "TooMany": ("More requests at once than the server takes.", "Wait for `Retry-After`."),
+    "HeadersTooLarge": ("The header fields are larger than `max_header`.", "Send fewer."),
+    "Unavailable": (
+        "The database or the server is busy, stopping or away. Nothing was done.",
+        "Send the same request again after `Retry-After`.",
+    ),
+    "OutOfSpace": (
+        "The database's disk is full. Nothing was written; reads go on.",
+        "Tell whoever runs the server; send it again later.",
+    ),
+}
+
+
+def settings() -> str:
+    lines = [
+        "# Settings",
+        "",
+        MADE,
+        "",
+        "Every setting can be given as a command-line option or as an environment variable; the",
+        "option wins. `fhir-server settings` shows what is in force and where each value comes",
+        "from. A value that cannot be meant is refused, and the refusal names the variable.",
+        "Sizes may be written `64k`, `50M`, `2G`; yes and no are `true` and `false`.",
+        "",
+        "| setting | variable | option | default | what it is for |",
+        "|---|---|---|---|---|",
+    ]
+    for line in TABLE:
+        default = f"`{line.shown(line.default)}`" if line.shown(line.default) else "empty"
+        option = f"`{line.option}`"
+        if line.is_flag:
+            option += f", `--no-{line.option[2:]}`"
+        lines.append(
+            f"| `{line.name}` | `{line.variable}` | {option} | {default} | {line.told.help} |"
+        )
+    lines += [
+        "",
+        "In Kubernetes, a Service called `fhir` puts a variable `FHIR_PORT=tcp://...` into every",
+        "container, which is then refused as a port: give the Service another name, or set",
+        "`enableServiceLinks: false`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    group = typer.main.get_group(app)
+    told = [
+        "# Commands",
+        "",
+        MADE,
+        "",
+        "`fhir-server COMMAND --help` says the same. Options that are settings are listed in",
+        "[settings.md](settings.md) and are not repeated here.",
+        "",
+    ]
+    for name, command in group.commands.items():
+        told += [f"## fhir-server {name}", "", *prose(inspect.cleandoc(command.help or "")), ""]
+        own = [each for each in command.params if each.name not in {line.name for line in TABLE}]
+        listed = {line.name for line in TABLE} & {each.name for each in command.params}
+        for each in own:
+            shown = ", ".join(f"`{opt}`" for opt in [*each.opts, *each.secondary_opts])
+            if each.param_type_name == "argument":
+                shown = f"`{(each.name or '').upper()}`"
+            told.append(f"- {shown}: {getattr(each, 'help', '') or ''}")
+        if len(listed) == len(TABLE):
+            told.append("- All [settings](settings.md) are options.")
+        elif listed:
+            names = [f"`{line.option}`" for line in TABLE if line.name in listed]
+            told.append(f"- Of the [settings](settings.md): {', '.join(names)}.")
+        told += [""] if own or listed else []
+    told += ["## Exit statuses", "", "| status | what it means |", "|---|---|"]
+    told += [f"| {int(status)} | {sentence} |" for status, sentence in TOLD.items()]
+    return "\n".join([*told, ""])
+
+
+def prose(help: str) -> list[str]:
+    """A command's help as Markdown: the examples become a block of commands."""
+    text, _, examples = help.partition("\b\n")
+    lines = text.strip().splitlines()
+    shown = [f"$ {line.strip()}" for line in examples.splitlines()[1:] if line.strip()]
+    return [*lines, "", "```console", *shown, "```"] if shown else lines
+
+
+def errors() -> str:
+    told = [
+        "# Refusals",
+        "",
+        MADE,
+        "",
+        "Whatever is refused is answered with an OperationOutcome",
+        "([R4](https://hl7.org/fhir/R4/operationoutcome.html)). Each issue has a severity, a code,",
+        "a sentence in `diagnostics` that says what to do, and, where it can be told, the element",
+        "(`Patient.name[0].family`) or the parameter (`http.name`) in `expression`.",
+        "",
+        "| refusal | status | issue code | when | what to do |",
+        "|---|---|---|---|---|",
+    ]
+    for name, status, code in ROW.findall(outcome.__doc__ or ""):
+        when, then = REFUSALS[name]
+        told.append(f"| {name} | {status} | `{code}` | {when} | {then} |")
+    return "\n".join([*told, ""])
+
+
+DOCUMENTS = {"settings.md": settings, "commands.md": commands, "errors.md": errors}
+
+
+def stale() -> list[str]:
+    """The documents that are not what the code says."""
+    return [
+        name
+        for name, make in DOCUMENTS.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text("utf-8") != make()
+    ]
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--check"]:
+        if names := stale():
+            sys.exit(f"Not what the code says: docs/{', docs/'.join(names)}. Run `make docs`.")
+        return
+    DOCS.mkdir(exist_ok=True)
+    for name, make in DOCUMENTS.items():
+        (DOCS / name).write_text(make(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
