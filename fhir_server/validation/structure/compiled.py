@@ -84,8 +84,7 @@ class Compiled:
         if field is None:
             return None
         if name.startswith("_"):
-            single = not field.element.many and self._extensible(field)
-            return self._with_extension if single else _refuse
+            return self._with_extension if self._extensible(field) else _refuse
         if name == "contained" or field.element.max == 0:
             return _refuse
         key = is_id if is_resource else is_uri
@@ -93,9 +92,12 @@ class Compiled:
         return _many(check) if field.element.many else check
 
     def _extensible(self, field: Field) -> bool:
+        """Whether `_name` is the common case: beside a single primitive that is no choice."""
         return (
             field.type.code in self.definitions.primitive_types
             and field.type.code != "xhtml"
+            and not field.element.many
+            and not field.element.is_choice
             and not field.element.flags & XML_ATTRIBUTE
         )
 
