@@ -46,11 +46,11 @@ def visits(
     """
     world = World(patients, seed)
     for event in events(world, history=history):
-        if entries := _entries(world, event, way, history=history):
+        if entries := entries_of(world, event, way, history=history):
             yield transaction(entries)
 
 
-def _entries(world: World, event: Event, way: Way, *, history: bool) -> list[Resource]:
+def entries_of(world: World, event: Event, way: Way, *, history: bool) -> list[Resource]:
     """What is sent at this moment. Nobody can delete what the server named, not knowing it."""
     if event.what is What.DELETED:
         line = next(medication_requests(world.key, event.care), None)
