@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.conformance.definitions import load
@@ -119,6 +119,7 @@ def test_every_primitive_type_of_r4_has_its_rule_and_its_words():
     assert set(VALID) == set(WANTED) == load().primitive_types
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(VALID)), st.text() | st.floats() | st.integers() | st.none())
 def test_any_value_is_decided(type, value):
     assert VALID[type](value) in (True, False)
@@ -169,6 +170,7 @@ def test_what_is_no_date_has_no_interval(text):
         interval(text)
 
 
+@settings(deadline=None)
 @given(st.datetimes().filter(lambda moment: 1 < moment.year < 9999))
 def test_an_instant_lies_in_its_second_its_day_and_its_year(moment):
     moment = moment.replace(microsecond=0, tzinfo=UTC)

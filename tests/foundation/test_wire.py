@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.foundation import wire
@@ -211,6 +211,7 @@ def test_a_decimal_from_elsewhere_is_a_json_number(text):
         wire.Written(text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_read_or_refused(sent):
     with suppress(FhirError):
@@ -224,6 +225,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
 def test_arbitrary_json_comes_back_as_it_went(value, ascii, indent):
     sent = json.dumps({"resourceType": "Basic", "x": value}, ensure_ascii=ascii, indent=indent)

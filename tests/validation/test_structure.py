@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structure_cases import DIV, INVALID, PATIENT, VALID, patient
 
@@ -100,6 +100,14 @@ def test_depth_is_bounded(depth):
     assert [issue.rule for issue in issues] == ([] if depth < 100 else ["depth"])
 
 
+def test_bundles_within_bundles_are_bounded():
+    inner: dict[str, Any] = {"resourceType": "Patient", "gender": "M"}
+    for _ in range(1000):
+        inner = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": inner}]}
+    [issue] = VALIDATOR.check(inner)
+    assert issue.rule == "depth"
+
+
 @pytest.mark.parametrize("type", sorted(R4.resource_types))
 def test_every_type_of_r4_is_known(type):
     issues = VALIDATOR.check({"resourceType": type})
@@ -163,6 +171,7 @@ JSON = st.recursive(
 TYPES = st.sampled_from(["Patient", "Observation", "Bundle", "Parameters", "Questionnaire"]) | JSON
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, JSON, max_size=6), TYPES)
 def test_arbitrary_json_has_issues_and_nothing_is_raised(value, type):
     issues = VALIDATOR.check(value | {"resourceType": type})
@@ -170,6 +179,7 @@ def test_arbitrary_json_has_issues_and_nothing_is_raised(value, type):
     wire.render(operation_outcome(issues))
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_what_is_not_even_an_object_has_issues(value):
     assert VALIDATOR.check(value)

@@ -22,6 +22,7 @@ from fhir_server.validation.structure.report import Report, name_shown, shown
 Check = Callable[[Any], bool]
 
 MAX_DEPTH = 100
+OF_A_BUNDLE = 2  # deeper, Bundles within Bundles would be asked for again at every level
 FRAGMENTS = {"canonical", "uri", "url"}  # beside Reference.reference, what may name a contained
 
 
@@ -242,7 +243,7 @@ class Walk:
             told = f"`{field.name}` is `null`. Leave out what has no value."
             self.report.add("null", path, told)
         elif code == "Resource":
-            if not self.surely(value):
+            if self.depth > OF_A_BUNDLE or not self.surely(value):
                 self.resource(value, path)
         elif code in VALID:
             self._primitive(value, field, path)
