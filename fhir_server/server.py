@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,15 +21,23 @@ def build(settings: Settings) -> Server:
     """A server whose store is not open yet; `rest.app` opens it, or `async with opened(...)`."""
     known = definitions.load()
     parameters = Parameters(known)
+    base = settings.public_base_url or f"http://{settings.host}:{settings.port}{settings.base_path}"
     return Server(
         definitions=known,
         parameters=parameters,
-        indexer=Indexer(parameters, zone_minutes=settings.zone_minutes),
+        indexer=Indexer(parameters, zone_minutes=settings.zone_minutes, base_urls=(base,)),
         validator=Validator(known, reference_targets=settings.reference_targets),
-        store=store_at(settings.database_url),
-        secret=settings.secret or secrets.token_bytes(32),
+        store=store_at(settings.database_url, pool_size=settings.pool_size),
+        secret=settings.secret.encode(),
         new_id=uuid7_ids(),
-        limits=Limits(),
+        limits=Limits(
+            page_size=settings.page_size,
+            max_page_size=settings.max_page_size,
+            bundle_entries=settings.bundle_entries,
+            conditional_delete=settings.conditional_delete,
+            conditional_references=settings.conditional_references,
+            attempts=settings.attempts,
+        ),
         software_version=version("fhir-server"),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         many_deletes=settings.many_deletes,

@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/capabilitystatement.html
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhir_server.conformance.subset import shaped
@@ -14,6 +15,7 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.search.parameters import Parameter
 
 MODES = ("full", "normative", "terminology")
 TYPE_INTERACTIONS = (
@@ -74,7 +76,7 @@ def capability_statement(server: Server, base: str) -> Resource:
                     resource_type(server, type) for type in sorted(server.definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
-                "searchParam": search_parameters(server, "Resource"),
+                "searchParam": search_parameters(server.parameters.everywhere()),
                 "compartment": [
                     COMPARTMENT.format(code.lower())
                     for code in sorted(server.definitions.compartments)
@@ -98,15 +100,16 @@ def resource_type(server: Server, type: str) -> Resource:
         "conditionalUpdate": True,
         "conditionalDelete": "multiple" if server.many_deletes else "single",
         "referencePolicy": ["literal", "logical", "local"],
-        "searchParam": search_parameters(server, type),
+        "searchParam": search_parameters(server.parameters.of(type)),
     }
 
 
-def search_parameters(server: Server, type: str) -> list[Resource]:
+def search_parameters(known: Mapping[str, Parameter]) -> list[Resource]:
     """The parameters that are indexed and can be asked, each with its definition."""
     return [
-        {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
-        for _, parameter in sorted(server.parameters.of(type).items())
+        {"name": code, "definition": parameter.url, "type": parameter.type}
+        for code, parameter in sorted(known.items())
+        if parameter.supported
     ]
 
 

@@ -99,7 +99,7 @@ def new_version(
     return NewVersion(
         key=key,
         generation=follows.generation + 1 if follows else 1,
-        digest=digest_of(key.type, key.id, parents, False, resource),
+        digest=digest_of(key.type, key.id, parents, deleted=False, resource=resource),
         method=method,
         tail=tail_of(resource),
         rows=rows,
@@ -114,7 +114,7 @@ def deletion(server: Server, follows: Stored) -> NewVersion:
     return NewVersion(
         key=key,
         generation=follows.generation + 1,
-        digest=digest_of(key.type, key.id, [follows.version_id], True, None),
+        digest=digest_of(key.type, key.id, [follows.version_id], deleted=True, resource=None),
         method="DELETE",
         tail=None,
         before=rows_of(server, follows),

@@ -27,7 +27,7 @@ def encounter(id, of):
 
 
 @pytest.fixture
-async def mine(server, here):
+def mine(server, here, run):
     """A caller who may reach one patient's compartment, in a world with two."""
     for resource in (
         patient("mine"),
@@ -36,7 +36,7 @@ async def mine(server, here):
         encounter("e2", OTHER),
     ):
         asked = update.Ask(resource["resourceType"], resource["id"], resource)
-        await update.update(server, asked, here)
+        run(update.update(server, asked, here))
     reach = Restriction(owners=frozenset({rid(MINE)}))
     return replace(here, caller=Caller("citizen", reach))
 

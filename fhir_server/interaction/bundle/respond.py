@@ -45,6 +45,8 @@ def located(place: str, issue: Issue) -> Issue:
     expression = issue.expression
     if expression is None:
         expression = place
-    elif not expression.startswith(("Bundle.", "http.")):
+    elif expression.startswith("http."):  # a header or parameter: in a Bundle part of the request
+        expression = f"{place}.request"
+    elif not expression.startswith("Bundle."):
         expression = f"{place}.resource.{expression.partition('.')[2] or expression}"
     return Issue(issue.severity, issue.code, issue.diagnostics, expression, issue.rule)

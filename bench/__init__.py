@@ -1,0 +1,1 @@
+"""The benchmarks: what docs/performance.md tells is measured here. Run `make bench`."""
