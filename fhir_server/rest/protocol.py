@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from fhir_server.foundation.outcome import Issue, operation_outcome
 from fhir_server.foundation.wire import render
 
+LINGER = 1.0  # seconds a refused client is listened to, so that it can read why
+
 
 class HeadTooLarge(Exception):
     """The URL or the headers passed their bound."""
@@ -29,9 +31,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._head = 0
+        self._unfinished = 0
         self._in_head = True
         self._timer: TimerHandle | None = None
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._refused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -42,14 +46,26 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # read on for a moment: to close on unread bytes would reset the connection
         super().data_received(data)
         if not self._in_head:
             self._stop_clock()
-        elif self._timer is None and self._head and not self.transport.is_closing():
+        elif self._head and not self._refused:
+            self._waiting(len(data))
+
+    def _waiting(self, size: int) -> None:
+        """A head has begun and is not whole. The parser keeps an unfinished header to itself."""
+        self._unfinished += size
+        if self._unfinished > self.max_head:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self.send_400_response("")
+        elif self._timer is None:
             self._timer = self.loop.call_later(self.head_timeout, self._too_slow)
 
     def on_message_begin(self) -> None:
         self._head = 1
+        self._unfinished = 0
         self._in_head = True
         super().on_message_begin()
 
@@ -78,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if not self.transport.is_closing():
+        if not self._refused and not self.transport.is_closing():
             self._refusal = HTTPStatus.REQUEST_TIMEOUT
             self.send_400_response("")
 
@@ -92,7 +108,9 @@ class BoundedProtocol(HttpToolsProtocol):
             b"content-length: %d\r\ncache-control: no-store\r\nconnection: close\r\n\r\n%b"
             % (status, status.phrase.encode(), len(body), body)
         )
-        self.transport.close()
+        self._stop_clock()
+        self._refused = True
+        self._timer = self.loop.call_later(LINGER, self.transport.close)
 
 
 SENTENCES = {

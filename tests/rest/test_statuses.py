@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.rest.client import on_one_database
+
 PATIENT = {"resourceType": "Patient", "active": True}
 NAMED = {**PATIENT, "id": "a"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -105,6 +107,7 @@ async def filled(client):
     assert (await client.delete("/fhir/Patient/gone")).status == 204
 
 
+@on_one_database
 @pytest.mark.parametrize(("interaction", "method", "path", "body", "headers", "status"), TABLE)
 async def test_a_status_is_the_one_r4_says_and_a_refusal_says_why(
     client, interaction, method, path, body, headers, status
