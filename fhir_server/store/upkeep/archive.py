@@ -70,14 +70,17 @@ def backup(url: str, file: Path) -> None:
         raise FileExistsError(f"`{file}` is there already. Choose another name.")
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
-    with connect(url) as connection, part.open("wb") as opened:
-        opened.write(MAGIC)
-        packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        with packer.stream_writer(opened, closefd=False) as stream:
-            write_all(connection, stream)
-        opened.flush()
-        os.fsync(opened.fileno())
-    part.rename(file)
+    try:
+        with connect(url) as connection, part.open("wb") as opened:
+            opened.write(MAGIC)
+            packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+            with packer.stream_writer(opened, closefd=False) as stream:
+                write_all(connection, other, stream)
+            opened.flush()
+            os.fsync(opened.fileno())
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
     durable(file.parent)
 
 
@@ -90,10 +93,14 @@ def durable(folder: Path) -> None:
         os.close(number)
 
 
-def write_all(connection: Connection, stream: Sink) -> None:
+def write_all(connection: Connection, other: Connection, stream: Sink) -> None:
     with connection.transaction():
         connection.execute(SNAPSHOT)
-        (server,) = one(connection, "SHOW server_version")
+        with other.transaction():
+            # The snapshot is taken while no write is open, so that the backup has no gap: a
+            # follower's cursor that has passed a version finds that version restored.
+            other.execute("LOCK TABLE version IN SHARE MODE")
+            (server,) = one(connection, "SELECT current_setting('server_version')")
         at = datetime.now(UTC).isoformat(timespec="seconds")
         write(stream, b"H", {"schema": SCHEMA, "server": server, "at": at})
         names = layout()
