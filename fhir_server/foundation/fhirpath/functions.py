@@ -7,10 +7,12 @@ https://hl7.org/fhir/R4/fhirpath.html#functions
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-from fhir_server.foundation.fhirpath import conversions, numbers, texts
+from fhir_server.foundation.fhirpath import conversions, encodings, numbers, texts
 from fhir_server.foundation.fhirpath.items import CLASS, SYSTEM, Item, made, plain, system
+from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import resolved
 from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
 from fhir_server.foundation.fhirpath.temporal import Temporal
@@ -163,7 +165,7 @@ def _not(_: Scope, focus: list[Item], __: Args) -> list[Item]:
 
 def _of_type(scope: Scope, focus: list[Item], type: str) -> list[Item]:
     # R4's own search parameters ask `as` of collections, so it sorts as ofType() does
-    return [item for item in focus if scope.run.model.is_type(item, type)]
+    return [item for item in focus if scope.run.model.is_exactly(item, type)]
 
 
 def _is(scope: Scope, focus: list[Item], type: str) -> list[Item]:
@@ -190,6 +192,11 @@ def _extension(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     return [x for x in extensions if isinstance(x.value, dict) and x.value.get("url") == wanted]
 
 
+def _has_extension(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    # not in R4's list of functions, but R4's own search parameters ask it
+    return _truth(bool(_extension(scope, focus, args)))
+
+
 def _has_value(scope: Scope, focus: list[Item], _: Args) -> list[Item]:
     primitive = scope.run.model.definitions.primitive_types
     return _truth(len(focus) == 1 and focus[0].value is not None and focus[0].node in primitive)
@@ -197,6 +204,24 @@ def _has_value(scope: Scope, focus: list[Item], _: Args) -> list[Item]:
 
 def _get_value(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     return [system(focus[0])] if _has_value(scope, focus, args)[0].value else []
+
+
+def _precision(_: Scope, focus: list[Item], __: Args) -> list[Item]:
+    item = one(focus, "`precision()`")
+    match plain(item) if item is not None else None:
+        case Decimal() as number:
+            return [made(max(-int(number.as_tuple().exponent), 0))]
+        case Temporal() as time:
+            return [made(sum(sign.isdigit() for sign in time.text_without_zone))]
+    return []
+
+
+def _comparable(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+    values = [one(focus, "`comparable()`"), one(args[0](scope), "`comparable()`")]
+    quantities = [plain(item) for item in values if item is not None]
+    if len(quantities) < 2 or not all(isinstance(q, Quantity) for q in quantities):
+        return []
+    return _truth(quantities[0].common().unit == quantities[1].common().unit)
 
 
 def _clock(kind: str, start: int, end: int) -> Body:
@@ -253,14 +278,17 @@ FUNCTIONS: dict[str, Function] = {
     "descendants": Function(_descendants),
     "type": Function(_type),
     "extension": Function(_extension, 1, 1),
+    "hasExtension": Function(_has_extension, 1, 1),
     "hasValue": Function(_has_value),
     "getValue": Function(_get_value),
+    "precision": Function(_precision),
+    "comparable": Function(_comparable, 1, 1),
     "resolve": Function(lambda scope, focus, _: resolved(scope, focus)),
     "now": Function(_clock("dateTime", 0, 0)),
     "today": Function(_clock("date", 0, 10)),
     "timeOfDay": Function(_clock("time", 11, 23)),
 }
 for _name, (_body, _fewest, _most) in (
-    conversions.FUNCTIONS | numbers.FUNCTIONS | texts.FUNCTIONS
+    conversions.FUNCTIONS | numbers.FUNCTIONS | texts.FUNCTIONS | encodings.FUNCTIONS
 ).items():
     FUNCTIONS[_name] = Function(_body, _fewest, _most)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Protocol
 
 from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.temporal import Temporal
+from fhir_server.foundation.outcome import Invalid
 
 SYSTEM = "System."
+SYSTEM_TYPES = frozenset(
+    {"Any", "Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity"}
+)
 CLASS = "ClassInfo"  # what type() tells: a namespace and a name
 QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity"})
 TEMPORAL = {"date": "date", "dateTime": "dateTime", "instant": "dateTime", "time": "time"}
@@ -52,6 +57,8 @@ class DefinitionsLike(Protocol):
     def resource_types(self) -> Set[str]: ...
     @property
     def primitive_types(self) -> Set[str]: ...
+    @property
+    def complex_types(self) -> Set[str]: ...
     @property
     def any_resource(self) -> Set[str]: ...
     def children(self, node: str) -> Mapping[str, FieldLike]: ...
@@ -201,6 +208,21 @@ class Model:
         if item.type.startswith(SYSTEM):
             return namespace in ("", "System") and item.type == SYSTEM + name
         return namespace in ("", "FHIR") and (item.type == name or name in self.lineage(item.type))
+
+    def is_exactly(self, item: Item, type: str) -> bool:
+        """As is_type(), but a code is not a string. Raises Invalid where there is no such type."""
+        namespace, _, name = type.rpartition(".")
+        if namespace not in ("", "FHIR", "System") or name not in self.types:
+            raise Invalid(f"FHIRPath: there is no type `{type[:50]}`.")
+        if item.node in self.definitions.primitive_types:
+            return namespace in ("", "FHIR") and item.type == name
+        return self.is_type(item, type)
+
+    @cached_property
+    def types(self) -> Set[str]:
+        known = self.definitions
+        types = known.resource_types | known.primitive_types | known.complex_types
+        return types | known.any_resource | SYSTEM_TYPES
 
     def lineage(self, type: str) -> frozenset[str]:
         """A FHIR type and all it derives from."""

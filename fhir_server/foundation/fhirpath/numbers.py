@@ -10,12 +10,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.items import Item, made
 from fhir_server.foundation.fhirpath.quantity import Quantity
-from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, one
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, value_of
 from fhir_server.foundation.fhirpath.values import MATH, MATH_ERRORS, checked, is_number, named
 from fhir_server.foundation.outcome import Invalid
 
+ROUNDED = decimal.Context(prec=28)
 Number = int | Decimal
 Args = tuple[Evaluated, ...]
 Body = Callable[[Scope, list[Item], Args], list[Item]]
@@ -25,9 +26,9 @@ def _calculated(calculate: Callable[..., Any]) -> Body:
     """A function of numbers: empty in, empty out; what cannot be calculated is empty too."""
 
     def told(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
-        items = [one(focus, "mathematics")] + [one(arg(scope), "an argument") for arg in args]
-        values = [plain(item) for item in items if item is not None]
-        if len(values) < len(items):
+        values = [value_of(focus, "mathematics")]
+        values += [value_of(arg(scope), "an argument") for arg in args]
+        if None in values:
             return []
         for value in values:
             if not is_number(value) and not (calculate is _abs and isinstance(value, Quantity)):
@@ -51,7 +52,8 @@ def _integral(rounding: str) -> Callable[[Number], int]:
 
 
 def _log(value: Number, base: Number) -> Any:
-    return MATH.divide(MATH.ln(Decimal(value)), MATH.ln(Decimal(base)))
+    quotient = MATH.divide(MATH.ln(Decimal(value)), MATH.ln(Decimal(base)))
+    return ROUNDED.plus(quotient)  # the last digits are those of two roundings
 
 
 def _power(value: Number, exponent: Number) -> Any:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.items import Item, made
 from fhir_server.foundation.fhirpath.quantity import Quantity
-from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one, value_of
 from fhir_server.foundation.fhirpath.values import (
     arithmetic,
     compare,
@@ -23,10 +23,9 @@ from fhir_server.foundation.outcome import Invalid
 
 def polarity(op: str, operand: Evaluated) -> Evaluated:
     def evaluated(scope: Scope) -> list[Item]:
-        item = one(operand(scope), f"`{op}`")
-        if item is None:
+        value = value_of(operand(scope), f"`{op}`")
+        if value is None:
             return []
-        value = plain(item)
         if isinstance(value, Quantity):
             return [made(Quantity(-value.value if op == "-" else value.value, value.unit))]
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -62,10 +61,10 @@ def _inequality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
     holds = ORDER[op]
 
     def evaluated(scope: Scope) -> list[Item]:
-        first, second = one(left(scope), f"`{op}`"), one(right(scope), f"`{op}`")
+        first, second = value_of(left(scope), f"`{op}`"), value_of(right(scope), f"`{op}`")
         if first is None or second is None:
             return []
-        order = compare(plain(first), plain(second), op)
+        order = compare(first, second, op)
         return _truth(None if order is None else holds(order))
 
     return evaluated
@@ -73,16 +72,16 @@ def _inequality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
 
 def _arithmetic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
     def evaluated(scope: Scope) -> list[Item]:
-        first, second = one(left(scope), f"`{op}`"), one(right(scope), f"`{op}`")
+        first, second = value_of(left(scope), f"`{op}`"), value_of(right(scope), f"`{op}`")
         if op == "&":
-            texts = ["" if each is None else plain(each) for each in (first, second)]
+            texts = ["" if each is None else each for each in (first, second)]
             result = arithmetic("+", *texts) if all(isinstance(t, str) for t in texts) else None
             if result is None:
                 raise Invalid("FHIRPath: `&` is for strings.")
             return [made(result)]
         if first is None or second is None:
             return []
-        result = arithmetic(op, plain(first), plain(second))
+        result = arithmetic(op, first, second)
         return [] if result is None else [made(result)]
 
     return evaluated

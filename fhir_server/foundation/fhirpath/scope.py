@@ -118,6 +118,12 @@ def one(items: list[Item], of: str) -> Item | None:
     return items[0]
 
 
+def value_of(items: list[Item], of: str) -> Any:
+    """The single value, or None: also for a primitive that has nothing but extensions."""
+    item = one(items, of)
+    return None if item is None else plain(item)
+
+
 def boolean(items: list[Item]) -> bool | None:
     """What a collection means as a condition: a single thing that is no boolean is true."""
     item = one(items, "a condition")

@@ -28,7 +28,6 @@ SECONDS = {
     "millisecond": Decimal("0.001"),
 }
 UCUM = {"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}
-UCUM |= {"a": "year", "mo": "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,10 @@ class Temporal:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def text_without_zone(self) -> str:
+        return Temporal(self.kind, self.parts).rendered()
+
     def utc(self) -> tuple[int | Decimal, ...]:
         """The parts in UTC, where there are a zone and minutes to reckon with."""
         if not self.zone or len(self.parts) < 5:
@@ -90,6 +93,7 @@ class Temporal:
     def plus(self, amount: Decimal, unit: str) -> Temporal | None:
         """Moved by a duration; None where there is no such day, or the unit is no duration."""
         unit = UCUM.get(unit, unit.removesuffix("s"))
+        amount = Decimal(int(amount))  # N1: the part after the point is ignored
         try:
             if unit in ("year", "month"):
                 return self._months(int(amount) * (12 if unit == "year" else 1))

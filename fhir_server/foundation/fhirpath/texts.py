@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.foundation.fhirpath.conversions import text as as_text
 from fhir_server.foundation.fhirpath.items import Item, made, plain
-from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, one
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, one, value_of
 from fhir_server.foundation.fhirpath.values import checked, named
 from fhir_server.foundation.outcome import Invalid
 
@@ -30,19 +30,18 @@ Args = tuple[Evaluated, ...]
 Body = Callable[[Scope, list[Item], Args], list[Item]]
 
 
-def _called(body: Callable[..., Any]) -> Body:
+def of_string(body: Callable[..., Any]) -> Body:
     """A function of a string and of values; where one of them is empty, so is the result."""
 
     def told(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
-        item = one(focus, "a string function")
-        given = [one(arg(scope), "an argument") for arg in args]
-        if item is None or None in given:
+        value = value_of(focus, "a string function")
+        given = [value_of(arg(scope), "an argument") for arg in args]
+        if value is None or None in given:
             return []
-        value = plain(item)
         if not isinstance(value, str):
             raise Invalid(f"FHIRPath: the function is for strings, not for {named(value)}.")
         scope.run.spend(len(value) // 100)
-        result = body(value, *(plain(each) for each in given if each is not None))
+        result = body(value, *given)
         if isinstance(result, list):
             return [made(checked(each)) for each in result]
         return [] if result is None else [made(checked(result))]
@@ -50,7 +49,7 @@ def _called(body: Callable[..., Any]) -> Body:
     return told
 
 
-def _string(value: Any) -> str:
+def string(value: Any) -> str:
     if not isinstance(value, str):
         raise Invalid(f"FHIRPath: the argument must be a string, not {named(value)}.")
     return value
@@ -70,7 +69,7 @@ def _substring(value: str, start: Any, length: Any = None) -> str | None:
 
 
 def _replace(value: str, pattern: Any, substitution: Any) -> str:
-    old, new = _string(pattern), _string(substitution)
+    old, new = string(pattern), string(substitution)
     occurrences = value.count(old)
     checked_length = len(value) + occurrences * len(new)
     if checked_length > 1_000_000:
@@ -79,17 +78,19 @@ def _replace(value: str, pattern: Any, substitution: Any) -> str:
 
 
 def _matches(value: str, pattern: Any) -> bool:
-    return _pattern(_string(pattern), len(value)).search(value) is not None
+    return _pattern(string(pattern), len(value)).search(value) is not None
 
 
 def _matches_full(value: str, pattern: Any) -> bool:
-    return _pattern(_string(pattern), len(value)).fullmatch(value) is not None
+    return _pattern(string(pattern), len(value)).fullmatch(value) is not None
 
 
 def _replace_matches(value: str, pattern: Any, substitution: Any) -> str:
-    found = _pattern(_string(pattern), len(value))
+    if pattern == "":
+        return value
+    found = _pattern(string(pattern), len(value))
     # `$1` and `${name}` in FHIRPath are `\1` and `\g<name>` here
-    new = _string(substitution).replace("\\", "\\\\")
+    new = string(substitution).replace("\\", "\\\\")
     new = re.sub(r"\$\{?([0-9]{1,2}|[A-Za-z]\w*)\}?", r"\\g<\1>", new)
     if (len(value) + 1) * (len(new) + 1) > 10_000_000:
         raise Invalid("FHIRPath: `replaceMatches()` makes too long a text.")
@@ -131,6 +132,8 @@ def _power(pattern: str) -> int:
     for piece in PIECE.finditer(pattern):
         match piece.lastgroup:
             case "open":
+                if pattern.startswith("(?", piece.start()) and piece[0] != "(?:":
+                    raise Invalid("FHIRPath: a pattern may not look around.")
                 open_groups.append(_Group(piece.end()))
                 last = None
             case "close" if len(open_groups) > 1:
@@ -147,8 +150,8 @@ def _power(pattern: str) -> int:
                 open_groups[-1].repeats |= piece[0] != "?"
                 last = None
             case _:
-                if pattern.startswith("(?", piece.start()) or piece[0][1:].isdigit():
-                    raise Invalid("FHIRPath: a pattern may not look around or back.")
+                if piece[0][0] == "\\" and piece[0][1:].isdigit():
+                    raise Invalid("FHIRPath: a pattern may not look back at a group.")
                 last = None
     return power
 
@@ -171,22 +174,22 @@ class _Group:
 
 
 FUNCTIONS: dict[str, tuple[Body, int, int]] = {
-    "indexOf": (_called(lambda value, part: value.find(_string(part))), 1, 1),
-    "lastIndexOf": (_called(lambda value, part: value.rfind(_string(part))), 1, 1),
-    "substring": (_called(_substring), 1, 2),
-    "startsWith": (_called(lambda value, part: value.startswith(_string(part))), 1, 1),
-    "endsWith": (_called(lambda value, part: value.endswith(_string(part))), 1, 1),
-    "contains": (_called(lambda value, part: _string(part) in value), 1, 1),
-    "upper": (_called(str.upper), 0, 0),
-    "lower": (_called(str.lower), 0, 0),
-    "trim": (_called(str.strip), 0, 0),
-    "length": (_called(len), 0, 0),
-    "toChars": (_called(list), 0, 0),
-    "split": (_called(lambda value, by: value.split(_string(by)) if by else list(value)), 1, 1),
-    "replace": (_called(_replace), 2, 2),
-    "matches": (_called(_matches), 1, 1),
-    "matchesFull": (_called(_matches_full), 1, 1),
-    "replaceMatches": (_called(_replace_matches), 2, 2),
+    "indexOf": (of_string(lambda value, part: value.find(string(part))), 1, 1),
+    "lastIndexOf": (of_string(lambda value, part: value.rfind(string(part))), 1, 1),
+    "substring": (of_string(_substring), 1, 2),
+    "startsWith": (of_string(lambda value, part: value.startswith(string(part))), 1, 1),
+    "endsWith": (of_string(lambda value, part: value.endswith(string(part))), 1, 1),
+    "contains": (of_string(lambda value, part: string(part) in value), 1, 1),
+    "upper": (of_string(str.upper), 0, 0),
+    "lower": (of_string(str.lower), 0, 0),
+    "trim": (of_string(str.strip), 0, 0),
+    "length": (of_string(len), 0, 0),
+    "toChars": (of_string(list), 0, 0),
+    "split": (of_string(lambda value, by: value.split(string(by)) if by else list(value)), 1, 1),
+    "replace": (of_string(_replace), 2, 2),
+    "matches": (of_string(_matches), 1, 1),
+    "matchesFull": (of_string(_matches_full), 1, 1),
+    "replaceMatches": (of_string(_replace_matches), 2, 2),
 }
 
 
@@ -195,7 +198,7 @@ def _join(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     if separator is None or not focus:
         return []
     parts = [as_text(plain(item)) or "" for item in focus]
-    return [made(checked(_string(plain(separator)).join(parts)))]
+    return [made(checked(string(plain(separator)).join(parts)))]
 
 
 FUNCTIONS["join"] = (_join, 0, 1)

@@ -12,12 +12,14 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_server.foundation.fhirpath.items import Item, plain
-from fhir_server.foundation.fhirpath.quantity import Quantity
+from fhir_server.foundation.fhirpath.quantity import CALENDAR, Quantity
 from fhir_server.foundation.fhirpath.temporal import Temporal
 from fhir_server.foundation.outcome import Invalid
 
 MAX_INTEGER = 2**63
 MAX_TEXT = 1_000_000  # characters of a text an expression makes
+# N1: the years and months of UCUM are of a definite length, so no calendar moves by them
+DURATIONS = frozenset(CALENDAR) | set(CALENDAR.values()) - {"mo", "a"}
 MAX_UNIT = 200  # characters: a product of products would double each time
 MATH = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_UP)
 MATH_ERRORS = (decimal.InvalidOperation, decimal.Overflow, decimal.DivisionByZero)
@@ -186,7 +188,7 @@ def arithmetic(op: str, one: Any, other: Any) -> Any:
         return checked(one + other)
     if op in "+-" and isinstance(one, Temporal) and isinstance(other, Quantity):
         moved = one.plus(other.value if op == "+" else -other.value, other.unit)
-        if moved is None and other.code not in ("ms", "s", "min", "h", "d", "wk", "mo", "a"):
+        if moved is None and other.unit not in DURATIONS:
             raise Invalid(f"FHIRPath: `{other}` is no duration to move a {one.kind} by.")
         return moved
     if isinstance(one, Quantity) or isinstance(other, Quantity):
