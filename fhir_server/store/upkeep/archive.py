@@ -71,7 +71,7 @@ def backup(url: str, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
     try:
-        with connect(url) as connection, part.open("wb") as opened:
+        with connect(url) as connection, connect(url) as other, part.open("wb") as opened:
             opened.write(MAGIC)
             packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
             with packer.stream_writer(opened, closefd=False) as stream:
