@@ -102,58 +102,60 @@ def _replace_matches(value: str, pattern: Any, substitution: Any) -> str:
 
 def _pattern(pattern: str, length: int) -> re.Pattern[str]:
     """A pattern that can be tried on a text of this length. Raises Invalid where it cannot."""
-    compiled, power = _compiled(pattern)
-    if (length + 1) ** power > MAX_TRIES:
+    compiled, power, choices = _compiled(pattern)
+    if (length + 1) ** power << choices > MAX_TRIES:
         raise Invalid("FHIRPath: the pattern could take too long on so long a text.")
     return compiled
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str) -> tuple[re.Pattern[str], int]:
-    """A pattern, and the power its trying grows by with the text."""
+def _compiled(pattern: str) -> tuple[re.Pattern[str], int, int]:
+    """A pattern, the power its trying grows by with the text, and how often it doubles."""
     if len(pattern) > MAX_PATTERN:
         raise Invalid(f"FHIRPath: a pattern is longer than {MAX_PATTERN} characters.")
-    power = _power(pattern)
+    power, choices = _cost(pattern)
     try:
-        return re.compile(pattern, re.DOTALL), power
+        return re.compile(pattern, re.DOTALL), power, choices
     except (re.error, RecursionError, OverflowError) as error:
         raise Invalid(f"FHIRPath: `{pattern[:50]}` is no pattern: {error}.") from None
 
 
-def _power(pattern: str) -> int:
-    """How many repetitions may compete for the same characters.
+def _cost(pattern: str) -> tuple[int, int]:
+    """How many repetitions may compete for the same characters, and how many choices there are.
 
-    A repetition around another one is refused where nothing certain stands between two rounds,
-    since then the number of ways to share the characters doubles with each: `(a+)+`.
+    A repetition around another, or around a choice, is refused where nothing certain stands
+    between two rounds: the ways to share the characters double with each, as in `(a+)+`.
     """
-    power = 0 if pattern.startswith("^") else 1
-    open_groups: list[_Group] = [_Group(0)]
+    power, choices = 0 if pattern.startswith("^") else 1, 0
+    groups: list[_Group] = [_Group(0)]
     last: _Group | None = None
     for piece in PIECE.finditer(pattern):
         match piece.lastgroup:
             case "open":
                 if pattern.startswith("(?", piece.start()) and piece[0] != "(?:":
                     raise Invalid("FHIRPath: a pattern may not look around.")
-                open_groups.append(_Group(piece.end()))
+                groups.append(_Group(piece.end()))
                 last = None
-            case "close" if len(open_groups) > 1:
-                last = open_groups.pop()
-                open_groups[-1].repeats |= last.repeats
+            case "close" if len(groups) > 1:
+                last = groups.pop()
+                groups[-1].varies |= last.varies
             case "many" | "some":
-                nested = last is not None and last.repeats and not last.separated(pattern)
-                if nested and piece[0] != "?":
+                if piece[0] != "?" and last and last.varies and not last.separated(pattern):
                     raise Invalid(
-                        "FHIRPath: a pattern may not repeat a group that itself repeats, "
-                        f"as in `{pattern[:50]}`."
+                        "FHIRPath: a pattern may not repeat a group that itself repeats or "
+                        f"chooses, as in `{pattern[:50]}`."
                     )
                 power += piece.lastgroup == "many" or "," in piece[0]
-                open_groups[-1].repeats |= piece[0] != "?"
+                choices += piece[0] == "?"
+                groups[-1].varies = True
                 last = None
             case _:
                 if piece[0][0] == "\\" and piece[0][1:].isdigit():
                     raise Invalid("FHIRPath: a pattern may not look back at a group.")
+                choices += piece[0] == "|"
+                groups[-1].varies |= piece[0] == "|"
                 last = None
-    return power
+    return power, choices
 
 
 class _Group:
@@ -161,7 +163,7 @@ class _Group:
 
     def __init__(self, start: int) -> None:
         self.start = start
-        self.repeats = False
+        self.varies = False
 
     def separated(self, pattern: str) -> bool:
         """Whether each round begins with an escaped sign that the rest of it shuts out."""
