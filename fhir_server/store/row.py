@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#versioning
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,20 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Position, Stored
 from fhir_server.store.types import METHODS, NAMES
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def packed_id(id: str) -> str | bytes:
+    """An id as SQLite keeps it: a UUID, which servers give, as its 16 bytes."""
+    return bytes.fromhex(id.replace("-", "")) if UUID.fullmatch(id) else id
+
+
+def id_of(kept: str | bytes) -> str:
+    if isinstance(kept, str):
+        return kept
+    text = kept.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def halves(digest: bytes) -> tuple[int, int]:
@@ -23,7 +38,7 @@ def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
     """A version, from the first twelve columns."""
     _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
     return Stored(
-        Key(NAMES[type - 1], id),
+        Key(NAMES[type - 1], id_of(id)),
         Position(seq, num),
         generation,
         high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True),

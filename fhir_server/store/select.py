@@ -142,10 +142,10 @@ def count_sql(
     return Rendered(text, values, body.prepare)
 
 
-def drivers(select: Select, dialect: Dialect) -> tuple[KeyIs, ...]:
+def drivers(select: Select) -> tuple[KeyIs, ...]:
     """The key conditions a search could be driven from; two or more are worth weighing."""
     check(select.where)
-    keys = {c for c in every(select.where) if isinstance(c, KeyIs) and in_index(c, dialect)}
+    keys = {c for c in every(select.where) if isinstance(c, KeyIs) and in_index(c)}
     return tuple(
         sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))[:WEIGHED]
     )
@@ -201,7 +201,7 @@ def _ordinary(select: Select, dialect: Dialect, driver: KeyIs | None) -> _Body:
     """Driven from the key condition given, else from the likeliest, else from `current`."""
     check(select.where)
     conditions = every(select.where)
-    first = driver if driver in conditions else _likeliest(select, conditions, dialect)
+    first = driver if driver in conditions else _likeliest(select, conditions)
     if first is None:
         return _body(select, conditions, Writer(dialect), Part("current c"), [])
     conditions = [condition for condition in conditions if condition != first]
@@ -218,14 +218,12 @@ def _ordinary(select: Select, dialect: Dialect, driver: KeyIs | None) -> _Body:
     return _body(select, conditions, writer, Part(f"{keys} {current}", table.values), [])
 
 
-def _likeliest(
-    select: Select, conditions: Sequence[Condition], dialect: Dialect
-) -> KeyIs | AnyOf | None:
+def _likeliest(select: Select, conditions: Sequence[Condition]) -> KeyIs | AnyOf | None:
     if any(isinstance(condition, RidIn) for condition in conditions):
         return None
-    if keys := drivers(select, dialect):
+    if keys := drivers(select):
         return keys[0]
-    lists = (c for c in conditions if isinstance(c, AnyOf) and only_keys(c, dialect))
+    lists = (c for c in conditions if isinstance(c, AnyOf) and only_keys(c))
     return next(lists, None)
 
 

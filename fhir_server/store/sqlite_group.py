@@ -28,7 +28,7 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
-from fhir_server.store.row import halves
+from fhir_server.store.row import halves, id_of, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
@@ -50,13 +50,13 @@ VERSION = (
     " method, id, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
 FIRST = (
-    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, type, deleted)"
-    " VALUES (?,?,?,?,?,?,?,?)"
+    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, type, deleted, keys)"
+    " VALUES (?,?,?,?,?,?,?,?,?)"
 )
 # Naming main_lo would rewrite the index of `current` even where it stays as it was.
-NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ? WHERE rid = ?"
+NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ? WHERE rid = ?"
 MOVE = (
-    "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, main_lo = ?,"
+    "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ?, main_lo = ?,"
     " born = coalesce(?, born) WHERE rid = ?"
 )
 MOVED = "INSERT INTO moved (seq, rid, main_lo) VALUES (?,?,?)"
@@ -64,8 +64,12 @@ REMEMBER = "INSERT INTO idempotency (key, digest, at, answer) VALUES (?,?,?,?)"
 TALLY = (
     "INSERT INTO tally (type, n) VALUES (?,?) ON CONFLICT (type) DO UPDATE SET n = n + excluded.n"
 )
+INTERN = "INSERT INTO dominant (v, w, id) VALUES (?,?,?)"
 CURRENT = "SELECT seq FROM current WHERE rid = ?"
 NAMED = "SELECT v.type, v.id FROM current c JOIN version v ON v.seq = c.seq WHERE c.rid = ?"
+
+
+Interned = dict[tuple[int, int], int]  # v and w of a dominant row -> its character's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def plan(new: NewVersion, codec: Codec) -> Planned:
             type,
             dictionary,
             METHOD_NUMBERS[new.method],
-            new.key.id,
+            packed_id(new.key.id),
             body,
         ),
         {table: before[table] - after[table] for table in COLUMNS},
@@ -115,7 +119,7 @@ def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
     """Index rows as they lie in the tables, in the order of COLUMNS."""
     main = rows.main[0]
     return {
-        "index_key": {(row.v, main, rid, row.w) for row in rows.keys},
+        "index_key": {(row.v, main, rid, row.w) for row in rows.keys if not row.dominant},
         "index_string": {(row.param, row.word, rid) for row in rows.strings if storable(row.word)},
         "index_date": {(row.param, row.lo, row.hi, rid) for row in rows.dates},
         "index_quantity": {(row.param, row.unit, row.lo, row.hi, rid) for row in rows.quantities},
@@ -140,12 +144,21 @@ class Lists:
 class Group:
     """One transaction, from BEGIN IMMEDIATE to COMMIT, at one `updated`."""
 
-    def __init__(self, connection: sqlite3.Connection, reader: Reader, seq: int, now: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        reader: Reader,
+        interned: Interned,
+        *,
+        seq: int,
+        now: int,
+    ) -> None:
         self._connection = connection
         self._reader = reader
         self._lists = Lists()
         self._waiting: dict[int, int] = {}  # rid -> seq, of what is in the lists
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
+        self._interned = interned
         self.seq = seq
         self.now = now
 
@@ -190,7 +203,7 @@ class Group:
     def _refuse_other(self, rid: int, key: Key) -> None:
         """Two ids with one number, in 2^63: the second cannot be stored."""
         row = self._connection.execute(NAMED, (rid,)).fetchone()
-        if row is not None and (NAMES[row[0] - 1], row[1]) != key:
+        if row is not None and (NAMES[row[0] - 1], id_of(row[1])) != key:
             raise Conflict(f"`{key}` cannot be stored beside another resource. Choose another id.")
 
     def _remembered(self, key: str) -> bool:
@@ -209,7 +222,8 @@ class Group:
         if p.follows is None:
             low, high = rows.main
             type = p.version[3]
-            lists.first.append((p.rid, p.owner, seq, seq, low, high, type, int(gone)))
+            keys = self._letters(p)
+            lists.first.append((p.rid, p.owner, seq, seq, low, high, type, int(gone), keys))
         else:
             self._follow(p, seq, gone=gone)
         lived = p.follows is not None and not p.returns
@@ -226,13 +240,26 @@ class Group:
         """A deletion keeps its place in the order, where it is passed over."""
         lists, before = self._lists, p.new.before
         low, high = before.main if gone else p.new.rows.main
+        changed = (p.owner, seq, high, int(gone), self._letters(p))
         if p.returns:
-            lists.move.append((p.owner, seq, high, int(gone), low, seq, p.rid))
+            lists.move.append((*changed, low, seq, p.rid))
         elif low != before.main[0]:
-            lists.move.append((p.owner, seq, high, int(gone), low, None, p.rid))
+            lists.move.append((*changed, low, None, p.rid))
             lists.moved.append((seq, p.rid, before.main[0]))
         else:
-            lists.next.append((p.owner, seq, high, int(gone), p.rid))
+            lists.next.append((*changed, p.rid))
+
+    def _letters(self, p: Planned) -> str:
+        """The characters of current.keys; a dominant row met for the first time is given one."""
+        letters = []
+        for row in p.new.rows.keys:
+            if row.dominant:
+                number = self._interned.get((row.v, row.w))
+                if number is None:
+                    number = self._interned[row.v, row.w] = len(self._interned) + 1
+                    self._connection.execute(INTERN, (row.v, row.w, number))
+                letters.append(chr(number))
+        return "".join(sorted(letters))
 
     def flush(self) -> None:
         """Write what waits."""

@@ -16,7 +16,7 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
 from fhir_server.store.dialect import SQLITE
-from fhir_server.store.row import stored
+from fhir_server.store.row import packed_id, stored
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import last_seq
 from fhir_server.store.types import type_numbers
@@ -109,7 +109,7 @@ def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
         )
         where.append(Part(replaced, (low,)))
     if asked.key is not None:
-        where.append(Part("v.id = ?", (asked.key.id,)))
+        where.append(Part("v.id = ?", (packed_id(asked.key.id),)))
         if asked.restriction.types is not None and asked.key.type not in asked.restriction.types:
             where.append(Part("false"))
     return where + _owned(asked.restriction)

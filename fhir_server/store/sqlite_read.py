@@ -149,7 +149,7 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
 
 def _driver(reader: Reader, select: Select) -> KeyIs | None:
     """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
-    keys = drivers(select, SQLITE)
+    keys = drivers(select)
     if len(keys) < 2:
         return None
     asked = weigh_sql(keys, SQLITE)

@@ -567,6 +567,12 @@ def kept(database):
             for number, main, keys in asked.fetchall():
                 pairs = zip(keys[::2], keys[1::2], strict=True)
                 found["index_key"] |= {(v, main, number, w) for v, w in pairs}
+        else:
+            asked = connection.execute(
+                "select d.v, c.main_lo, c.rid, d.w from current c"
+                " join dominant d on instr(c.keys, char(d.id)) > 0"
+            )
+            found["index_key"] |= set(asked.fetchall())
         return found
 
 

@@ -139,7 +139,7 @@ async def count(pool: Pool, select: Select, at_most: int | None) -> int:
 
 async def _driver(pool: Pool, select: Select) -> KeyIs | None:
     """The rarest of several keys: a prepared plan cannot know which of them that is."""
-    keys = drivers(select, POSTGRESQL)
+    keys = drivers(select)
     if len(keys) < 2:
         return None
     asked = weigh_sql(keys, POSTGRESQL)

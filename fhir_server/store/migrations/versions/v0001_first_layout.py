@@ -25,6 +25,7 @@ CREATE TABLE current (
   main_hi INTEGER NOT NULL,
   type INTEGER NOT NULL,
   deleted INTEGER NOT NULL,
+  keys TEXT NOT NULL,
   PRIMARY KEY (rid)
 )
  STRICT;
@@ -105,6 +106,14 @@ CREATE TABLE setting (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE TABLE dominant (
+  v INTEGER NOT NULL,
+  w INTEGER NOT NULL,
+  id INTEGER NOT NULL,
+  PRIMARY KEY (v, w)
+)
+ WITHOUT ROWID,
+ STRICT;
 CREATE TABLE tally (
   type INTEGER NOT NULL,
   n INTEGER NOT NULL,
@@ -121,7 +130,7 @@ CREATE TABLE version (
   type INTEGER NOT NULL,
   dictionary INTEGER NOT NULL,
   method INTEGER NOT NULL,
-  id TEXT NOT NULL,
+  id ANY NOT NULL,
   body BLOB,
   PRIMARY KEY (seq)
 )
