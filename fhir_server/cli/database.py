@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import typer
 
@@ -22,16 +23,23 @@ def reaching(settings: Settings) -> Iterator[None]:
             yield
     except upkeep.SchemaUnknown as error:
         refuse(Exit.SCHEMA, str(error))
+    except FileExistsError as error:
+        refuse(Exit.MISUSED, str(error))
     except upkeep.BadBackup as error:
         refuse(Exit.BACKUP, str(error))
     except (upkeep.Unreachable, FhirError) as error:
         refuse(Exit.DATABASE, str(error))
 
 
-def prepare(settings: Settings, *, migrating: bool) -> None:
-    """Bring the schema up to date and tell the steps, or refuse what is not known."""
+def prepare(settings: Settings, *, migrating: bool) -> Settings:
+    """Bring the schema up to date and tell the steps, or refuse what is not known.
+
+    The settings come back with the secret that is kept in the database, unless another was given.
+    """
     from fhir_server.store import upkeep
+    from fhir_server.store.secret import secret_of
 
     with reaching(settings):
         for step in upkeep.ready(settings.database_url, migrating=migrating):
             typer.echo(f"Database: {step}")
+        return replace(settings, secret=settings.secret or secret_of(settings.database_url))

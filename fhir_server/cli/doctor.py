@@ -24,8 +24,9 @@ MARKS = {"good": "ok    ", "note": "note  ", "unsafe": "UNSAFE"}
 def doctor(gathered: Gathered) -> None:
     """Look for what is unsafe, and say what to do about it.
 
-    It looks at the database, the disk, the clock and the settings. Ends with status 0 where nothing is unsafe, 1 where something is, 3 where the database cannot
-    be reached. Safe to run while the server serves.
+    It looks at the database, the disk, the clock and the settings. Ends with status 0 where
+    nothing is unsafe, 1 where something is, 3 where the database cannot be reached. Safe to run
+    while the server serves.
 
     \b
     Examples:

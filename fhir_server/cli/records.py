@@ -54,9 +54,9 @@ def demo(
 ) -> None:
     """Load records of people who do not exist, or write them.
 
-    They are as believable as those of Can Tho: facilities, practitioners, patients, encounters and prescriptions. What is in the database
-    already is left as it is, so a run that was broken off can simply be done again. For a SQLite
-    database, stop the server first: it has one writer.
+    They are as believable as those of Can Tho: facilities, practitioners, patients, encounters
+    and prescriptions. What is in the database already is left as it is, so a run that was broken
+    off can simply be done again. For a SQLite database, stop the server first: it has one writer.
 
     \b
     Examples:
@@ -67,9 +67,9 @@ def demo(
     if to is not None:
         write_demo(to, patients, seed, format)
         return
-    prepare(gathered.settings, migrating=gathered.settings.migrate)
-    with reaching(gathered.settings):
-        loaded = asyncio.run(load_demo(gathered.settings, patients, seed))
+    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+    with reaching(settings):
+        loaded = asyncio.run(load_demo(settings, patients, seed))
     there = f", {loaded.already:,} were there already" if loaded.already else ""
     typer.echo(f"Stored {loaded.stored:,} resources{there}.")
 
@@ -132,9 +132,9 @@ def load(
     for file in files:
         if not file.is_file():
             refuse(Exit.MISUSED, f"There is no file `{file}`.")
-    prepare(gathered.settings, migrating=gathered.settings.migrate)
-    with reaching(gathered.settings):
-        loaded = asyncio.run(load_files(gathered.settings, files))
+    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+    with reaching(settings):
+        loaded = asyncio.run(load_files(settings, files))
     typer.echo(f"Stored {loaded.stored:,} resources, refused {loaded.refused:,}.")
     if loaded.refused:
         sys.exit(Exit.FOUND)

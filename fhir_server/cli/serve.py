@@ -38,7 +38,7 @@ def serve(gathered: Gathered) -> None:
     settings = gathered.settings
     refuse_open(gathered)
     with bound(settings) as listening:
-        prepare(settings, migrating=settings.migrate)
+        settings = prepare(settings, migrating=settings.migrate)
         from fhir_server.cli import running
 
         base = base_url(settings, listening)
@@ -156,7 +156,8 @@ def held(census: dict[str, int]) -> str:
         return "none yet; `fhir-server demo` (or `make demo`) loads invented ones"
     most = ", ".join(f"{count:,} {type}" for count, type in counts[:4])
     more = f" and {len(counts) - 4} types more" if len(counts) > 4 else ""
-    return f"{sum(count for count, _ in counts):,} resources: {most}{more}"
+    total = sum(count for count, _ in counts)
+    return f"{total:,} resource{'s' * (total > 1)}: {most}{more}"
 
 
 def shown_database(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/http.html#versioning
 
 One function for each, whichever database the URL speaks of; every failure of the world is an
-Unreachable, SchemaUnknown or BadBackup, whose message says what to do.
+Unreachable, SchemaUnknown, BadBackup or FileExistsError, whose message says what to do.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ def restore(url: str, file: Path, *, replace: bool = False) -> None:
         raise BadBackup(f"There is no file `{file}`.")
     with reaching(url):
         if dialect_of(url) == SQLITE:
-            refuse_archive(file)
-            sqlite_care.restore(file, sqlite_path(url), replace=replace)
+            refuse_other(file)
+            path = sqlite_path(url)
+            if path.exists() and not replace:
+                raise FileExistsError(f"`{path}` is there already. Say `--replace` to replace it.")
+            sqlite_care.restore(file, path, replace=replace)
         else:
             archive.restore(url, file, replace=replace)
 
@@ -88,13 +91,17 @@ def verify(url: str) -> list[str]:
         return postgresql.verify(url)
 
 
-def refuse_archive(file: Path) -> None:
+def refuse_other(file: Path) -> None:
+    """Raise BadBackup for a file that cannot be one of SQLite's."""
     with file.open("rb") as opened:
-        if opened.read(len(archive.MAGIC)) == archive.MAGIC:
-            raise BadBackup(
-                f"`{file}` is a backup of a PostgreSQL database: restore it to one, by"
-                " `--database-url postgresql://...`."
-            )
+        head = opened.read(len(archive.MAGIC))
+    if head == archive.MAGIC:
+        raise BadBackup(
+            f"`{file}` is a backup of a PostgreSQL database: restore it to one, by"
+            " `--database-url postgresql://...`."
+        )
+    if not head.startswith(b"SQLite format 3\0"):
+        raise BadBackup(f"`{file}` is not a backup.")
 
 
 @contextmanager
@@ -102,9 +109,16 @@ def reaching(url: str) -> Iterator[None]:
     """Turn what drivers raise into a sentence."""
     try:
         yield
-    except (DatabaseInUse, FileExistsError) as error:
+    except DatabaseInUse as error:
         raise Unreachable(str(error)) from error
-    except (psycopg.Error, OperationalError, sqlite3.Error, OSError) as error:
+    except OSError as error:
+        if isinstance(error, FileExistsError) and error.errno is None:
+            raise  # our own: what is there is left as it is, and its sentence says so
+        told = (
+            f"`{error.filename}` cannot be used" if error.filename else "The disk does not answer"
+        )
+        raise Unreachable(f"{told}: {error.strerror or error}.") from error
+    except (psycopg.Error, OperationalError, sqlite3.Error) as error:
         told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
         raise Unreachable(
             f"The database `{shown(url)}` cannot be used: {told.splitlines()[0]}. "

@@ -1,0 +1,372 @@
+"""The command line, run as a person runs it: what it says, what it serves, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from fhir_server.cli.app import COMMANDS
+from fhir_server.cli.exits import Exit
+from tests.conftest import Database
+
+PROGRAM = [sys.executable, "-c", "from fhir_server.cli import main; main()"]
+PATIENT = {"resourceType": "Patient", "name": [{"family": "Nguyễn", "given": ["An"]}]}
+NAMES = [command.__name__ for command in COMMANDS]
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
+    return {**kept, **more}
+
+
+def fhir_server(*words: str, at: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *words],
+        cwd=at,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(*words: str, at: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server that answers, on a port that was free, and its base URL."""
+    server = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", "0", *words],
+        cwd=at,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert server.stdout
+        told = ""
+        for line in server.stdout:
+            told += line
+            if found := re.search(r"Base URL +(\S+)", line):
+                yield server, found[1]
+                break
+        else:
+            raise AssertionError(f"it did not serve: {told}")
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def ask(url: str, body: Any = None, method: str | None = None) -> tuple[int, bytes]:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/fhir+json"} if data else {}
+    request = urllib.request.Request(url, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.status, answer.read()
+
+
+def until_it_answers(url: str) -> None:
+    for _ in range(300):
+        try:
+            ask(url)
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"{url} does not answer")
+
+
+def stop(server: subprocess.Popen[str]) -> tuple[int, str]:
+    server.send_signal(signal.SIGTERM)
+    out, _ = server.communicate(timeout=60)
+    return server.returncode, out
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_teaches_by_an_example(name: str, tmp_path: Path) -> None:
+    ran = fhir_server(name, "--help", at=tmp_path)
+    assert ran.returncode == Exit.DONE
+    assert re.search(rf"Examples?:\n.*fhir-server {name}", ran.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_a_command_is_refused(tmp_path: Path) -> None:
+    assert fhir_server("sevre", at=tmp_path).returncode == Exit.MISUSED
+
+
+def test_help_loads_no_web_server_and_no_database(tmp_path: Path) -> None:
+    heavy = "fastapi,uvicorn,sqlalchemy,alembic,psycopg,fhir_server.rest,fhir_server.interaction"
+    code = (
+        "import sys; from fhir_server.cli import app; "
+        f"print([name for name in {heavy.split(',')} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_settings_tell_where_each_comes_from(tmp_path: Path) -> None:
+    ran = fhir_server("settings", "--host", "::1", at=tmp_path, FHIR_PORT="9000", FHIR_PRT="1")
+    assert re.search(r"port = 9000\n.*\n +from FHIR_PORT;", ran.stdout)
+    assert re.search(r"host = ::1\n.*\n +from --host;", ran.stdout)
+    assert "`FHIR_PORT`?" in ran.stderr
+
+
+def test_version_names_the_release_of_fhir(tmp_path: Path) -> None:
+    assert "4.0.1" in fhir_server("version", at=tmp_path).stdout
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+# what is said                                   status           what the sentence says
+REFUSED = [
+    (["--port", "abc"], Exit.MISUSED, "`--port` is `abc`"),
+    (["--workers", "2"], Exit.MISUSED, "one writer"),
+    (["--host", "0.0.0.0"], Exit.MISUSED, "`--open`"),
+    (["--host", "203.0.113.1", "--open"], Exit.PORT, "not an address of this machine"),
+    (["--host", "no.such.host.invalid", "--open"], Exit.PORT, "no.such.host.invalid"),
+    (["--database-url", "mysql://x"], Exit.MISUSED, "`--database-url`"),
+    (["--database-url", "postgresql://u:hidden@127.0.0.1:1/x"], Exit.DATABASE, "FHIR_DATABASE_URL"),
+    (["--database-url", "sqlite:///file/fhir.db"], Exit.DATABASE, "file"),
+    (["--database-url", "sqlite:///file"], Exit.SCHEMA, "not a SQLite database"),
+    (["--no-migrate"], Exit.SCHEMA, "fhir-server migrate"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "said"), REFUSED)
+def test_serve_refuses_with_a_sentence_and_a_status(
+    tmp_path: Path, words: list[str], status: Exit, said: str
+) -> None:
+    (tmp_path / "file").write_text("not a database")
+    port = [] if "--port" in words else ["--port", "0"]
+    ran = fhir_server("serve", *port, *words, at=tmp_path)
+    assert said in ran.stderr
+    assert ran.returncode == status
+    assert "Traceback" not in ran.stderr
+    assert "hidden" not in ran.stderr
+
+
+def test_a_taken_port_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = fhir_server("serve", at=tmp_path, FHIR_PORT=port)
+    assert ran.returncode == Exit.PORT
+    assert f"Port {port}" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schema_from_the_future_is_refused(database: Database, tmp_path: Path) -> None:
+    newer = "UPDATE alembic_version SET version_num = '9999'"
+    if database.product == "sqlite":
+        with closing(sqlite3.connect(database.url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(newer)
+            connection.commit()
+    else:
+        with psycopg.connect(database.url) as reached:
+            reached.execute(newer.encode())
+    ran = fhir_server("serve", "--port", "0", "--database-url", database.url, at=tmp_path)
+    assert ran.returncode == Exit.SCHEMA
+    assert "9999" in ran.stderr
+
+
+def test_a_second_server_on_one_sqlite_file_is_refused(tmp_path: Path) -> None:
+    with serving(at=tmp_path):
+        ran = fhir_server("serve", "--port", "0", at=tmp_path)
+    assert ran.returncode == Exit.DATABASE
+    assert "one writer" in ran.stderr
+
+
+# --- serving -------------------------------------------------------------------------------------
+
+
+def test_serve_makes_its_database_and_serves_what_it_was_given(tmp_path: Path) -> None:
+    with serving(at=tmp_path) as (server, base):
+        assert base.startswith("http://127.0.0.1:")
+        status, body = ask(f"{base}/Patient", PATIENT)
+        assert status == 201
+        assert json.loads(ask(f"{base}/Patient/{json.loads(body)['id']}")[1]) == json.loads(body)
+        assert ask(base.removesuffix("/fhir") + "/livez")[0] == 200
+        assert ask(base.removesuffix("/fhir") + "/readyz")[0] == 200
+        status, out = stop(server)
+    assert status == Exit.DONE
+    assert "Stopped." in out
+    assert (tmp_path / "data" / "fhir.db").exists()
+
+
+def test_the_banner_tells_what_is_in_it_and_three_things_to_try(tmp_path: Path) -> None:
+    with serving(at=tmp_path) as (server, base):
+        ask(f"{base}/Patient", PATIENT)
+        assert stop(server)[0] == Exit.DONE
+    with serving(at=tmp_path) as (server, _):
+        assert server.stdout
+        told = server.stdout.readline()
+        _, out = stop(server)
+    assert re.search(r"Records +1 resource: 1 Patient\n", told + out)
+    assert out.count("    curl ") == 3
+
+
+def test_a_link_to_the_next_page_is_good_after_a_restart(tmp_path: Path) -> None:
+    with serving(at=tmp_path) as (server, base):
+        for _ in range(3):
+            ask(f"{base}/Patient", PATIENT)
+        page = json.loads(ask(f"{base}/Patient?_count=2")[1])
+        (link,) = (each["url"] for each in page["link"] if each["relation"] == "next")
+        stop(server)
+    with serving(at=tmp_path) as (server, again):
+        page = json.loads(ask(link.replace(base, again))[1])
+        assert len(page["entry"]) == 1
+
+
+def test_what_was_under_way_is_finished_when_the_server_is_told_to_stop(tmp_path: Path) -> None:
+    entries = [{"resource": PATIENT, "request": {"method": "POST", "url": "Patient"}}] * 400
+    body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
+    with serving(at=tmp_path) as (server, base):
+        host, port = base.split("/")[2].split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(
+                b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\n"
+                b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            time.sleep(0.05)
+            server.send_signal(signal.SIGTERM)
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.wait(timeout=60) == Exit.DONE
+    with serving(at=tmp_path) as (_, base):
+        assert json.loads(ask(f"{base}/Patient?_summary=count")[1])["total"] == 400
+
+
+def test_several_workers_serve_one_postgresql_database(postgresql_url: str, tmp_path: Path) -> None:
+    words = ("--workers", "2", "--database-url", postgresql_url)
+    with serving(*words, at=tmp_path) as (server, base):
+        until_it_answers(base.removesuffix("/fhir") + "/readyz")
+        made = [json.loads(ask(f"{base}/Patient", PATIENT)[1])["id"] for _ in range(4)]
+        assert all(ask(f"{base}/Patient/{id}")[0] == 200 for id in made for _ in range(3))
+        assert stop(server)[0] == Exit.DONE
+
+
+# --- records -------------------------------------------------------------------------------------
+
+
+def test_demo_done_again_changes_nothing(tmp_path: Path) -> None:
+    first = fhir_server("demo", "--patients", "3", at=tmp_path)
+    assert re.search(r"Stored [\d,]+ resources\.", first.stdout), first.stderr
+    again = fhir_server("demo", "--patients", "3", at=tmp_path)
+    assert "Stored 0 resources" in again.stdout
+
+
+def test_what_demo_writes_load_stores(tmp_path: Path) -> None:
+    for format, ending in (("ndjson", "ndjson"), ("bundle", "json")):
+        folder = tmp_path / format
+        words = ("demo", "--patients", "3", "--to", str(folder), "--format", format)
+        wrote = fhir_server(*words, at=tmp_path)
+        count = re.search(r"Wrote ([\d,]+)", wrote.stdout)
+        assert count, wrote.stderr
+        files = sorted(map(str, folder.glob(f"*.{ending}")))
+        url = f"sqlite:///{tmp_path}/{format}.db"
+        loaded = fhir_server("load", "--database-url", url, *files, at=tmp_path)
+        assert f"Stored {count[1]} resources, refused 0." in loaded.stdout, loaded.stderr
+
+
+def test_load_leaves_out_what_is_refused_and_names_its_place(tmp_path: Path) -> None:
+    lines = [
+        {"resourceType": "Patient", "id": "a"},
+        {"resourceType": "Patient", "id": "b", "gender": "zzz"},
+        {"resourceType": "Person", "id": "c"},
+        {"resourceType": "Nobody", "id": "d"},
+    ]
+    text = "\n".join(map(json.dumps, lines)) + "\n\n{not json\n"
+    (tmp_path / "records.ndjson").write_text(text)
+    ran = fhir_server("load", "records.ndjson", at=tmp_path)
+    assert ran.returncode == Exit.FOUND
+    assert "Stored 2 resources, refused 3." in ran.stdout
+    assert "records.ndjson:2: Patient.gender" in ran.stderr
+    assert "records.ndjson:4:" in ran.stderr
+    assert "records.ndjson:6:" in ran.stderr
+
+
+def test_load_of_a_file_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    ran = fhir_server("load", "nowhere.ndjson", at=tmp_path)
+    assert ran.returncode == Exit.MISUSED
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- care ----------------------------------------------------------------------------------------
+
+
+def test_a_backup_of_a_serving_server_restores_to_the_same_bytes(
+    database: Database, tmp_path: Path
+) -> None:
+    url = ("--database-url", database.url)
+    with serving(*url, at=tmp_path) as (server, base):
+        id = json.loads(ask(f"{base}/Patient", PATIENT)[1])["id"]
+        before = ask(f"{base}/Patient/{id}")[1]
+        made = fhir_server("backup", *url, "copy", at=tmp_path)
+        assert made.returncode == Exit.DONE, made.stderr
+        ask(f"{base}/Patient/{id}", method="DELETE")
+        stop(server)
+    refused = fhir_server("restore", *url, "copy", at=tmp_path)
+    assert refused.returncode == Exit.MISUSED
+    assert "--replace" in refused.stderr
+    restored = fhir_server("restore", *url, "copy", "--replace", "--verify", at=tmp_path)
+    assert restored.returncode == Exit.DONE, restored.stderr
+    assert "Verified" in restored.stdout
+    with serving(*url, at=tmp_path) as (server, base):
+        assert ask(f"{base}/Patient/{id}")[1] == before
+
+
+def test_what_is_not_a_backup_is_refused(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a backup")
+    words = ("restore", "--replace", "--database-url", database.url, "file")
+    ran = fhir_server(*words, at=tmp_path)
+    assert ran.returncode == Exit.BACKUP
+    assert "not a backup" in ran.stderr
+
+
+def test_migrating_again_does_no_harm(database: Database, tmp_path: Path) -> None:
+    for _ in range(2):
+        ran = fhir_server("migrate", "--database-url", database.url, at=tmp_path)
+        assert ran.returncode == Exit.DONE
+
+
+def test_doctor_finds_a_new_laptop_safe(tmp_path: Path) -> None:
+    fhir_server("migrate", at=tmp_path)
+    ran = fhir_server("doctor", at=tmp_path)
+    looked_at = ("database", "disk", "journal_mode", "synchronous", "access", "secret")
+    assert all(re.search(rf"^\S+ +{word} ", ran.stdout, re.MULTILINE) for word in looked_at)
+
+
+def test_doctor_names_what_is_unsafe(tmp_path: Path) -> None:
+    fhir_server("migrate", at=tmp_path)
+    ran = fhir_server("doctor", "--host", "0.0.0.0", "--cors-origins", "*", at=tmp_path)
+    assert ran.returncode == Exit.FOUND
+    assert re.search(r"UNSAFE +access", ran.stdout)
+    assert re.search(r"UNSAFE +CORS", ran.stdout)
+
+
+def test_doctor_tells_of_postgresql(postgresql_url: str, tmp_path: Path) -> None:
+    ran = fhir_server("doctor", "--database-url", postgresql_url, at=tmp_path)
+    looked_at = ("fsync", "synchronous_commit", "PostgreSQL", "connections", "clock")
+    assert all(re.search(rf"^\S+ +{word} ", ran.stdout, re.MULTILINE) for word in looked_at)
+    assert re.search(r"UNSAFE +fsync", ran.stdout), "the tests' own server has it off"
+    assert ran.returncode == Exit.FOUND
