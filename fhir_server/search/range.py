@@ -45,7 +45,10 @@ def asked(text: str, code: str) -> Asked:
 
 def double(value: Decimal | int | float) -> float:
     """The nearest double; the greatest one for what is too great."""
-    return min(max(float(value), LEAST), GREATEST)
+    try:
+        return min(max(float(value), LEAST), GREATEST)
+    except OverflowError:  # an integer of more than 308 digits
+        return GREATEST if value > 0 else LEAST
 
 
 def precision(value: Decimal, text: str) -> Decimal:

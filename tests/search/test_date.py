@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fhir_server.foundation.outcome import Invalid
+
+from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.primitive import interval
 
 from .ask import found, indexer, query
@@ -153,8 +154,8 @@ def test_a_plus_lost_on_the_way_is_explained() -> None:
         query("Observation", "date=2013-01-14T10:00:00 07:00")
 
 
-def test_a_main_date_is_not_asked_together_with_another() -> None:
-    # Encounter.date is main; DocumentReference.period is not, but has a main date of its own
-    with pytest.raises(Invalid, match="not a search parameter"):
-        query("Encounter,Condition", "date=2024")
+def test_a_main_date_is_asked_of_several_types_only_where_it_is_main_for_all() -> None:
     assert query("Encounter,Observation", "date=2024").types == ("Encounter", "Observation")
+    # MedicationRequest.date is when to take it; its main date is authoredon
+    with pytest.raises(NotSupported, match="each type on its own"):
+        query("Encounter,MedicationRequest", "date=2024")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from fhir_server.search.folding import WORD_LENGTH, fold, words
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fhir_server.search.folding import WORD_LENGTH, fold, words
 
 # what is written          what it is compared as
 TABLE = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
 from fhir_server.foundation.outcome import Invalid
 
 from .ask import found, query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.store.contract import KeyIs
 
