@@ -22,7 +22,9 @@ from fhir_server.store.contract import (
 )
 
 
-def holds(condition: Condition, rows: IndexRows, *, rid: int, updated: int) -> bool:
+def holds(  # noqa: PLR0911 - one for each condition
+    condition: Condition, rows: IndexRows, *, rid: int, updated: int
+) -> bool:
     """Whether the resource with these rows, this number and this lastUpdated meets it."""
     match condition:
         case KeyIs(v, w, mask, dominant):

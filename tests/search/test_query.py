@@ -145,7 +145,8 @@ def test_repeats_narrow_and_commas_widen() -> None:
 @pytest.mark.parametrize(
     ("text", "is_found"),
     [("_id=1", True), ("_id=2", False), ("_id=2,1", True), ("_id:not=1", False),
-     ("_id:missing=true", False), ("_id:missing=false", True), ("_lastUpdated:missing=true", False)],
+     ("_id:missing=true", False), ("_id:missing=false", True),
+     ("_lastUpdated:missing=true", False)],
 )  # fmt: skip
 def test_an_id_is_found_by_itself(text, is_found) -> None:
     assert found({"resourceType": "Patient", "id": "1"}, text) is is_found
