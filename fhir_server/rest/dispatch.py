@@ -12,19 +12,18 @@ from time import perf_counter
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import (
     FhirError,
-    NotAcceptable,
     TooCostly,
     TooMany,
     Unavailable,
     UriTooLong,
 )
-from fhir_server.interaction.context import ANYONE, Answer, Server
-from fhir_server.rest import cors, formats, headers, reply, routes
+from fhir_server.interaction.context import Answer, Server
+from fhir_server.rest import cors, headers, reply, routes
 from fhir_server.rest.base_url import base_url
 from fhir_server.rest.log import Done, Log
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.options import Options
-from fhir_server.rest.perform import PERFORM, refuse_parameters
+from fhir_server.rest.perform import PERFORM, refuse_parameters, shape
 from fhir_server.rest.reply import Reply
 from fhir_server.rest.request import ClientGone, Held, Receive, Request, Scope, Send
 from fhir_server.rest.routes import Grammar
@@ -78,7 +77,7 @@ class Dispatcher:
                     status,
                     seconds,
                     size,
-                    ANYONE.client,
+                    request.caller.client,
                 )
             )
 
@@ -131,33 +130,13 @@ class Dispatcher:
             options, request.headers, scheme=scope["scheme"], server=scope.get("server")
         )
 
-    def _negotiate(self, request: Request) -> None:
-        """Settle the format of the answer. R4 http#mime-type, http#parameters."""
-        format: str | None = None
-        for name, value in request.pairs:
-            if name == "_format":
-                format = value
-            elif name == "_pretty":
-                request.pretty = value == "true"
-        accept = request.headers.get(b"accept")
-        if accept is not None or format is not None:
-            try:
-                request.format = formats.wanted(accept, format)
-            except NotAcceptable:
-                # A Binary may be asked for as what it is.
-                if request.place.type != "Binary" or format is not None:
-                    raise
-        charset = request.headers.get(b"accept-charset")
-        if charset is not None and formats.charset_refused(charset):
-            raise NotAcceptable("FHIR is written in UTF-8, which `Accept-Charset` leaves out.")
-
     # --- doing it ---
 
     async def _done(self, request: Request, path: bytes) -> Reply:
         try:
             request.place = self.grammar.place(path)
         finally:  # a refusal of the path is told in the format that was asked for, too
-            self._negotiate(request)
+            request.negotiate()
         if request.method == "OPTIONS":
             return self._options(request)
         row = request.row = routes.row(request.place, request.method)
@@ -165,6 +144,7 @@ class Dispatcher:
         routes.refuse_id(request.place, request.method)
         if request.pairs:
             refuse_parameters(request, row)
+            request.shape = shape(self.server, request)
         answer = await self._performed(request)
         return await reply.answered(self.server.definitions, request, answer)
 

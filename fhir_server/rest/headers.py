@@ -23,6 +23,7 @@ ANY = "*"
 # RFC 9110 8.8.3:  [ W/ ] " opaque-tag "   - and, as many clients send it, the bare version id
 ENTITY_TAG = re.compile(rf'(?:W/)?"(?P<tag>[^"]*)"|(?P<bare>{ID.pattern})')
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+PRINTABLE = re.compile(rb"[ -~]{1,256}")
 IDEMPOTENCY_KEY = re.compile(r'"?(?P<key>[!#-\[\]-~]{1,255})"?')
 MAX_TAGS = 64
 SINGLE = frozenset(
@@ -179,6 +180,14 @@ def told_id(headers: Headers, name: bytes) -> bytes | None:
     """A client's own name for the request, if it is safe to be said again."""
     value = headers.get(name)
     return value if value is not None and REQUEST_ID.fullmatch(value) else None
+
+
+def correlation(headers: Headers, request_id: bytes) -> bytes | None:
+    """R4 http#custom: the client's own name for the request, where the server uses another."""
+    told = headers.get(b"x-correlation-id") or headers.get(b"x-request-id")
+    if told is None or told == request_id or not PRINTABLE.fullmatch(told):
+        return None
+    return told
 
 
 def once(headers: Headers, *, client: str, method: str, url: bytes, body: bytes) -> Once | None:

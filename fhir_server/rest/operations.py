@@ -20,6 +20,7 @@ from fhir_server.rest.headers import collected
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.options import Options
 
+READ = ["GET", "HEAD"]  # load balancers ask by HEAD
 PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 PAGE = PLAIN | {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -33,24 +34,24 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     """The pages beside the FHIR API."""
     app = FastAPI(title="fhir-server", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/livez")
+    @app.api_route("/livez", methods=READ)
     async def live() -> Response:
         """The process answers; whether it can do its work, `/readyz` tells."""
         return JSONResponse({"status": "alive"}, headers=PLAIN)
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=READ)
     async def ready() -> Response:
         return await readiness(server)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=READ)
     async def measured() -> Response:
         return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
-    @app.get("/openapi.json")
+    @app.api_route("/openapi.json", methods=READ)
     async def described(request: Request) -> Response:
         return JSONResponse(openapi.document(seen_base(options, request)), headers=PLAIN)
 
-    @app.get("/")
+    @app.api_route("/", methods=READ)
     async def page(request: Request) -> Response:
         return HTMLResponse(await front.page(server, seen_base(options, request)), headers=PAGE)
 

@@ -25,20 +25,21 @@ from fhir_server.interaction import (
     search,
     update,
 )
-from fhir_server.interaction.context import ANYONE, Answer, Circumstances, Server
+from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.rest import binary, formats, headers, routes
 from fhir_server.rest.formats import FORM, JSON, JSON_PATCH, RAW, XML
 from fhir_server.rest.request import LONG_WORK, Request
 from fhir_server.rest.routes import Pairs, Row
 
 RESOURCE = (JSON, XML)
-PRESENTATION = ("_format", "_pretty")  # how an answer is written: no criteria
+# R4 http#parameters: "for use with all of the interactions"; they are no criteria.
+GENERAL = ("_format", "_pretty", "_summary", "_elements")
 SAFE = ("GET", "HEAD")
 
 
-def circumstances(server: Server, request: Request, body: bytes | None = None) -> Circumstances:
+def circumstances(request: Request, body: bytes | None = None) -> Circumstances:
     """What comes with the request. `body` is given where an Idempotency-Key may be."""
-    caller = ANYONE
+    caller = request.caller
     once = None
     if body is not None and b"idempotency-key" in request.headers:
         url = b"%b?%b" % (request.raw_path, request.raw_query)
@@ -49,7 +50,7 @@ def circumstances(server: Server, request: Request, body: bytes | None = None) -
         base=request.base,
         caller=caller,
         strict=request.preferences.strict,
-        shape=shape(server, request) if request.pairs else WHOLE,
+        shape=request.shape,
         once=once,
         representation=request.preferences.returned == "representation",
     )
@@ -84,8 +85,8 @@ def refuse_parameters(request: Request, row: Row) -> None:
     if row.parameters is None or not request.preferences.strict:
         return
     for name, _ in request.pairs:
-        if name not in row.parameters and name not in PRESENTATION:
-            known = ", ".join(f"`{known}`" for known in (*row.parameters, *PRESENTATION))
+        if name not in row.parameters and name not in GENERAL:
+            known = ", ".join(f"`{known}`" for known in (*row.parameters, *GENERAL))
             raise NotSupported(
                 f"`{name[:80]}` is not a parameter of {row.interaction}. {known} are. To have it"
                 " passed over, send `Prefer: handling=lenient`.",
@@ -135,7 +136,7 @@ def refuse_empty(body: bytes) -> None:
 
 def condition(request: Request) -> Pairs:
     """The criteria of a conditional interaction. R4 http#ccreate."""
-    found = [pair for pair in request.pairs if pair[0] not in PRESENTATION]
+    found = [pair for pair in request.pairs if pair[0] not in GENERAL]
     if not found:
         raise Invalid(
             f"`{request.method}` on `{request.place.type}` needs an id in the path, or search"
@@ -158,7 +159,7 @@ async def if_match(server: Server, request: Request) -> str | None:
             expression="http.If-Match",
         )
     key = request.place.key
-    stored = (await server.store.newest((key,), ANYONE.restriction)).get(key)
+    stored = (await server.store.newest((key,), request.caller.restriction)).get(key)
     if stored is None or stored.version_id not in wanted:
         raise PreconditionFailed(f"`{key}` is at none of the versions `If-Match` names.")
     return stored.version_id
@@ -179,7 +180,7 @@ def refuse_if_none_match(request: Request) -> None:
 
 async def _read_one(server: Server, request: Request) -> Answer:
     ask = read.Ask(request.place.key, request.place.last)
-    return await read.read(server, ask, circumstances(server, request))
+    return await read.read(server, ask, circumstances(request))
 
 
 async def _update(server: Server, request: Request) -> Answer:
@@ -190,7 +191,7 @@ async def _update(server: Server, request: Request) -> Answer:
     if request.media == RAW and id:
         content = {**content, "id": id}
     ask = update.Ask(type, id, content, await if_match(server, request), criteria)
-    return await update.update(server, ask, circumstances(server, request, body))
+    return await update.update(server, ask, circumstances(request, body))
 
 
 async def _patch(server: Server, request: Request) -> Answer:
@@ -214,7 +215,7 @@ async def _patch(server: Server, request: Request) -> Answer:
             )
     name = "json-patch" if kind == JSON_PATCH else "fhirpath"
     ask = patch.Ask(type, id, document, name, await if_match(server, request), criteria)
-    return await patch.patch(server, ask, circumstances(server, request, body))
+    return await patch.patch(server, ask, circumstances(request, body))
 
 
 async def _delete(server: Server, request: Request) -> Answer:
@@ -222,14 +223,14 @@ async def _delete(server: Server, request: Request) -> Answer:
     id = request.place.id
     criteria = None if id else condition(request)
     ask = delete.Ask(request.place.type or "", id, criteria, await if_match(server, request))
-    return await delete.delete(server, ask, circumstances(server, request, b""))
+    return await delete.delete(server, ask, circumstances(request, b""))
 
 
 async def _create(server: Server, request: Request) -> Answer:
     content, body = await resource_sent(server, request)
     exists = request.header(b"if-none-exist")
     ask = create.Ask(request.place.type or "", content, exists)
-    return await create.create(server, ask, circumstances(server, request, body))
+    return await create.create(server, ask, circumstances(request, body))
 
 
 async def _search(server: Server, request: Request) -> Answer:
@@ -242,7 +243,7 @@ async def _search(server: Server, request: Request) -> Answer:
         ask = search.Ask(types, request.pairs, Key(place.type or "", place.id or ""))
     else:
         ask = search.Ask((place.type,) if place.type else (), request.pairs)
-    return await search.search(server, ask, circumstances(server, request))
+    return await search.search(server, ask, circumstances(request))
 
 
 async def form(request: Request) -> None:
@@ -253,12 +254,15 @@ async def form(request: Request) -> None:
     if body:
         sent(request, (FORM,))
         bound = request.options.max_parameters - len(request.pairs)
-        request.pairs += routes.pairs(body.strip(), where="the form", bound=bound)
+        told = routes.pairs(body.strip(), where="the form", bound=bound)
+        request.pairs += told
+        if any(name in GENERAL for name, _ in told):
+            request.negotiate()
 
 
 async def _capabilities(server: Server, request: Request) -> Answer:
     ask = capabilities.Ask(dict(request.pairs).get("mode", "full"))
-    return await capabilities.capabilities(server, ask, circumstances(server, request))
+    return await capabilities.capabilities(server, ask, circumstances(request))
 
 
 async def _bundle(server: Server, request: Request) -> Answer:
@@ -268,12 +272,12 @@ async def _bundle(server: Server, request: Request) -> Answer:
     content = await resource(server, body, kind)
     if content.get("type") == "batch":
         request.interaction = "batch"
-    return await bundle.bundle(server, bundle.Ask(content), circumstances(server, request, body))
+    return await bundle.bundle(server, bundle.Ask(content), circumstances(request, body))
 
 
 async def _history(server: Server, request: Request) -> Answer:
     ask = history.Ask(request.place.type, request.place.id, request.pairs)
-    return await history.history(server, ask, circumstances(server, request))
+    return await history.history(server, ask, circumstances(request))
 
 
 PERFORM: dict[str, Callable[[Server, Request], Awaitable[Answer]]] = {

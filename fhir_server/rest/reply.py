@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.subset import shaped
 from fhir_server.conformance.xml import to_xml
 from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
 from fhir_server.foundation.wire import parse, render, render_pretty
@@ -55,7 +56,7 @@ def basic(request: Request) -> RawHeaders:
     found = [*ALWAYS, PUBLIC if request.interaction == "capabilities" else NO_STORE]
     if request.id:
         found.append((b"x-request-id", request.id))
-    correlation = headers.told_id(request.headers, b"x-correlation-id")
+    correlation = headers.correlation(request.headers, request.id)
     if correlation:
         found.append((b"x-correlation-id", correlation))
     return found
@@ -79,6 +80,8 @@ async def answered(definitions: Definitions, request: Request, answer: Answer) -
     status, body = answer.status, answer.body
     if name in WRITES or name == "delete":
         status, body = _preferred(request, answer, found)
+        if body is not None and body is answer.body and not request.shape.is_whole:
+            body = render(shaped(definitions, parse(body), request.shape))
     if body is None:
         return Reply(status, found if status in (204, 304) else [*found, (b"content-length", b"0")])
     return await packed(definitions, request, Reply(status, found, body))

@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from fhir_server.foundation.outcome import Invalid, TooLarge, TooMany, TooSlow
+from fhir_server.conformance.subset import WHOLE
+from fhir_server.foundation.outcome import Invalid, NotAcceptable, TooLarge, TooMany, TooSlow
+from fhir_server.interaction.context import ANYONE
 from fhir_server.rest import formats, headers, routes
 from fhir_server.rest.compression import decompressed
 from fhir_server.rest.headers import NO_PREFERENCE, Headers, Preferences
@@ -43,6 +45,7 @@ class Request:
 
     __slots__ = (
         "base",
+        "caller",
         "format",
         "headers",
         "held",
@@ -60,6 +63,7 @@ class Request:
         "raw_query",
         "receive",
         "row",
+        "shape",
     )
 
     def __init__(self, scope: Scope, receive: Receive, options: Options, held: Held) -> None:
@@ -76,6 +80,8 @@ class Request:
         self.preferences: Preferences = NO_PREFERENCE
         self.pretty = False
         self.base = ""
+        self.shape = WHOLE  # _summary and _elements
+        self.caller = ANYONE  # everyone, until who asks is made out, in Dispatcher._head
         self.interaction = "none"  # for the log and the metrics
         self.place: Place = routes.NOWHERE
         self.row: Row = routes.NOTHING
@@ -84,6 +90,26 @@ class Request:
 
     def header(self, name: bytes) -> str | None:
         return headers.text(self.headers, name)
+
+    def negotiate(self) -> None:
+        """Settle the format of the answer. R4 http#mime-type, http#parameters."""
+        format: str | None = None
+        for name, value in self.pairs:
+            if name == "_format":
+                format = value
+            elif name == "_pretty":
+                self.pretty = value == "true"
+        accept = self.headers.get(b"accept")
+        if accept is not None or format is not None:
+            try:
+                self.format = formats.wanted(accept, format)
+            except NotAcceptable:
+                # A Binary may be asked for as what it is.
+                if self.place.type != "Binary" or format is not None:
+                    raise
+        charset = self.headers.get(b"accept-charset")
+        if charset is not None and formats.charset_refused(charset):
+            raise NotAcceptable("FHIR is written in UTF-8, which `Accept-Charset` leaves out.")
 
     # --- the body ---
 

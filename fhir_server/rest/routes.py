@@ -25,15 +25,13 @@ class Row(NamedTuple):
     method: str
     shape: str
     interaction: str  # R4 valueset-type-restful-interaction, system-restful-interaction
-    parameters: tuple[str, ...] | None = ()  # beside _format, _pretty and Prefer's
+    parameters: tuple[str, ...] | None = ()  # beside R4's general ones
 
 
-SUBSET = ("_summary", "_elements")
-OPERATION = "$operation"
 # R4 http#summary, line by line. `search-type` by compartment is R4's own name for it, too.
 ROWS = (
-    Row("GET", "[type]/[id]", "read", SUBSET),
-    Row("GET", "[type]/[id]/_history/[vid]", "vread", SUBSET),
+    Row("GET", "[type]/[id]", "read"),
+    Row("GET", "[type]/[id]/_history/[vid]", "vread"),
     Row("PUT", "[type]/[id]", "update"),
     Row("PUT", "[type]", "update", None),
     Row("PATCH", "[type]/[id]", "patch"),

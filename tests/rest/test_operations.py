@@ -22,6 +22,7 @@ PATIENT = {"resourceType": "Patient", "id": "secret-id", "name": [{"family": "BÃ
 
 async def test_alive_and_ready(client):
     assert (await client.get("/livez")).json == {"status": "alive"}
+    assert (await client.head("/readyz")).status == 200
     ready = await client.get("/readyz")
     assert (ready.status, ready.json["ready"]) == (200, True)
     assert ready.headers["cache-control"] == "no-store"
