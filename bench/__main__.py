@@ -13,8 +13,6 @@ import asyncio
 import itertools
 import json
 import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 import time

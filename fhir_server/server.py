@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 from fhir_server.conformance import definitions
+from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Limits, Server
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
@@ -24,6 +25,7 @@ def build(settings: Settings) -> Server:
     base = settings.public_base_url or f"http://{settings.host}:{settings.port}{settings.base_path}"
     return Server(
         definitions=known,
+        links=Links(known),
         parameters=parameters,
         indexer=Indexer(parameters, zone_minutes=settings.zone_minutes, base_urls=(base,)),
         validator=Validator(known, reference_targets=settings.reference_targets),
@@ -46,12 +48,20 @@ def build(settings: Settings) -> Server:
 
 def uuid7_ids(clock: Callable[[], int] = time.time_ns) -> Callable[[], str]:
     """Ids in order of time (RFC 9562, version 7), so that indexes grow at their end."""
+    random = _random_bits()
 
     def new_id() -> str:
-        milliseconds = clock() // 1_000_000
-        bits = milliseconds << 80 | int.from_bytes(os.urandom(10))
+        bits = (clock() // 1_000_000) << 80 | next(random)
         bits = bits & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
         text = f"{bits:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     return new_id
+
+
+def _random_bits() -> Iterator[int]:
+    """80 bits at a time, had from the system by the page: asking costs a system call."""
+    while True:
+        page = os.urandom(10 * 256)
+        for start in range(0, len(page), 10):
+            yield int.from_bytes(page[start : start + 10])

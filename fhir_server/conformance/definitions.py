@@ -105,6 +105,7 @@ class Definitions:
         self._children: dict[str, dict[str, Field]] = {}
         self._codes: dict[str, dict[str, frozenset[str]] | None] = {}
         types = facts["types"]
+        self.all_types: tuple[str, ...] = tuple(types)
         self.resource_types = frozenset(
             name for name, t in types.items() if t["kind"] == "resource" and not t["abstract"]
         )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fhir_server.conformance.subset import shaped
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
-from fhir_server.foundation.wire import render
+from fhir_server.foundation.wire import parse, render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
 from fhir_server.search.parameters import Parameter
 
@@ -45,15 +46,18 @@ async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = 
     if ask.mode not in MODES:
         known = ", ".join(f"`{mode}`" for mode in MODES)
         raise Invalid(f"`mode={ask.mode[:40]}` is none of {known}.", expression="http.mode")
-    if ask.mode == "terminology":
-        resource = terminology_capabilities(server)
-    else:
-        resource = capability_statement(server, circumstances.base)
+    body = rendered(server, ask.mode, circumstances.base)
     if not circumstances.shape.is_whole:
-        resource = shaped(server.definitions, resource, circumstances.shape)
-    body = render(resource)
+        body = render(shaped(server.definitions, parse(body), circumstances.shape))
     etag = hashlib.sha256(body).hexdigest()[:16]
     return Answer(status=200, body=body, headers={"ETag": f'W/"{etag}"'})
+
+
+@lru_cache(maxsize=8)  # by base: the first takes 0.1 s, because every type's parameters are read
+def rendered(server: Server, mode: str, base: str) -> bytes:
+    if mode == "terminology":
+        return render(terminology_capabilities(server))
+    return render(capability_statement(server, base))
 
 
 def capability_statement(server: Server, base: str) -> Resource:
@@ -73,7 +77,8 @@ def capability_statement(server: Server, base: str) -> Resource:
                 "mode": "server",
                 "security": {"cors": True},
                 "resource": [
-                    resource_type(server, type) for type in sorted(server.definitions.resource_types)
+                    resource_type(server, type)
+                    for type in sorted(server.definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 "searchParam": search_parameters(server.parameters.everywhere()),

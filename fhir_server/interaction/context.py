@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.links import Links
 from fhir_server.conformance.subset import WHOLE, Shape
 from fhir_server.foundation.resource import Key
 from fhir_server.search.index import Indexer
@@ -44,6 +45,7 @@ class Server:
     """The parts of a running server (put together in fhir_server/server.py)."""
 
     definitions: Definitions
+    links: Links
     parameters: Parameters
     indexer: Indexer
     validator: Validator

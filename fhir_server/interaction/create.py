@@ -14,7 +14,7 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.interaction import writing
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.writing import Proposal, settled
-from fhir_server.store.contract import Unit
+from fhir_server.store.contract import Assumption, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     resource = writing.checked(server, ask.resource, ask.type)
 
     async def propose() -> Proposal:
-        assumptions = ()
+        assumptions: tuple[Assumption, ...] = ()
         if ask.if_none_exist is not None:
             condition = criteria(ask.if_none_exist)
             found, assumed = await writing.the_match(server, circumstances, ask.type, condition)

@@ -17,7 +17,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.read import in_shape
-from fhir_server.interaction.search import url
+from fhir_server.interaction.search import question_of, url
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import History, Page, Position, Stored
 
@@ -45,7 +45,7 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAU
     )
     asked, used, ignored, cursor = understood(server, asked, ask.pairs, strict=circumstances.strict)
     kept = [pair for pair in used if pair[0] != "_cursor"]
-    question = f"{path}?{kept}"
+    question = question_of(path, kept)
     if cursor is not None:
         asked = resumed(server, asked, question, cursor)
     page = Page((), more=False, bound="") if asked.limit == 0 else await server.store.history(asked)
@@ -122,12 +122,12 @@ def _count(server: Server, asked: History, value: str) -> History:
     return replace(asked, limit=min(int(value), server.limits.max_page_size))
 
 
-def _since(_server: Server, asked: History, value: str) -> History:
-    return replace(asked, since=_moment("_since", value)[0])
+def _since(server: Server, asked: History, value: str) -> History:
+    return replace(asked, since=_moment(server, "_since", value)[0])
 
 
-def _at(_server: Server, asked: History, value: str) -> History:
-    return replace(asked, at=_moment("_at", value))
+def _at(server: Server, asked: History, value: str) -> History:
+    return replace(asked, at=_moment(server, "_at", value))
 
 
 def _sort(_server: Server, asked: History, value: str) -> History:
@@ -140,9 +140,9 @@ def _sort(_server: Server, asked: History, value: str) -> History:
     return replace(asked, ascending=SORTS[value])
 
 
-def _moment(name: str, value: str) -> tuple[int, int]:
+def _moment(server: Server, name: str, value: str) -> tuple[int, int]:
     try:
-        return interval(value)
+        return interval(value, server.indexer.site.zone_minutes)
     except ValueError as error:
         raise Invalid(
             f"`{name}={value[:40]}` is not a date or instant such as `2026-11-22T07:00:00+07:00`.",

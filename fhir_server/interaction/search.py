@@ -8,6 +8,7 @@ https://hl7.org/fhir/R4/http.html#paging
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from time import time
 from urllib.parse import quote
 
@@ -44,6 +45,7 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         ask.pairs,
         strict=circumstances.strict,
         base_urls=(circumstances.base,),
+        zone_minutes=server.indexer.site.zone_minutes,
         page_size=server.limits.page_size,
         max_page_size=server.limits.max_page_size,
         fixed=within(server, ask),
@@ -51,9 +53,9 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     select = Select(query.types, query.where, circumstances.caller.restriction)
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
-        total = await server.store.count(select)
-        return _bundle(circumstances, path, query, [], total=total)
-    question = f"{path}?{told(criteria(query))}"
+        counted = await server.store.count(select)
+        return _bundle(query, [], links(circumstances, path, query), total=counted)
+    question = question_of(path, criteria(query))
     after, bound = resumed(server, question, query.cursor)
     page = await server.store.search(select, limit=query.count, after=after, bound=bound)
     total = await _total(server, select, query, page.rows, more=page.more or after is not None)
@@ -64,7 +66,7 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         onward = seal(server.secret, {"q": question, "p": place, "b": page.bound})
     shape = Shape(summary=query.summary, elements=tuple(query.elements or ()))
     entries = [found(server, circumstances, stored, shape) for stored in page.rows]
-    return _bundle(circumstances, path, query, entries, total=total, onward=onward)
+    return _bundle(query, entries, links(circumstances, path, query, onward), total=total)
 
 
 def within(server: Server, ask: Ask) -> Condition:
@@ -125,6 +127,11 @@ def resumed(server: Server, question: str, cursor: str | None) -> tuple[Place | 
     return Place(main, rid(Key(type, id))), held["b"]
 
 
+def question_of(path: str, pairs: Pairs) -> str:
+    """What a cursor is bound to: a digest, because a question may be longer than a URL may be."""
+    return blake2b(f"{path}?{told(pairs)}".encode(), digest_size=12).hexdigest()
+
+
 # --- the Bundle ----------------------------------------------------------------------------------
 
 
@@ -145,22 +152,23 @@ def url(circumstances: Circumstances, path: str, pairs: Pairs) -> str:
     return f"{start}?{query}" if query else start
 
 
-def _bundle(
-    circumstances: Circumstances,
-    path: str,
-    query: Query,
-    entries: list[Entry],
-    *,
-    total: int | None,
-    onward: str | None = None,
-) -> Answer:
+def links(
+    circumstances: Circumstances, path: str, query: Query, onward: str | None = None
+) -> list[tuple[str, str]]:
+    """self, first and, where another page follows, next."""
     kept = criteria(query)
-    links = [
+    found = [
         ("self", url(circumstances, path, query.used)),
         ("first", url(circumstances, path, kept)),
     ]
     if onward:
-        links.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
+        found.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
+    return found
+
+
+def _bundle(
+    query: Query, entries: list[Entry], links: list[tuple[str, str]], *, total: int | None
+) -> Answer:
     if query.ignored:
         outcome = render(operation_outcome(query.ignored))
         entries = [*entries, Entry(resource=outcome, search={"mode": "outcome"})]

@@ -28,7 +28,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
-from fhir_server.search.query import parse
+from fhir_server.search.query import Query, parse
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
 from fhir_server.store.contract import (
     NO_ROWS,
@@ -139,6 +139,17 @@ class Matches(NamedTuple):
     assumption: Assumption
 
 
+def asked(server: Server, circumstances: Circumstances, type: str, condition: Pairs) -> Query:
+    """The criteria as a query. Unknown ones are refused, whatever Prefer says of searches."""
+    return parse(
+        server.parameters,
+        (type,),
+        condition,
+        base_urls=(circumstances.base,),
+        zone_minutes=server.indexer.site.zone_minutes,
+    )
+
+
 async def matches(
     server: Server,
     circumstances: Circumstances,
@@ -148,9 +159,7 @@ async def matches(
     at_most: int = 2,
 ) -> Matches:
     """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
-    query = parse(
-        server.parameters, (type,), condition, strict=True, base_urls=(circumstances.base,)
-    )
+    query = asked(server, circumstances, type, condition)
     if not query.has_criteria:
         raise PreconditionFailed(
             "A conditional interaction needs at least one search parameter, "

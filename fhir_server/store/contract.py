@@ -255,6 +255,7 @@ class Stored:
         return self.tail is None
 
 
+@lru_cache(maxsize=1 << 12)
 def version_id(generation: int, digest: bytes) -> str:
     """`<generation>-<26 letters of base32>`: R4 allows 64 of [A-Za-z0-9.-]."""
     return f"{generation}-{base64.b32encode(digest).decode().rstrip('=').lower()}"

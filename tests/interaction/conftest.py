@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from fhir_server.conformance import definitions
+from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Circumstances, Limits, Server
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
@@ -24,6 +25,7 @@ def parts():
     parameters = Parameters(known)
     return {
         "definitions": known,
+        "links": Links(known),
         "parameters": parameters,
         "indexer": Indexer(parameters, base_urls=(BASE,)),
         "validator": Validator(known),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from fhir_server.conformance.links import CONDITIONAL
 from fhir_server.foundation.outcome import (
     FhirError,
     Invalid,
@@ -20,11 +21,11 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import create, delete, patch, update, writing
 from fhir_server.interaction.bundle.entry import Request
-from fhir_server.interaction.bundle.references import CONDITIONAL, Names, conditional, renamed
+from fhir_server.interaction.bundle.references import Names
 from fhir_server.interaction.bundle.respond import located
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.search.evaluate import holds
-from fhir_server.search.query import parse
+from fhir_server.search.query import Query
 from fhir_server.store.codec import tail_of
 from fhir_server.store.contract import (
     Assumption,
@@ -81,7 +82,8 @@ class Attempt:
 
     async def unit(self) -> Unit:
         """Raises what the entries' own interactions would, located at the entry."""
-        await asyncio.gather(*(self._aim(action) for action in self.actions))
+        asking = [action for action in self.actions if not self._aimed(action)]
+        await asyncio.gather(*(self._aim(action) for action in asking))
         await self._read_targets()
         self._demand_one_writer_each()
         self._name()
@@ -93,40 +95,45 @@ class Attempt:
 
     # --- which resource each entry means ---------------------------------------------------------
 
+    def _aimed(self, action: Action) -> bool:
+        """Whether an entry names or makes its resource; the others have to ask who is meant."""
+        request = action.request
+        if request.method == "POST" and request.if_none_exist is None:
+            action.key = Key(request.type, self.server.new_id())
+        elif request.id is not None:
+            action.key = Key(request.type, request.id)
+        return action.key is not None
+
     async def _aim(self, action: Action) -> None:
         request = action.request
+        condition = request.condition
         try:
             match request.method:
                 case "POST":
                     await self._aim_create(action)
-                case "DELETE" if request.condition is not None:
+                case "DELETE":
+                    assert condition is not None, "who names nobody has a condition"
                     action.gone, assumed = await delete.condemned(
-                        self.server, self.circumstances, request.type, request.condition
+                        self.server, self.circumstances, request.type, condition
                     )
                     self.assumptions.append(assumed)
-                case _ if request.condition is not None:
-                    await self._aim_condition(action, request.condition)
                 case _:
-                    assert request.id is not None
-                    action.key = Key(request.type, request.id)
+                    assert condition is not None, "who names nobody has a condition"
+                    await self._aim_condition(action, condition)
         except FhirError as refusal:
             refusal.issues = [located(request.place, issue) for issue in refusal.issues]
             raise
 
     async def _aim_create(self, action: Action) -> None:
         request = action.request
-        if request.if_none_exist is not None:
-            found, assumed = await writing.the_match(
-                self.server,
-                self.circumstances,
-                request.type,
-                create.criteria(request.if_none_exist),
-            )
-            self.assumptions.append(assumed)
-            if found:
-                action.key, action.found = found.key, found
-                return
-        action.key = Key(request.type, self.server.new_id())
+        assert request.if_none_exist is not None
+        condition = create.criteria(request.if_none_exist)
+        found, assumed = await writing.the_match(
+            self.server, self.circumstances, request.type, condition
+        )
+        self.assumptions.append(assumed)
+        action.key = found.key if found else Key(request.type, self.server.new_id())
+        action.found = found
 
     async def _aim_condition(self, action: Action, condition: Pairs) -> None:
         request = action.request
@@ -187,7 +194,7 @@ class Attempt:
         asked: dict[str, Request] = {}
         for action in self.actions:
             if action.request.method in ("POST", "PUT") and action.found is None:
-                for reference in conditional(action.request.resource):
+                for reference in self.server.links.conditional(action.request.resource):
                     asked.setdefault(reference, action.request)
         most = self.server.limits.conditional_references
         if len(asked) > most:
@@ -226,13 +233,11 @@ class Attempt:
         if len(stored) != len(found):
             raise Stale
         keys = {s.key for s in stored if s.key not in self.writers or self._is_kept(s.key)}
-        query = None
+        query: Query | None = None
         for key, action in self.writers.items():
             if key.type != type or action.gone or action.found is not None:
                 continue
-            query = query or parse(
-                self.server.parameters, (type,), condition, base_urls=(self.circumstances.base,)
-            )
+            query = query or writing.asked(self.server, self.circumstances, type, condition)
             rows = self.server.indexer.rows(self._content(action))
             if holds(query.where, rows, rid=rid(key), updated=0):
                 keys.add(key)
@@ -253,7 +258,7 @@ class Attempt:
             else:
                 named = writing.with_id(request.resource, key.id)
                 new_name = self.names.seen_from(request.full_url, self._version_of)
-                action.content = renamed(self.server.definitions, named, new_name)
+                action.content = self.server.links.renamed(named, new_name)
         return action.content
 
     def _patched(self, action: Action) -> Resource:
@@ -301,7 +306,7 @@ class Attempt:
         self._building.add(key)
         content = self._content(action)
         if self.linked and request.method != "PATCH":
-            content = renamed(self.server.definitions, content, self.linked.get)
+            content = self.server.links.renamed(content, self.linked.get)
         self._building.discard(key)
         before = action.stored
         if before is not None and not before.deleted and before.tail == tail_of(content):

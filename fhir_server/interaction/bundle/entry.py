@@ -88,19 +88,23 @@ def understood(server: Server, index: int, entry: Any, base: str) -> Request:
 def parted(url: str, base: str, place: str) -> tuple[tuple[str, ...], Pairs]:
     """The path and the query of `Patient/1?x=y`, which may be absolute at this server's base."""
     relative = url.removeprefix(base).lstrip("/")
-    path, _, query = relative.partition("?")
+    path, question, query = relative.partition("?")
     if ":" in path:
         raise Invalid(
             f"`{url[:200]}` is not at this server; give a URL relative to `{base}`.",
             expression=f"{place}.request.url",
         )
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError as error:
-        raise Invalid(
-            f"The query of `{url[:200]}` is malformed.", expression=f"{place}.request.url"
-        ) from error
-    return tuple(unquote(part) for part in path.rstrip("/").split("/") if part), pairs
+    pairs: Pairs = ()
+    if question:
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        except ValueError as error:
+            raise Invalid(
+                f"The query of `{url[:200]}` is malformed.", expression=f"{place}.request.url"
+            ) from error
+    if "%" in path:
+        path = "/".join(unquote(part).replace("/", "%2F") for part in path.split("/"))
+    return tuple(part for part in path.split("/") if part), pairs
 
 
 def bare(tag: Any) -> str | None:

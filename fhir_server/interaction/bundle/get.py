@@ -29,9 +29,9 @@ async def get(server: Server, request: Request, circumstances: Circumstances) ->
             )
         case ("metadata",):
             return await capabilities.capabilities(server, capabilities.Ask(), circumstances)
-        case (name, *_):
+        case _:
             raise UnknownType(
-                f"`{name}` is not a resource type of R4.",
+                f"`{request.path[0]}` is not a resource type of R4.",
                 expression=f"{request.place}.request.url",
             )
 
