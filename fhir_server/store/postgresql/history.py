@@ -42,7 +42,7 @@ async def history(pool: Pool, codec: Codec, asked: History) -> Page:
         f"select {COLUMNS}, pg_current_snapshot()::text, {BASE} from version v"
         f" where {told.text} order by v.seq {order}, v.num {order} limit {asked.limit + 1:d}"
     )
-    found = await rows(pool, text, told.values)
+    found = await rows(pool, text, told.values, prepare=_alike(asked))
     if pin is None and found:
         pin = bound_of(found[0][12], found[0][13])
     page = [stored(row, codec) for row in found[: asked.limit]]
@@ -54,7 +54,12 @@ async def count_history(pool: Pool, asked: History) -> int:
     pin = None if asked.bound is None else Bound.parse(asked.bound)
     told = both(_asked(asked, pin))
     text = f"select count(*) from version v where {told.text}"
-    return int((await rows(pool, text, told.values))[0][0])
+    return int((await rows(pool, text, told.values, prepare=_alike(asked)))[0][0])
+
+
+def _alike(asked: History) -> bool:
+    """One plan serves every resource, but not every type: a rare one is read from its index."""
+    return asked.key is not None or not (asked.types or asked.restriction.types)
 
 
 def _asked(asked: History, pin: Bound | None) -> list[Part]:
@@ -110,7 +115,7 @@ async def feed(
     wanted = tuple(types)
     only = member("v.type", type_numbers(wanted), POSTGRESQL) if wanted else Part("true")
     text = f"{AFTER} and {only.text}{ORDER.format(limit=limit)}"
-    found = await rows(pool, text, (*after, *only.values))
+    found = await rows(pool, text, (*after, *only.values), prepare=not wanted)
     page = [stored(row, codec) for row in found]
     reached = page[-1].position if page else after
     return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")

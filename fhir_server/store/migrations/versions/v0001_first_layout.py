@@ -229,8 +229,8 @@ CREATE TABLE version (
   body BYTEA,
   PRIMARY KEY (rid, seq)
 );
-CREATE INDEX version_by_position ON version (seq, num);
-CREATE INDEX version_by_type ON version (type, seq, num);
+CREATE INDEX version_by_position ON version (seq);
+CREATE INDEX version_by_type ON version (type, seq);
 """,
 }
 
