@@ -6,8 +6,11 @@ Uvicorn brings the sockets, the loop and the signals; what is answered is `rest.
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from socket import socket
@@ -79,6 +82,7 @@ class Config(uvicorn.Config):
         from fhir_server.rest.app import create_app
         from fhir_server.rest.protocol import bounded
 
+        end_with_parent()
         settings = self.settings
         self.server = build(settings)
         self.app = create_app(self.server, rest_options(settings))
@@ -90,6 +94,19 @@ class Config(uvicorn.Config):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
+
+
+def end_with_parent() -> None:
+    """A worker whose supervisor was killed stops, or it would hold the port against a new one."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class Announcing(uvicorn.Server):
