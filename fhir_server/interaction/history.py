@@ -51,7 +51,7 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAU
     page = Page((), more=False, bound="") if asked.limit == 0 else await server.store.history(asked)
     if asked.key and not page.rows and not await _existed(server, asked):
         raise NotFound(f"`{asked.key}` is not here and never was.")
-    total = await server.store.count_history(asked) if cursor is None else None
+    total = await _total(server, asked, page) if cursor is None else None
     links = [("self", url(circumstances, path, used)), ("first", url(circumstances, path, kept))]
     if page.more:
         onward = {"q": question, "p": list(page.rows[-1].position), "b": page.bound}
@@ -65,6 +65,13 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAU
     now = instant(int(time() * 1000))
     body = bundle.rendered("history", entries, timestamp=now, total=total, links=links)
     return Answer(status=200, body=body)
+
+
+async def _total(server: Server, asked: History, page: Page) -> int | None:
+    """Told where it costs little: a page that holds everything, one resource, or when asked."""
+    if not page.more and asked.limit:
+        return len(page.rows)
+    return await server.store.count_history(asked) if asked.key or not asked.limit else None
 
 
 async def _existed(server: Server, asked: History) -> bool:
