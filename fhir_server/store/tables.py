@@ -46,6 +46,8 @@ def tables(dialect: str) -> MetaData:
     _current(form)
     _index_rows(form)
     _reference_tables(form)
+    if form.sqlite:
+        _of_the_one_writer(form)
     return metadata
 
 
@@ -198,8 +200,6 @@ def _reference_tables(form: _Form) -> None:
 
     epoch: a row for each history this database has had. `number` counts restores; `mark` is
     random, so that two restores of one backup are told apart; `start` is the last seq before it.
-    tally (SQLite, whose one writer can keep it): how many current resources there are of a type.
-    dominant (SQLite): the character that stands for a dominant row in current.keys.
     """
     form.table(
         "dictionary",
@@ -228,12 +228,18 @@ def _reference_tables(form: _Form) -> None:
         Column("base", form.big, nullable=False, server_default=text("0")),
         Column("system_identifier", form.big, nullable=False, server_default=text("0")),
     )
-    if form.sqlite:
-        form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
-        form.table(
-            "dominant",
-            _column("v", form.big, key=True),
-            _column("w", form.big, key=True),
-            _column("id", form.big),
-            rowid=False,
-        )
+
+
+def _of_the_one_writer(form: _Form) -> None:
+    """tally: how many current resources there are of a type.
+
+    dominant: the character that stands for a dominant row in current.keys.
+    """
+    form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
+    form.table(
+        "dominant",
+        _column("v", form.big, key=True),
+        _column("w", form.big, key=True),
+        _column("id", form.big),
+        rowid=False,
+    )
