@@ -13,10 +13,11 @@ from fhir_server.search.path import Get, Path, Unfollowable, paths
 
 from .ask import indexer, parameters
 
-TYPES = sorted(load().resource_types)
+R4 = load()
+TYPES = sorted(R4.resource_types)
 FACTS = [
     fact
-    for fact in load().search_parameters
+    for fact in R4.search_parameters
     if "expression" in fact and not fact["url"].startswith(EXAMPLES)
 ]
 # R4 names these of a type whose resources have no such element.
@@ -24,7 +25,7 @@ NOWHERE: set[str] = set()
 
 
 def bases(fact: dict) -> list[str]:
-    return [base if base in load().resource_types else "Patient" for base in fact["base"]]
+    return [base if base in R4.resource_types else "Patient" for base in fact["base"]]
 
 
 def test_every_expression_of_r4_leads_somewhere_in_every_type_it_is_for() -> None:
@@ -32,13 +33,13 @@ def test_every_expression_of_r4_leads_somewhere_in_every_type_it_is_for() -> Non
         f"{base}.{fact['code']}"
         for fact in FACTS
         for base in bases(fact)
-        if not paths(load(), fact["expression"], base)
+        if not paths(R4, fact["expression"], base)
     }
     assert led_nowhere == NOWHERE
 
 
 def test_only_what_has_no_expression_or_is_an_example_is_left_out() -> None:
-    left_out = {f["url"].rpartition("/")[2] for f in load().search_parameters if f not in FACTS}
+    left_out = {f["url"].rpartition("/")[2] for f in R4.search_parameters if f not in FACTS}
     assert left_out == {
         "DomainResource-text",
         "Resource-content",
@@ -148,7 +149,7 @@ def test_an_unknown_type_is_refused() -> None:
 
 def test_an_expression_that_is_no_way_through_a_resource_is_refused() -> None:
     with pytest.raises(Unfollowable):
-        paths(load(), "Patient.name.first().given", "Patient")
+        paths(R4, "Patient.name.first().given", "Patient")
 
 
 WARD = {
@@ -161,7 +162,7 @@ WARD = {
 
 
 def test_a_parameter_of_ones_own_brings_its_number_and_changes_the_stamp() -> None:
-    own = Parameters(load(), {CUSTOM: WARD})
+    own = Parameters(R4, {CUSTOM: WARD})
     assert own.of("Patient")["ward"].number == CUSTOM
     extension = {"url": "http://here.example/ward", "valueCode": "B7"}
     patient = {"resourceType": "Patient", "extension": [extension]}
@@ -169,4 +170,4 @@ def test_a_parameter_of_ones_own_brings_its_number_and_changes_the_stamp() -> No
     assert len(after.rows(patient).keys) == len(before.rows(patient).keys) + 2
     assert own.stamp != parameters().stamp
     with pytest.raises(ValueError, match="4096"):
-        Parameters(load(), {5: WARD})
+        Parameters(R4, {5: WARD})
