@@ -1,6 +1,6 @@
 """python -m bench — W1, reads, W2, disk, memory and start, on both databases, with their floors.
 
-    python -m bench [--databases sqlite,postgresql] [--seconds 8] [--clients 1,8,32] [--patients 2000]
+    python -m bench [--databases sqlite,postgresql] [--seconds 8] [--clients 1,8] [--patients 2000]
 
 Every figure is printed beside a floor taken in the same run; docs/performance.md says what was
 reached where, and how to read it.

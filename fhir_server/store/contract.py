@@ -419,7 +419,7 @@ class Store(Protocol):
     async def search(
         self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
     ) -> Page:
-        """Current versions that meet `select`, in order of Place; only what was there at `bound`."""
+        """Current versions that meet `select`, in order of Place, of what was there at `bound`."""
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         """The rids that meet `select`, smallest first, for a conditional interaction."""

@@ -88,7 +88,7 @@ class Bound:
 # --- what is offered -----------------------------------------------------------------------------
 
 
-def page_sql(  # noqa: PLR0913 - each is a thing of its own, and named
+def page_sql(
     select: Select,
     *,
     limit: int,

@@ -54,7 +54,7 @@ def clock_ms() -> int:
 class SqliteStore:
     """Implements contract.Store on one SQLite file."""
 
-    def __init__(  # noqa: PLR0913 - each has a default, and is named
+    def __init__(
         self,
         path: str | Path,
         *,

@@ -100,7 +100,7 @@ def at_version(
 # --- search --------------------------------------------------------------------------------------
 
 
-def search(  # noqa: PLR0913 - each is a thing of its own, and named
+def search(
     reader: Reader,
     codec: Codec,
     select: Select,

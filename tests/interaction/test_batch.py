@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import bundle, read, update
+from tests.interaction.conftest import patient, told
 
 
 def batch(*entries):

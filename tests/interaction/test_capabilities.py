@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.interaction.conftest import told
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.interaction import capabilities, search
+from tests.interaction.conftest import told
 
 
 async def test_it_is_itself_valid_and_names_every_type(server, here):

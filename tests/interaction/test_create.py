@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import Invalid, MultipleMatches, PreconditionFailed
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import create, read, search
+from tests.interaction.conftest import patient, told
 
 CCCD = "http://fhir.hl7.org.vn/core/sid/cccd"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.interaction.conftest import patient, server_on, told
 
 from fhir_server.foundation.outcome import Gone, MultipleMatches, NotFound, PreconditionFailed
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, history, read, search, update
+from tests.interaction.conftest import patient, server_on, told
 
 A = Key("Patient", "a")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import Invalid, NotFound, NotSupported
 from fhir_server.interaction import delete, history, update
+from tests.interaction.conftest import patient, told
 
 
 async def world(server, here):

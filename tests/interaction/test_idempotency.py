@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import Invalid, Unprocessable
 from fhir_server.interaction import bundle, create, search
 from fhir_server.interaction.context import Once
+from tests.interaction.conftest import patient, told
 
 
 def once(here, key="k", digest=b"d" * 32):
@@ -43,9 +43,7 @@ async def test_another_body_under_the_same_key_is_refused(server, here):
 
 async def test_sent_at_once_it_is_done_once(server, here):
     asked = create.Ask("Patient", patient())
-    answers = await asyncio.gather(
-        *(create.create(server, asked, once(here)) for _ in range(12))
-    )
+    answers = await asyncio.gather(*(create.create(server, asked, once(here)) for _ in range(12)))
     assert len({(answer.key, answer.body) for answer in answers}) == 1
     assert await count(server, here) == 1
 

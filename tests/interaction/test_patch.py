@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import (
     FhirError,
@@ -14,6 +13,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, patch, read, update
+from tests.interaction.conftest import patient, told
 
 TO_LE = [{"op": "replace", "path": "/name/0/family", "value": "Lê"}]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import FhirError, Forbidden, NotFound, PreconditionFailed
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import bundle, create, delete, history, patch, read, search, update
 from fhir_server.interaction.context import Caller
 from fhir_server.store.contract import Restriction, rid
+from tests.interaction.conftest import patient, told
 
 MINE, OTHER = Key("Patient", "mine"), Key("Patient", "other")
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, search, update
+from tests.interaction.conftest import patient, told
 
 
 async def put(server, here, *resources):

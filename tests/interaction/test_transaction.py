@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.interaction.conftest import patient, server_on, told
-from tests.interaction.test_batch import entry, statuses
 
 from fhir_server.foundation.outcome import (
     FhirError,
@@ -21,8 +19,10 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import bundle, history, read, search, update
 from fhir_server.interaction.context import Limits
+from tests.interaction.conftest import patient, server_on, told
+from tests.interaction.test_batch import entry, statuses
 
-P, E, O = "urn:uuid:00000000-0000-4000-8000-00000000000" + "1", "urn:oid:1.2.3", "urn:uuid:3"
+P, E, THIRD = "urn:uuid:00000000-0000-4000-8000-00000000000" + "1", "urn:oid:1.2.3", "urn:uuid:3"
 AMB = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}
 
 
@@ -63,10 +63,15 @@ async def test_names_in_the_bundle_become_references(server, here):
         server,
         here,
         named(E, entry("POST", "Encounter", encounter(P))),
-        named(P, entry("POST", "Patient", patient(managingOrganization={"reference": "Organization/o"}))),
+        named(
+            P,
+            entry("POST", "Patient", patient(managingOrganization={"reference": "Organization/o"})),
+        ),
         named(
             f"{here.base}/Organization/o",
-            entry("PUT", "Organization/o", {"resourceType": "Organization", "id": "o", "name": "X"}),
+            entry(
+                "PUT", "Organization/o", {"resourceType": "Organization", "id": "o", "name": "X"}
+            ),
         ),
     )
     assert statuses(answers) == [201, 201, 201]
@@ -122,8 +127,8 @@ async def test_circles_are_no_trouble(server, here):
     answers = await done(
         server,
         here,
-        named(P, entry("POST", "Patient", linked(O))),
-        named(O, entry("POST", "Patient", linked(P))),
+        named(P, entry("POST", "Patient", linked(THIRD))),
+        named(THIRD, entry("POST", "Patient", linked(P))),
     )
     one, two = (a["response"]["location"].partition("/_history")[0] for a in answers)
     assert (await resource(server, here, one))["link"][0]["other"]["reference"] == two

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.interaction.conftest import patient, told
 
 from fhir_server.foundation.outcome import Gone, Invalid, MultipleMatches, PreconditionFailed
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import create, delete, history, read, update
+from tests.interaction.conftest import patient, told
 
 
 def ask(resource, **more):
@@ -68,9 +68,7 @@ async def test_if_match_stops_a_lost_update(server, here):
 
 async def test_of_many_writers_with_one_if_match_one_wins(server, here):
     first = await update.update(server, ask(patient("a")), here)
-    asks = [
-        ask(patient("a", family=f"Họ{n}"), if_match=first.version_id) for n in range(16)
-    ]
+    asks = [ask(patient("a", family=f"Họ{n}"), if_match=first.version_id) for n in range(16)]
     answers = await asyncio.gather(
         *(update.update(server, one, here) for one in asks), return_exceptions=True
     )

@@ -76,7 +76,7 @@ class Item:
 
     __slots__ = ("beside", "element", "index", "name", "node", "parent", "type", "value")
 
-    def __init__(  # noqa: PLR0913 - a node is all of these
+    def __init__(
         self,
         value: Any,
         type: str,

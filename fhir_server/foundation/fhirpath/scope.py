@@ -22,7 +22,7 @@ class Run:
 
     __slots__ = ("context", "max_steps", "model", "now", "resolve", "steps", "variables")
 
-    def __init__(  # noqa: PLR0913 - one place where they meet
+    def __init__(
         self,
         model: Model,
         context: Item,

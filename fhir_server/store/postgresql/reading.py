@@ -87,7 +87,7 @@ async def at_version(
     return None
 
 
-async def search(  # noqa: PLR0913 - each is a thing of its own
+async def search(
     pool: Pool,
     codec: Codec,
     select: Select,

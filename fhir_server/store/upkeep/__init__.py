@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from sqlalchemy.exc import OperationalError
 
 from fhir_server.store import sqlite_care
 from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
@@ -118,8 +117,11 @@ def reaching(url: str) -> Iterator[None]:
             f"`{error.filename}` cannot be used" if error.filename else "The disk does not answer"
         )
         raise Unreachable(f"{told}: {error.strerror or error}.") from error
-    except (psycopg.Error, OperationalError, sqlite3.Error) as error:
-        told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    except Exception as error:
+        cause = getattr(error, "orig", None) or error  # SQLAlchemy's wrap the driver's
+        if not isinstance(cause, psycopg.Error | sqlite3.Error):
+            raise
+        told = str(cause).strip() or type(cause).__name__
         raise Unreachable(
             f"The database `{shown(url)}` cannot be used: {told.splitlines()[0]}. "
             "Is it running, and is `FHIR_DATABASE_URL` right?"
