@@ -11,7 +11,7 @@ the resource ids, resource references, elements of type uri, url, oid, uuid, and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions
@@ -48,21 +48,12 @@ class Links:
         self.perhaps = frozenset(linking & other)
         self.names = self.sure | self.perhaps
 
-    def conditional(self, resource: Any) -> Iterator[str]:
-        """Every conditional reference in a resource."""
-        waiting = [resource]
-        while waiting:
-            value = waiting.pop()
-            for item in value.values() if value.__class__ is dict else value:
-                if item.__class__ is dict or item.__class__ is list:
-                    waiting.append(item)
-            if value.__class__ is dict:
-                reference = value.get("reference")
-                if reference.__class__ is str and CONDITIONAL.fullmatch(reference):
-                    yield reference
-
     def renamed(self, resource: Resource, new_name: NewName) -> Resource:
-        """The resource with every link replaced; the same object where nothing matched."""
+        """The resource with every link replaced; the same object where nothing matched.
+
+        new_name is asked of every string that may be a link, and answers None for what is not to
+        be replaced.
+        """
         changed: Resource = self._value(resource, new_name, (resource["resourceType"],))
         return changed
 

@@ -21,7 +21,7 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import create, delete, patch, update, writing
 from fhir_server.interaction.bundle.entry import Request
-from fhir_server.interaction.bundle.references import Names
+from fhir_server.interaction.bundle.references import Names, Reading
 from fhir_server.interaction.bundle.respond import located
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.search.evaluate import holds
@@ -44,7 +44,8 @@ class Action:
 
     key: the resource it writes (None for a conditional delete). stored: its newest version.
     found: the resource a conditional create need not create. gone: what a delete removes.
-    content: what is to be written, before and then after its links are replaced.
+    content: what is to be written, the Bundle's names replaced. reading: how its links are read,
+    where some depend on other entries.
     """
 
     request: Request
@@ -53,6 +54,7 @@ class Action:
     found: Stored | None = None
     gone: list[Stored] = field(default_factory=list)
     content: Resource | None = None
+    reading: Reading | None = None
     versions: list[NewVersion] = field(default_factory=list)
 
 
@@ -194,8 +196,12 @@ class Attempt:
         asked: dict[str, Request] = {}
         for action in self.actions:
             if action.request.method in ("POST", "PUT") and action.found is None:
-                for reference in self.server.links.conditional(action.request.resource):
-                    asked.setdefault(reference, action.request)
+                self._content(action)
+                if action.reading is not None:
+                    for reference in action.reading.conditional():
+                        asked.setdefault(reference, action.request)
+        if not asked:
+            return
         most = self.server.limits.conditional_references
         if len(asked) > most:
             raise TooLarge(
@@ -257,8 +263,9 @@ class Attempt:
                 action.content = self._patched(action)
             else:
                 named = writing.with_id(request.resource, key.id)
-                new_name = self.names.seen_from(request.full_url, self._version_of)
-                action.content = self.server.links.renamed(named, new_name)
+                reading = self.names.seen_from(request.full_url)
+                action.content = self.server.links.renamed(named, reading.first)
+                action.reading = reading if reading.later else None
         return action.content
 
     def _patched(self, action: Action) -> Resource:
@@ -303,11 +310,12 @@ class Attempt:
         if request.method == "PUT" and request.id is not None:
             update.demand_id(request.resource or {}, request.id)
         writing.demand_version(request.if_match, action.stored, key)
-        self._building.add(key)
         content = self._content(action)
-        if self.linked and request.method != "PATCH":
-            content = self.server.links.renamed(content, self.linked.get)
-        self._building.discard(key)
+        if action.reading is not None:
+            self._building.add(key)
+            new_name = action.reading.second(self.linked, self._version_of)
+            content = self.server.links.renamed(content, new_name)
+            self._building.discard(key)
         before = action.stored
         if before is not None and not before.deleted and before.tail == tail_of(content):
             self.unchanged.append(writing.still(before))
