@@ -46,7 +46,7 @@ ALWAYS = {"resourceType", "id", "meta", "implicitRules", "modifierExtension"}
 KEPT: list[tuple[dict[str, Any], Shape, str]] = [
     (PATIENT, Shape("text"), "text"),
     (PATIENT, Shape("true"), "identifier name birthDate _birthDate"),
-    (PATIENT, Shape("data"), " ".join(PATIENT.keys() - ALWAYS - {"text"})),
+    (PATIENT, Shape("data"), " ".join(sorted(PATIENT.keys() - ALWAYS - {"text"}))),
     (PATIENT, Shape(None, ("name",)), "name"),
     (PATIENT, Shape(None, ("birthDate", "nothing")), "birthDate _birthDate"),
     (PATIENT, Shape(None, ("Patient.name", "Observation.code")), "name"),
