@@ -12,6 +12,7 @@ from fhir_server.cli.app import COMMANDS
 from fhir_server.cli.exits import TOLD, Exit
 from fhir_server.foundation import outcome
 from fhir_server.settings import TABLE
+from tests.docs.console import COMMAND
 from tools import write_docs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +50,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_shown_command_is_one_a_shell_can_read(page: Path) -> None:
     for language, block in BLOCK.findall(page.read_text("utf-8")):
         if language == "console":
-            commands = re.findall(r"^\$ ((?:.*\\\n)*.*)", block, re.MULTILINE)
+            commands = COMMAND.findall(block)
             assert commands, "a console block shows a command after `$ `"
             for command in commands:
                 assert shlex.split(command.replace("\\\n", " "), comments=True)

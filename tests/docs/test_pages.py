@@ -1,0 +1,176 @@
+"""The pages written by hand name what is there: files, interactions, parameters, numbers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fhir_server.foundation import outcome
+from fhir_server.foundation.outcome import FhirError
+from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
+from fhir_server.search import criterion, index, query
+from fhir_server.search.folding import WORD_LENGTH
+from fhir_server.search.kinds import KINDS
+from fhir_server.search.kinds.string import WORDS_ASKED
+from fhir_server.search.prefix import PREFIXES
+from fhir_server.store.condition import MAX_CONDITIONS, MAX_DEPTH
+from fhir_server.store.tables import tables
+from tests.docs.test_docs import BLOCK, DOCS, PAGES, ROOT, shown
+from tests.spec import test_examples_validate, test_fhirpath_suite, test_validator_cases
+
+FILE = re.compile(r"`((?:fhir_server|tests|docs|docker|tools|terminology|bench)/[\w./-]*)`")
+INTERACTIONS = DOCS / "interactions"
+STATUSES = {304} | {each.status for each in FhirError.__subclasses__()}
+SEARCH = (DOCS / "search.md").read_text("utf-8")
+CONFORMANCE = (DOCS / "conformance.md").read_text("utf-8")
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if DOCS in p.parents], ids=shown)
+def test_every_file_a_page_names_is_there(page: Path) -> None:
+    for name in FILE.findall(page.read_text("utf-8")):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_tour_visits_every_stage() -> None:
+    visited = {name.split("/")[1] for name in FILE.findall(text("tour.md")) if "fhir_" in name}
+    assert visited >= {
+        "cli", "rest", "interaction", "validation", "search", "store", "conformance", "foundation",
+    }  # fmt: skip
+
+
+# --- interactions --------------------------------------------------------------------------------
+
+
+def test_every_interaction_the_server_has_is_listed_and_has_a_page() -> None:
+    listed = dict(
+        re.findall(r"^\| ([a-z-]+) \| .*\]\((\S+\.md)\) \|$", text("interactions/README.md"), re.M)
+    )
+    assert set(listed) == {*TYPE_INTERACTIONS, *SYSTEM_INTERACTIONS, "capabilities"}
+    for name, page in listed.items():
+        head = re.sub(r"-(instance|type|system)$", "", name)
+        assert head in (INTERACTIONS / page).read_text("utf-8").splitlines()[0], name
+    assert {*listed.values(), "README.md"} == {page.name for page in INTERACTIONS.glob("*.md")}
+
+
+@pytest.mark.parametrize("page", sorted(INTERACTIONS.glob("[a-z]*.md")), ids=shown)
+def test_every_interaction_has_an_example_and_its_refusals(page: Path) -> None:
+    told = page.read_text("utf-8")
+    assert "https://hl7.org/fhir/R4/http.html#" in told
+    assert "<!-- runs -->" in told
+    refusals = told.partition("## Refusals\n")[2]
+    assert "| status | when | what to do |" in refusals
+    rows = re.findall(r"^\| ([\d, ]+) \| (.+) \| (.+) \|$", BLOCK.sub("", refusals), re.MULTILINE)
+    assert rows
+    for statuses, when, mending in rows:
+        assert {int(status) for status in statuses.split(",")} <= STATUSES, statuses
+        assert when
+        assert mending
+
+
+def test_every_status_a_refusal_has_is_explained_to_clients() -> None:
+    told = " ".join(page.read_text("utf-8") for page in INTERACTIONS.glob("*.md"))
+    explained = {
+        int(status)
+        for row in re.findall(r"^\| ([\d, ]+) \|", told, re.M)
+        for status in row.split(",")
+    }
+    assert {each.status for each in FhirError.__subclasses__()} - {
+        outcome.Forbidden.status
+    } <= explained
+
+
+# --- search --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+def test_every_kind_of_parameter_is_explained(kind: str) -> None:
+    assert f"\n## {kind}\n" in SEARCH
+    assert re.search(rf"^\| [^|]*\b{kind}\b[^|]* \| (done|partly) \|", CONFORMANCE, re.MULTILINE)
+    section = SEARCH.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+    for modifier in KINDS[kind].MODIFIERS:
+        assert f"`:{modifier}=" in section, modifier
+
+
+@pytest.mark.parametrize("modifier", sorted(criterion.R4_MODIFIERS - {"type"}))
+def test_every_modifier_of_r4_works_or_is_said_to_come(modifier: str) -> None:
+    works = modifier == "missing" or any(modifier in kind.MODIFIERS for kind in KINDS.values())
+    later = SEARCH.partition("\n## Not yet\n")[2]
+    assert (f"`:{modifier}`" in later) != works
+    assert f"`:{modifier}" in SEARCH
+
+
+@pytest.mark.parametrize("name", sorted(query.NOT_YET))
+def test_every_parameter_that_is_to_come_is_said_to(name: str) -> None:
+    assert f"`{name}`" in SEARCH.partition("\n## Not yet\n")[2]
+    assert re.search(rf"^\| .*`{name}`.* \| not \|", CONFORMANCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted({*query.RESULT, *PREFIXES} - {"_cursor"}))
+def test_every_result_parameter_and_prefix_is_explained(name: str) -> None:
+    assert f"`{name}`" in SEARCH
+
+
+@pytest.mark.parametrize(
+    ("what", "bound"),
+    [
+        ("parameters of one search", query.MAX_PARAMETERS),
+        ("values of one parameter, parted by commas", criterion.MAX_VALUES),
+        ("characters of one value", query.MAX_LENGTH),
+        ("words of one string", WORDS_ASKED),
+        ("conditions altogether", MAX_CONDITIONS),
+    ],
+)
+def test_a_limit_is_the_one_that_is_said(what: str, bound: int) -> None:
+    assert f"| {what} | {bound} |" in SEARCH
+
+
+# --- inside --------------------------------------------------------------------------------------
+
+
+def test_every_table_and_every_column_of_a_version_is_explained() -> None:
+    page = text("inside/store.md")
+    for dialect in ("sqlite", "postgresql"):
+        for table in tables(dialect).tables.values():
+            assert f"`{table.name}`" in page, table.name
+            if table.name.startswith(("version", "index_")):
+                for column in table.columns:
+                    assert re.search(rf"\b{column.name}\b", page), f"{table.name}.{column.name}"
+
+
+def test_the_bounds_of_the_index_are_those_that_are_said() -> None:
+    told = text("inside/index.md").replace(",", "").replace("\n", " ")
+    assert f"{index.MAX_ROWS} rows of one resource" in told
+    assert (
+        f"{index.MAX_WORDS} words of one string parameter each of {WORD_LENGTH} characters" in told
+    )
+    assert f"{MAX_CONDITIONS} conditions nested {MAX_DEPTH} deep" in told
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def test_what_is_known_to_fail_is_counted_as_the_lists_say() -> None:
+    flowing = CONFORMANCE.replace("\n", " ")
+    assert f"The other {len(test_fhirpath_suite.known_failures())} are listed" in flowing
+    assert f"the other {len(test_validator_cases.DIFFERENCES)}, each listed" in flowing
+    spelled = {5: "five"}[len(test_examples_validate.VIOLATIONS)]
+    assert f"{spelled} break a rule of R4's own" in flowing
+
+
+@pytest.mark.skipif(
+    not test_fhirpath_suite.CASES, reason="HL7's suites are not beside this repository"
+)
+def test_what_holds_is_counted_as_the_suites_say() -> None:
+    flowing = CONFORMANCE.replace("\n", " ")
+    cases, failing = test_fhirpath_suite.CASES, len(test_fhirpath_suite.known_failures())
+    assert f"{len(cases) - failing} of the {len(cases)} cases" in flowing
+    core, differing = len(test_validator_cases.CASES), len(test_validator_cases.DIFFERENCES)
+    assert f"{core} are about the core definitions alone. On {core - differing} of" in flowing
+    examples, wrong = len(test_examples_validate.EXAMPLES), len(test_examples_validate.VIOLATIONS)
+    assert f"{examples - wrong} of {examples} are valid" in flowing
