@@ -7,12 +7,13 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import time
 from urllib.parse import quote
 
-from fhir_server.conformance.subset import Shape
+from fhir_server.conformance.subset import Shape, unknown_elements
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
 from fhir_server.foundation.outcome import Invalid, operation_outcome
@@ -50,6 +51,7 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         max_page_size=server.limits.max_page_size,
         fixed=within(server, ask),
     )
+    demand_elements(server, circumstances, query)
     select = Select(query.types, query.where, circumstances.caller.restriction)
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
@@ -58,7 +60,7 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     question = question_of(path, criteria(query))
     after, bound = resumed(server, question, query.cursor)
     page = await server.store.search(select, limit=query.count, after=after, bound=bound)
-    total = await _total(server, select, query, page.rows, more=page.more or after is not None)
+    total = await _total(server, select, query, len(page.rows), more=page.more or after is not None)
     onward = None
     if page.more:
         last = page.rows[-1]
@@ -67,6 +69,18 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     shape = Shape(summary=query.summary, elements=tuple(query.elements or ()))
     entries = [found(server, circumstances, stored, shape) for stored in page.rows]
     return _bundle(query, entries, links(circumstances, path, query, onward), total=total)
+
+
+def demand_elements(server: Server, circumstances: Circumstances, query: Query) -> None:
+    """R4 search#elements: names no type of the search has are a mistake, and are told as such."""
+    types = query.types or tuple(server.definitions.resource_types)
+    unknown = unknown_elements(server.definitions, types, query.elements) if query.elements else []
+    if unknown and circumstances.strict:
+        named = ", ".join(f"`{name}`" for name in unknown)
+        raise Invalid(
+            f"`_elements` names {named}, which no type of this search has.",
+            expression="http._elements",
+        )
 
 
 def within(server: Server, ask: Ask) -> Condition:
@@ -99,13 +113,13 @@ def found(server: Server, circumstances: Circumstances, stored: Stored, shape: S
 
 
 async def _total(
-    server: Server, select: Select, query: Query, rows: object, *, more: bool
+    server: Server, select: Select, query: Query, rows: Sized, *, more: bool
 ) -> int | None:
     """R4 search#total: none unless asked for, but a page that holds everything is counted."""
     if query.total == "none":
         return None
     if not more and query.cursor is None:
-        return len(rows)  # type: ignore[arg-type]
+        return held
     if query.total is None:
         return None
     return await server.store.count(select)
