@@ -7,7 +7,6 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import time
@@ -113,7 +112,7 @@ def found(server: Server, circumstances: Circumstances, stored: Stored, shape: S
 
 
 async def _total(
-    server: Server, select: Select, query: Query, rows: Sized, *, more: bool
+    server: Server, select: Select, query: Query, held: int, *, more: bool
 ) -> int | None:
     """R4 search#total: none unless asked for, but a page that holds everything is counted."""
     if query.total == "none":
