@@ -118,7 +118,7 @@ def room(connection: Connection) -> Finding:
     told = f"{used} of {most} are used"
     if most - used >= 20:
         return Finding("connections", told)
-    advice = "Raise `max_connections`, or lower FHIR_POOL_SIZE times the number of workers."
+    advice = "Raise `max_connections`, or lower FHIR_POOL_SIZE (workers hold twice as many each)."
     return Finding("connections", told, Grade.NOTE, advice)
 
 
