@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from fhir_server.interaction.context import Server
 
+PATIENCE = 5.0  # seconds; then the page is shown without its numbers
 TRY = (
     ("metadata", "what this server can do"),
     ("Patient?_count=5&_format=json&_pretty=true", "the first five patients"),
@@ -22,7 +24,8 @@ STYLE = (
 async def page(server: Server, base: str) -> str:
     """The page as HTML; it runs no script and loads nothing."""
     try:
-        census = await server.store.census()
+        async with asyncio.timeout(PATIENCE):
+            census = await server.store.census()
     except Exception:
         census = None
     links = "".join(

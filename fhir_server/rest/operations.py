@@ -6,6 +6,7 @@ a clinic's network may not reach; `/openapi.json` describes the FHIR API for too
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,6 +21,7 @@ from fhir_server.rest.headers import collected
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.options import Options
 
+PATIENCE = 5.0  # seconds a database may take to say how it is: one that hangs says nothing
 READ = ["GET", "HEAD"]  # load balancers ask by HEAD
 PLAIN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 PAGE = PLAIN | {
@@ -72,7 +74,8 @@ def seen_base(options: Options, request: Request) -> str:
 async def readiness(server: Server) -> Response:
     """200 where the database is reached and its schema is the one this program knows."""
     try:
-        health = await server.store.health()
+        async with asyncio.timeout(PATIENCE):
+            health = await server.store.health()
     except Exception:
         return JSONResponse({"ready": False, "why": "database"}, 503, headers=PLAIN)
     known = health.schema == health.schema_wanted

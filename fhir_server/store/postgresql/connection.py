@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor, errors
+from psycopg import AsyncConnection, AsyncRawCursor, conninfo, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, Unavailable
@@ -37,13 +37,18 @@ WRITER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin":
 WAIT = 3.0  # seconds a request waits for a connection: longer is worse than a 503
 PREPARED = 300  # statements a connection keeps prepared
 
-AGAIN = (
-    errors.SerializationFailure,
-    errors.DeadlockDetected,
-    errors.LockNotAvailable,
-)
+# Notice within half a minute that the database's machine is gone, which closes no connection.
+ALIVE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # milliseconds
+}
+AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 FULL = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 LOST = "The database cannot be reached at the moment. Try again in a few seconds."
+LOCKED = "Something else holds what this needs in the database. Nothing was written; try again."
 LONG = "The database needed too long for this. Ask for less at once, or try again later."
 
 
@@ -62,10 +67,13 @@ def pool(url: str, *, size: int, settings: dict[str, str]) -> Pool:
             " where current_setting('synchronous_commit') in ('off', 'local')"
         )
 
+    plain = url.replace("+psycopg", "", 1)
+    told = conninfo.conninfo_to_dict(plain)
+    alive = {name: value for name, value in ALIVE.items() if name not in told}
     return AsyncConnectionPool(
-        url.replace("+psycopg", "", 1),
+        plain,
         connection_class=AsyncConnection[Row],
-        kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor},
+        kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, **alive},
         min_size=1,
         max_size=size,
         timeout=WAIT,
@@ -84,9 +92,12 @@ def numbered(text: str) -> bytes:
 
 
 async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = True) -> list[Row]:
-    """One statement by itself. A connection that was lost while idle is replaced once."""
+    """One statement by itself. Where its connection was lost while idle, so were others: the pool
+    looks at all of them before it is asked again, once."""
     for last in (False, True):
         async with refusing():
+            if last:
+                await pool.check()
             connection = await pool.getconn()
             try:
                 cursor = connection.cursor(binary=True)
@@ -113,6 +124,8 @@ def refusal(error: Exception) -> FhirError | Stale:
     """What a database's error means to whoever asked."""
     if isinstance(error, (*AGAIN, errors.UniqueViolation)):
         return Stale()
+    if isinstance(error, errors.LockNotAvailable):  # to begin again would wait as long again
+        return Unavailable(LOCKED, headers={"Retry-After": "5"})
     if isinstance(error, FULL):
         return OutOfSpace("The database has no room left. Tell whoever runs this server.")
     if isinstance(error, errors.QueryCanceled):

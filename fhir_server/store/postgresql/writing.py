@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, errors
 from psycopg.pq import TransactionStatus
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from fhir_server.foundation.outcome import Conflict, Unavailable
 from fhir_server.store.codec import Codec
@@ -35,6 +36,8 @@ WRITTEN = (
     "select v.seq from version v where v.rid = %s and v.digest_hi = %s and v.digest_lo = %s"
     " and v.generation = %s and v.updated = %s order by v.seq desc limit 1"
 )
+# Refusals after which nothing can have been written: the connection lived, or there was none.
+UNWRITTEN = (errors.QueryCanceled, errors.LockNotAvailable, PoolTimeout, PoolClosed)
 UNKNOWN = (
     "The connection to the database was lost while this was written, and it was not found"
     " afterwards. Look whether it is there before sending it again."
@@ -56,7 +59,7 @@ async def commit(pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int])
     except Unavailable as lost:
         if not isinstance(lost.__cause__, psycopg.OperationalError) or not unit.versions:
             raise
-        if isinstance(lost.__cause__, errors.QueryCanceled):
+        if isinstance(lost.__cause__, UNWRITTEN):
             raise
         seq = await _after_loss(pool, unit, updated, locks)
     if seq is None:
@@ -171,6 +174,7 @@ async def _after_loss(pool: Pool, unit: Unit, updated: int, locks: dict[int, boo
     first = unit.versions[0]
     values = (rid(first.key), *halves(first.digest), first.generation, updated)
     async with refusing():
+        await pool.check()  # others were lost with it
         connection = await pool.getconn()
         try:
             async with connection.transaction():
