@@ -2,3 +2,5 @@
 
 https://hl7.org/fhir/R4/
 """
+
+RELEASED = "2026-11-22"

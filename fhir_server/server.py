@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 
+from fhir_server import RELEASED
 from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Limits, Server
@@ -41,7 +41,7 @@ def build(settings: Settings) -> Server:
             attempts=settings.attempts,
         ),
         software_version=version("fhir-server"),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        released=RELEASED,
         many_deletes=settings.many_deletes,
     )
 

@@ -16,6 +16,7 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.foundation.wire import parse, render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.interaction.patch import UNPATCHED
 from fhir_server.search.parameters import Parameter
 
 MODES = ("full", "normative", "terminology")
@@ -65,7 +66,7 @@ def capability_statement(server: Server, base: str) -> Resource:
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
-        "date": server.started,
+        "date": server.released,
         "kind": "instance",
         "software": {"name": "fhir_server", "version": server.software_version},
         "implementation": {"description": "fhir_server", "url": base},
@@ -96,7 +97,9 @@ def resource_type(server: Server, type: str) -> Resource:
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
-        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        "interaction": [
+            {"code": code} for code in TYPE_INTERACTIONS if code != "patch" or type not in UNPATCHED
+        ],
         "versioning": "versioned",
         "readHistory": True,
         "updateCreate": True,
@@ -123,7 +126,7 @@ def terminology_capabilities(server: Server) -> Resource:
     return {
         "resourceType": "TerminologyCapabilities",
         "status": "active",
-        "date": server.started,
+        "date": server.released,
         "kind": "instance",
         "software": {"name": "fhir_server", "version": server.software_version},
         "codeSearch": "explicit",

@@ -54,7 +54,7 @@ class Server:
     new_id: Callable[[], str]
     limits: Limits = field(default_factory=Limits)
     software_version: str = "0"
-    started: str = "2026-01-01T00:00:00Z"
+    released: str = "2026-01-01"  # the date of the CapabilityStatement: it changes with the program
     many_deletes: bool = False  # a conditional delete may remove more than one
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.foundation.outcome import Gone, NotFound, Unprocessable
+from fhir_server.foundation.outcome import Gone, MethodNotAllowed, NotFound, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import fhirpath_patch, json_patch, update, writing
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
@@ -17,6 +17,8 @@ from fhir_server.interaction.update import Target
 from fhir_server.interaction.writing import Proposal, settled
 from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import Stored
+
+UNPATCHED = frozenset({"Binary"})  # R4 binary.html: patch is not defined for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
 def patched(server: Server, stored: Stored, document: Any, kind: str) -> Resource:
     """The resource after the patch, checked as any update is."""
     before = resource_of(stored)
+    if stored.key.type in UNPATCHED:
+        raise MethodNotAllowed(
+            f"A {stored.key.type} cannot be patched: its content is one piece. PUT it whole."
+        )
     if kind == "json-patch":
         after = json_patch.apply(before, document)
     else:
@@ -74,4 +80,22 @@ def patched(server: Server, stored: Stored, document: Any, kind: str) -> Resourc
             raise Unprocessable(
                 f"A patch may not change `{name}`.", expression=f"{stored.key.type}.{name}"
             )
-    return writing.checked(server, after, stored.key.type)
+    return writing.checked(server, with_safe_narrative(before, after), stored.key.type)
+
+
+def with_safe_narrative(before: Resource, after: Resource) -> Resource:
+    """R4 http#patch: "The server SHALL ensure that the narrative is not clinically unsafe".
+
+    A narrative made from data that has changed since is left out; one that says more than the
+    data must be patched along with it, because nobody else can say what it should say now.
+    """
+    text = after.get("text")
+    if text is None or text != before.get("text") or after == before:
+        return after
+    if text.get("status") == "additional":
+        raise Unprocessable(
+            "The narrative says more than the data (`additional`), so it may no longer be true. "
+            "Patch `text` along with the data, or remove it.",
+            expression=f"{after['resourceType']}.text",
+        )
+    return {name: value for name, value in after.items() if name != "text"}

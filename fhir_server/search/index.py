@@ -105,7 +105,7 @@ class Indexer:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unprocessable(
                 f"This {type} cannot be indexed, because a value in it is not of the type R4 gives "
-                "it; `$validate` says which."
+                "it."
             ) from error
         if len(strings) > MAX_WORDS:
             strings = _fewer(strings)
@@ -190,7 +190,7 @@ class Indexer:
             self.site.base_urls,
             self.parameters.stamp,
             sorted(MAIN_DATE.items()),
-            sorted((*key, *sorted(values)) for key, values in DOMINANT.items()),
+            DOMINANT_TABLE,
         ]
         return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
 

@@ -62,7 +62,9 @@ class Settings:
         FLAG,
     )
     pool_size: int = setting(
-        8, "PostgreSQL: connections each worker process may hold.", whole(1, 500)
+        8,
+        "PostgreSQL: connections a worker process may hold to read, and as many to write.",
+        whole(1, 500),
     )
     host: str = setting("127.0.0.1", "The address to listen on.", HOST)
     port: int = setting(8000, "The port to listen on; 0: any that is free.", whole(0, 65535))
@@ -136,7 +138,7 @@ class Settings:
         64, "How often a write that met another begins again before it answers 409.", whole(1, 1000)
     )
     concurrency: int = setting(
-        256, "Requests a worker process works on at once; more are told 503.", whole(1, 100_000)
+        256, "Requests a worker process works on at once; more are told 429.", whole(1, 100_000)
     )
     request_timeout: float = setting(
         60.0, "Seconds a read or search may take.", seconds(0.1, 86_400)

@@ -103,3 +103,17 @@ async def test_what_is_no_batch_is_refused(server, here):
         server, bundle.Ask({"resourceType": "Bundle", "type": "batch"}), here
     )
     assert told(empty) == {"resourceType": "Bundle", "type": "batch-response"}
+
+
+async def test_an_entry_that_refers_to_what_another_creates_is_refused(server, here):
+    """R4 http#brules: such references are non-conformant."""
+    made = {"fullUrl": "urn:uuid:1", **entry("POST", "Patient", patient())}
+    linked = patient(link=[{"other": {"reference": "urn:uuid:1"}, "type": "seealso"}])
+    answers = await done(server, here, made, entry("POST", "Patient", linked))
+    assert statuses(answers) == [201, 400]
+
+
+async def test_operations_in_a_batch_are_refused_as_such(server, here):
+    answers = await done(server, here, entry("GET", "Patient/$everything"))
+    assert statuses(answers) == [404]
+    assert "operation" in answers[0]["response"]["outcome"]["issue"][0]["diagnostics"]

@@ -7,9 +7,11 @@ import pytest
 from fhir_server.foundation.outcome import (
     FhirError,
     Gone,
+    MethodNotAllowed,
     MultipleMatches,
     NotFound,
     PreconditionFailed,
+    Unprocessable,
 )
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, patch, read, update
@@ -74,3 +76,30 @@ async def test_conditions_and_versions(server, here):
     await delete.delete(server, delete.Ask("Patient", "b"), here)
     with pytest.raises(Gone):
         await patch.patch(server, ask(TO_LE, id="b"), here)
+
+
+NARRATIVE = '<div xmlns="http://www.w3.org/1999/xhtml">Nguyễn</div>'
+
+
+@pytest.mark.parametrize("status", ["generated", "extensions"])
+async def test_a_narrative_made_from_data_that_changed_is_left_out(server, here, status):
+    await put(server, here, patient("a", text={"status": status, "div": NARRATIVE}))
+    found = told(await patch.patch(server, ask(TO_LE), here))
+    assert "text" not in found
+    assert found["name"] == [{"family": "Lê"}]
+
+
+async def test_a_narrative_that_says_more_must_be_patched_along(server, here):
+    await put(server, here, patient("a", text={"status": "additional", "div": NARRATIVE}))
+    with pytest.raises(Unprocessable, match="narrative"):
+        await patch.patch(server, ask(TO_LE), here)
+    both = [*TO_LE, {"op": "replace", "path": "/text/div", "value": NARRATIVE.replace("N", "M")}]
+    assert told(await patch.patch(server, ask(both), here))["text"]["status"] == "additional"
+
+
+async def test_a_binary_is_not_patched(server, here):
+    binary = {"resourceType": "Binary", "id": "b", "contentType": "text/plain"}
+    await update.update(server, update.Ask("Binary", "b", binary), here)
+    asked = patch.Ask("Binary", "b", [{"op": "remove", "path": "/contentType"}], "json-patch")
+    with pytest.raises(MethodNotAllowed):
+        await patch.patch(server, asked, here)

@@ -157,3 +157,25 @@ async def test_summary_and_elements_narrow_the_entries(server, here):
     resource = bundle["entry"][0]["resource"]
     assert set(resource) == {"resourceType", "id", "meta", "birthDate"}
     assert resource["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
+async def test_elements_that_no_type_has_are_refused(server, here):
+    with pytest.raises(Invalid, match="shoe"):
+        await asked(server, here, ("Patient",), ("_elements", "name,shoe"))
+    lenient = replace(here, strict=False)
+    assert "entry" not in await asked(server, lenient, ("Patient",), ("_elements", "shoe"))
+
+
+async def test_a_url_of_this_server_finds_what_was_stored_under_another_of_its_names(server, here):
+    """A server answers to more names than the one its index was told."""
+    local = replace(here, base="http://localhost:8000/fhir")
+    visit = {
+        "resourceType": "Encounter",
+        "id": "e",
+        "status": "planned",
+        "class": {"code": "AMB"},
+        "subject": {"reference": f"{local.base}/Patient/a"},
+    }
+    await put(server, local, visit)
+    pair = ("subject", f"{local.base}/Patient/a")
+    assert ids(await asked(server, local, ("Encounter",), pair)) == ["e"]

@@ -37,23 +37,46 @@ async def batch(server: Server, resource: Resource, circumstances: Circumstances
             requests.append(understood(server, index, entry, circumstances.base))
         except FhirError as refusal:
             done[index] = refused(f"Bundle.entry[{index}]", refusal)
+    names = {r.full_url for r in requests if r.method == "POST" and r.full_url}
     requests.sort(key=lambda request: ORDER[request.method])
     for _, group in groupby(requests, key=lambda request: ORDER[request.method]):
         waiting = list(group)
         for start in range(0, len(waiting), SIDE_BY_SIDE):
             part = waiting[start : start + SIDE_BY_SIDE]
-            answers = await asyncio.gather(*(_one(server, r, circumstances) for r in part))
+            answers = await asyncio.gather(*(_one(server, r, circumstances, names) for r in part))
             done.update(zip((request.index for request in part), answers, strict=True))
     answered = [done[index] for index in range(len(entries))]
     return Answer(status=200, body=bundle.rendered("batch-response", answered))
 
 
-async def _one(server: Server, request: Request, circumstances: Circumstances) -> Entry:
+async def _one(
+    server: Server, request: Request, circumstances: Circumstances, names: set[str]
+) -> Entry:
     try:
+        if names and request.resource:
+            demand_independent(server, request, names)
         answer = await _done(server, request, circumstances)
     except FhirError as refusal:
         return refused(request.place, refusal)
     return responded(request, answer, circumstances)
+
+
+def demand_independent(server: Server, request: Request, names: set[str]) -> None:
+    """R4 http#brules: references to what the same batch creates are non-conformant."""
+    met: list[str] = []
+
+    def look(text: str) -> None:
+        if text in names and text != request.full_url:
+            met.append(text)
+
+    if isinstance(request.resource, dict) and "resourceType" in request.resource:
+        server.links.renamed(request.resource, look)
+    if met:
+        raise Invalid(
+            f"The resource refers to `{met[0]}`, which another entry of this batch creates. "
+            "Entries of a batch stand each for itself; send a transaction.",
+            expression=request.place,
+        )
 
 
 async def _done(server: Server, request: Request, circumstances: Circumstances) -> Answer:

@@ -37,6 +37,11 @@ async def get(server: Server, request: Request, circumstances: Circumstances) ->
 
 
 async def _typed(server: Server, request: Request, circumstances: Circumstances) -> Answer:
+    if request.path[-1].startswith("$"):
+        raise UnknownType(
+            f"There is no operation `{request.path[-1]}` here.",
+            expression=f"{request.place}.request.url",
+        )
     match request.path:
         case (type,):
             return await search.search(server, search.Ask((type,), request.pairs), circumstances)

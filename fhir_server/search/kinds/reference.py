@@ -107,7 +107,11 @@ def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HE
         _may_be(parameter, here.key.type)
         if here.version is not None:
             return _is(parameter, _number(f"{here.key}/_history/{here.version}"))
-        return _is(parameter, rid(here.key))
+        local = _is(parameter, rid(here.key))
+        if text.startswith(here.key.type):
+            return local
+        # Indexed before this address was known to be ours, it is the row of a URL.
+        return AnyOf((local, _is(parameter, _number(text))))
     if ID.fullmatch(text):
         if not parameter.targets:
             raise _unreadable(parameter, text)
