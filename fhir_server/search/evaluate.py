@@ -28,12 +28,13 @@ def holds(  # noqa: PLR0911 - one for each condition
     """Whether the resource with these rows, this number and this lastUpdated meets it."""
     match condition:
         case KeyIs(v, w, mask, dominant):
-            # A store may keep dominant rows elsewhere: they are met only where asked for.
             return any(
                 k.v == v and k.w & mask == w & mask and k.dominant == dominant for k in rows.keys
             )
         case KeyBetween(lo, hi, w, mask):
-            return any(lo <= k.v < hi and k.w & mask == w & mask for k in rows.keys)
+            return any(
+                lo <= k.v < hi and k.w & mask == w & mask and not k.dominant for k in rows.keys
+            )
         case WordStarts(param, prefix):
             return any(s.param == param and s.word.startswith(prefix) for s in rows.strings)
         case Interval():

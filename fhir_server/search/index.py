@@ -18,7 +18,7 @@ from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search.extract import Way, compiled, unfolded
 from fhir_server.search.folding import WORD_LENGTH
 from fhir_server.search.kinds import KINDS
-from fhir_server.search.kinds.token import DOMINANT
+from fhir_server.search.kinds.dominant import TABLE as DOMINANT_TABLE
 from fhir_server.search.parameters import MAIN_DATE, Parameter, Parameters
 from fhir_server.search.path import Path
 from fhir_server.search.site import Site

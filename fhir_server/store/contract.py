@@ -51,13 +51,14 @@ class KeyRow(NamedTuple):
     v: parameter number << 50 | 50 bits of the value's hash. A reference: 50 low bits of its rid.
     w: token: 32 bits of the system's hash (0: no system) << 32 | 32 more bits of the code's hash,
        as a signed 64-bit integer. Reference: the target's whole rid. Uri: 63 more bits.
-    dominant: so common a value (status=finished) that a store may keep it beside the resource
-       instead of in the index; the condition that asks for it says so too.
+    dominant: 0, or so common a value (status=finished) that the store keeps it as a bit beside
+       the resource instead of in the index: 1 + the number of that bit, below 62. What a bit
+       means goes by the resource's type.
     """
 
     v: int
     w: int
-    dominant: bool = False
+    dominant: int = 0
 
 
 class StringRow(NamedTuple):
@@ -111,17 +112,25 @@ NO_ROWS = IndexRows()
 
 @dataclass(frozen=True, slots=True)
 class KeyIs:
-    """A key row with this v and, under `mask`, this w (mask 0: any w)."""
+    """A key row with this v and, under `mask`, this w (mask 0: any w).
+
+    dominant: as the row has it, or 0. A dominant row is met only by a condition that says so, and
+    that is about the whole row (mask -1) of resources of the type `of`, whose bit it is.
+    """
 
     v: int
     w: int = 0
     mask: int = 0  # -1: all of w; the low or high half for a code or a system alone
-    dominant: bool = False
+    dominant: int = 0
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyBetween:
-    """A key row with lo <= v < hi (any value of one parameter) and, under `mask`, this w."""
+    """A key row with lo <= v < hi (any value of one parameter) and, under `mask`, this w.
+
+    It meets no dominant row: who wants them asks for each.
+    """
 
     lo: int
     hi: int

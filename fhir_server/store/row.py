@@ -6,12 +6,12 @@ https://hl7.org/fhir/R4/http.html#versioning
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import Position, Stored
+from fhir_server.store.contract import KeyRow, Position, Stored
 from fhir_server.store.types import METHODS, NAMES
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -32,6 +32,15 @@ def id_of(kept: str | bytes) -> str:
 def halves(digest: bytes) -> tuple[int, int]:
     """A digest as the two signed integers it is stored as."""
     return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
+
+
+def bits(keys: Iterable[KeyRow]) -> int:
+    """`current.keys`: a bit for each dominant row."""
+    found = 0
+    for key in keys:
+        if key.dominant:
+            found |= 1 << key.dominant - 1
+    return found
 
 
 def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:

@@ -28,7 +28,7 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
-from fhir_server.store.row import halves, id_of, packed_id
+from fhir_server.store.row import bits, halves, id_of, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
@@ -50,7 +50,7 @@ VERSION = (
     " method, id, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
 FIRST = (
-    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, type, deleted, keys)"
+    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, keys, type, deleted)"
     " VALUES (?,?,?,?,?,?,?,?,?)"
 )
 # Naming main_lo would rewrite the index of `current` even where it stays as it was.
@@ -64,12 +64,8 @@ REMEMBER = "INSERT INTO idempotency (key, digest, at, answer) VALUES (?,?,?,?)"
 TALLY = (
     "INSERT INTO tally (type, n) VALUES (?,?) ON CONFLICT (type) DO UPDATE SET n = n + excluded.n"
 )
-INTERN = "INSERT INTO dominant (v, w, id) VALUES (?,?,?)"
 CURRENT = "SELECT seq FROM current WHERE rid = ?"
 NAMED = "SELECT v.type, v.id FROM current c JOIN version v ON v.seq = c.seq WHERE c.rid = ?"
-
-
-Interned = dict[tuple[int, int], int]  # v and w of a dominant row -> its character's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +77,7 @@ class Planned:
     follows: int | None  # the seq it follows
     returns: bool  # it brings back what was deleted
     owner: int
+    keys: int  # current.keys
     version: Row  # digest_hi .. body
     remove: dict[str, set[Row]]
     add: dict[str, set[Row]]
@@ -101,6 +98,7 @@ def plan(new: NewVersion, codec: Codec) -> Planned:
         None if new.follows is None else new.follows.position.seq,
         new.follows is not None and new.follows.deleted,
         owner,
+        bits(new.rows.keys),
         (
             *halves(new.digest),
             new.generation,
@@ -148,7 +146,6 @@ class Group:
         self,
         connection: sqlite3.Connection,
         reader: Reader,
-        interned: Interned,
         *,
         seq: int,
         now: int,
@@ -158,7 +155,6 @@ class Group:
         self._lists = Lists()
         self._waiting: dict[int, int] = {}  # rid -> seq, of what is in the lists
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
-        self._interned = interned
         self.seq = seq
         self.now = now
 
@@ -222,8 +218,7 @@ class Group:
         if p.follows is None:
             low, high = rows.main
             type = p.version[3]
-            keys = self._letters(p)
-            lists.first.append((p.rid, p.owner, seq, seq, low, high, type, int(gone), keys))
+            lists.first.append((p.rid, p.owner, seq, seq, low, high, p.keys, type, int(gone)))
         else:
             self._follow(p, seq, gone=gone)
         lived = p.follows is not None and not p.returns
@@ -240,7 +235,7 @@ class Group:
         """A deletion keeps its place in the order, where it is passed over."""
         lists, before = self._lists, p.new.before
         low, high = before.main if gone else p.new.rows.main
-        changed = (p.owner, seq, high, int(gone), self._letters(p))
+        changed = (p.owner, seq, high, int(gone), p.keys)
         if p.returns:
             lists.move.append((*changed, low, seq, p.rid))
         elif low != before.main[0]:
@@ -248,18 +243,6 @@ class Group:
             lists.moved.append((seq, p.rid, before.main[0]))
         else:
             lists.next.append((*changed, p.rid))
-
-    def _letters(self, p: Planned) -> str:
-        """The characters of current.keys; a dominant row met for the first time is given one."""
-        letters = []
-        for row in p.new.rows.keys:
-            if row.dominant:
-                number = self._interned.get((row.v, row.w))
-                if number is None:
-                    number = self._interned[row.v, row.w] = len(self._interned) + 1
-                    self._connection.execute(INTERN, (row.v, row.w, number))
-                letters.append(chr(number))
-        return "".join(sorted(letters))
 
     def flush(self) -> None:
         """Write what waits."""

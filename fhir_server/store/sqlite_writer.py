@@ -30,7 +30,7 @@ from fhir_server.store.sqlite_connection import (
     refusal,
     too_costly,
 )
-from fhir_server.store.sqlite_group import LOOK, Group, Interned, Planned
+from fhir_server.store.sqlite_group import LOOK, Group, Planned
 
 UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
@@ -63,7 +63,6 @@ class Writer:
         self._held: Work | None = None
         self._closing = False
         self._seq = self._updated = 0
-        self._interned: Interned = {}
         self._count()
         self._checkpoints = Checkpoints(path, self._log_path)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -131,7 +130,7 @@ class Writer:
     def _commit(self, group: list[Work]) -> list[tuple[Work, Answer]]:
         self._connection.execute("BEGIN IMMEDIATE")
         now = max(self._clock(), self._updated)
-        open_group = Group(self._connection, self._reader, self._interned, seq=self._seq, now=now)
+        open_group = Group(self._connection, self._reader, seq=self._seq, now=now)
         answers: list[tuple[Work, Answer]] = []
         for work in group:
             try:
@@ -156,8 +155,6 @@ class Writer:
         newest = "SELECT seq, updated FROM version ORDER BY seq DESC LIMIT 1"
         row = self._connection.execute(newest).fetchone()
         self._seq, self._updated = row or (0, 0)
-        interned = self._connection.execute("SELECT v, w, id FROM dominant").fetchall()
-        self._interned = {(v, w): id for v, w, id in interned}
 
     def _tidy(self) -> None:
         self._checkpoints.wake()

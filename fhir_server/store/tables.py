@@ -27,14 +27,13 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from fhir_server.store.schema import SQLITE
 
 Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
-REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally", "dominant"})
+REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally"})
 
 
 @cache
@@ -138,8 +137,7 @@ def _current(form: _Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
-    keys holds v and w of each dominant row; on SQLite one character for each pair, whose number
-    is in `dominant`: 1 byte for what would be 43 in the index.
+    keys has a bit for each dominant row; which bit goes by the type (search/kinds/dominant.py).
     moved remembers where a resource stood in the order of a search before its main date changed,
     so that a walk through pages meets it once (promise 7 of the architecture).
     """
@@ -151,10 +149,10 @@ def _current(form: _Form) -> None:
         _column("seq", form.big),
         _column("main_lo", form.big),
         _column("main_hi", form.big),
+        _column("keys", form.big),
         *([] if form.sqlite else [_column("num", Integer)]),
         _column("type", form.small),
         _column("deleted", form.flag),
-        _column("keys", form.text if form.sqlite else ARRAY(BigInteger)),
     )
     if not form.sqlite:
         current.dialect_options["postgresql"]["with"] = {"fillfactor": 90}
@@ -231,15 +229,5 @@ def _reference_tables(form: _Form) -> None:
 
 
 def _of_the_one_writer(form: _Form) -> None:
-    """tally: how many current resources there are of a type.
-
-    dominant: the character that stands for a dominant row in current.keys.
-    """
+    """tally: how many current resources there are of a type."""
     form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
-    form.table(
-        "dominant",
-        _column("v", form.big, key=True),
-        _column("w", form.big, key=True),
-        _column("id", form.big),
-        rowid=False,
-    )

@@ -15,14 +15,16 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.store import upkeep
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import Stored, rid
+from fhir_server.store.contract import NO_ROWS, Stored, rid
 from fhir_server.store.engine import store_at
+from fhir_server.store.row import bits
 
 TABLES = {
     "index_key": "v, main, rid, w",
     "index_string": "param, word, rid",
     "index_date": "param, lo, hi, rid",
     "index_quantity": "param, unit, lo, hi, rid",
+    "current": "rid, keys",
 }
 
 
@@ -45,9 +47,9 @@ async def _index_differs(url: str, base: str) -> list[str]:
         await store.close()
     should: dict[str, set[tuple[Any, ...]]] = {name: set() for name in TABLES}
     for stored in newest.values():
-        if stored.deleted:
-            continue
-        number, rows = rid(stored.key), indexer.rows(resource_of(stored))
+        number = rid(stored.key)
+        rows = NO_ROWS if stored.deleted else indexer.rows(resource_of(stored))
+        should["current"].add((number, bits(rows.keys)))
         should["index_key"] |= {
             (r.v, rows.main[0], number, r.w) for r in rows.keys if not r.dominant
         }

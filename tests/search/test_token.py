@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.search.kinds.dominant import DOMINANT, MOST
 from fhir_server.store.contract import KeyIs
 
-from .ask import found, indexer, query
+from .ask import found, indexer, parameters, query
 
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 GENDER = "http://hl7.org/fhir/administrative-gender"
@@ -107,10 +108,49 @@ def test_a_code_is_found_by_itself_by_its_system_and_by_both(resource, text, is_
 
 def test_a_common_value_is_dominant_and_asked_for_as_such() -> None:
     rows = indexer().rows(VISIT)
-    assert sum(row.dominant for row in rows.keys) == 2
+    assert {row.dominant for row in rows.keys if row.dominant} == {1, 2}
     where = query("Encounter", "status=finished").where
     assert isinstance(where, KeyIs)
-    assert where.dominant
+    assert (where.dominant, where.of) == (1, "Encounter")
+
+
+def test_a_dominant_value_is_found_by_system_by_code_and_as_present() -> None:
+    visit = {"resourceType": "Encounter", "class": {"system": ACT, "code": "AMB"}}
+    for text in (f"class={ACT}|", "class=AMB", f"class={ACT}|AMB", "class:missing=false"):
+        assert found(visit, text), text
+    for text in (
+        "class=|AMB",
+        "class=IMP",
+        f"class={ACT}|IMP",
+        "class:missing=true",
+        "class=urn:x|",
+    ):
+        assert not found(visit, text), text
+    assert found(visit | {"class": {"code": "AMB"}}, "class=|AMB")
+
+
+def test_dominant_values_are_of_a_types_own_tokens_and_of_systems_these_may_have() -> None:
+    for (type, code), bits in DOMINANT.items():
+        parameter = parameters().of(type)[code]
+        assert parameter.type == "token"
+        assert code not in parameters().everywhere()  # one number, many types
+        assert all(1 <= bit <= MOST for bit in bits.values())
+        if parameter.types == {"code"}:
+            assert {system for system, _ in bits} <= {path.system for path in parameter.paths}
+
+
+@pytest.mark.parametrize(
+    ("type", "codes"),
+    [
+        ("Patient", "true male female false home"),
+        ("Encounter", "finished AMB 01"),
+        ("MedicationRequest", "active completed order outpatient community"),
+    ],
+)
+def test_a_bit_once_given_keeps_its_meaning(type, codes) -> None:
+    told = {bit: code for (of, _), bits in DOMINANT.items() if of == type
+            for (_, code), bit in bits.items()}  # fmt: skip
+    assert [told[bit] for bit in sorted(told)] == codes.split()
 
 
 @pytest.mark.parametrize(

@@ -37,15 +37,22 @@ TYPES = ("Patient", "Encounter", "Observation")
 KEYS = [Key(type, str(n)) for type in TYPES for n in range(16)]
 VALUES = [param << 50 | value for param in (1, 2) for value in (1, 2, 3)]
 OTHERS = [system << 32 | code for system in (-3, 0, 7) for code in (0, 5, 0xFFFFFFFF)]
-DOMINANT = {VALUES[0], VALUES[4]}  # whether a value is dominant depends on the value alone
+# The first and the last bit of two types, which mean one thing in the one and another in the other.
+COMMON = {
+    type: [
+        KeyRow(param << 50 | value, 5, dominant) for value, dominant in ((1, 1), (2, 2), (3, 62))
+    ]
+    for param, type in ((3, "Patient"), (4, "Encounter"))
+}
 WORDS = ["", "n", "ng", "ngo", "ngô", "nz", "n\U0010ffff", "o", "\ud7ff", "\ue000", "z" * 9]
 TIMES = [MISSING, -5, 0, 10, 11, 20, 30, -MISSING]
 UNITS = [0, 4, 2**62]
 
 
-def key_row(draw):
-    v = draw.choice(VALUES)
-    return KeyRow(v, draw.choice(OTHERS), v in DOMINANT)
+def key_row(draw, type):
+    if type in COMMON and draw.random() < 0.5:
+        return draw.choice(COMMON[type])
+    return KeyRow(draw.choice(VALUES), draw.choice(OTHERS))
 
 
 def span(draw, values):
@@ -57,10 +64,10 @@ def some(draw, most, make):
     return frozenset(make() for _ in range(draw.randrange(most + 1)))
 
 
-def made(draw):
+def made(draw, type):
     """The rows of one resource, from few enough values that they meet often."""
     return IndexRows(
-        some(draw, 4, lambda: key_row(draw)),
+        some(draw, 4, lambda: key_row(draw, type)),
         some(draw, 3, lambda: StringRow(draw.choice((1, 2)), draw.choice(WORDS))),
         some(draw, 3, lambda: DateRow(draw.choice((1, 2)), *span(draw, TIMES))),
         some(
@@ -81,12 +88,14 @@ masks = st.sampled_from([0, -1, 0xFFFFFFFF, -(1 << 32)])
 bounds = st.none() | st.sampled_from([*TIMES, 10.5, -0.5, float("inf"), float("-inf"), 1e300])
 
 
-def key_is(v, w, mask):
-    return KeyIs(v, w, mask, v in DOMINANT)
+DOMINANT = [
+    KeyIs(row.v, row.w, -1, row.dominant, type) for type, rows in COMMON.items() for row in rows
+]
 
 
 leaves = st.one_of(
-    st.builds(key_is, st.sampled_from(VALUES), st.sampled_from(OTHERS), masks),
+    st.builds(KeyIs, st.sampled_from(VALUES), st.sampled_from(OTHERS), masks),
+    st.sampled_from(DOMINANT),
     st.builds(
         KeyBetween,
         st.sampled_from([0, *VALUES]),
@@ -137,7 +146,7 @@ def population(store, run, clock):
     async def live():
         for step in range(140):
             key = draw.choice(KEYS)
-            was, rows = await newest(store, str(key)), made(draw)
+            was, rows = await newest(store, str(key)), made(draw, key.type)
             gone = step > 60 and draw.random() < 0.2 and key in now
             new = version(
                 str(key),

@@ -562,26 +562,18 @@ def kept(database):
             table: {tuple(row) for row in connection.execute(f"select {columns} from {table}")}
             for table, columns in INDEXES.items()
         }
-        if database.product == "postgresql":
-            asked = connection.execute("select rid, main_lo, keys from current")
-            for number, main, keys in asked.fetchall():
-                pairs = zip(keys[::2], keys[1::2], strict=True)
-                found["index_key"] |= {(v, main, number, w) for v, w in pairs}
-        else:
-            asked = connection.execute(
-                "select d.v, c.main_lo, c.rid, d.w from current c"
-                " join dominant d on instr(c.keys, char(d.id)) > 0"
-            )
-            found["index_key"] |= set(asked.fetchall())
-        return found
+        bits = connection.execute("select rid, keys from current where keys <> 0").fetchall()
+        return {**found, "bits": {tuple(row) for row in bits}}
 
 
 def due(resources):
     """Every index row there should be."""
-    told = {table: set() for table in INDEXES}
+    told = {table: set() for table in (*INDEXES, "bits")}
     for key, r in resources.items():
         n = rid(key)
-        told["index_key"] |= {(k.v, r.main[0], n, k.w) for k in r.keys}
+        told["index_key"] |= {(k.v, r.main[0], n, k.w) for k in r.keys if not k.dominant}
+        if bits := sum(1 << k.dominant - 1 for k in r.keys if k.dominant):
+            told["bits"].add((n, bits))
         told["index_string"] |= {(s.param, s.word, n) for s in r.strings}
         told["index_date"] |= {(*d, n) for d in r.dates}
         told["index_quantity"] |= {(*q, n) for q in r.quantities}
@@ -591,7 +583,7 @@ def due(resources):
 async def test_after_updates_and_deletes_the_index_rows_are_those_of_the_newest(store, database):
     def made(n):
         return IndexRows(
-            frozenset(KeyRow(1 << 50 | m % 4, m, m % 4 == 0) for m in range(n, n * 3)),
+            frozenset(KeyRow(1 << 50 | m, m, 0 if m % 4 else 1 + m % 62) for m in range(n, n * 3)),
             frozenset(StringRow(1, f"w{m}") for m in range(n % 3, n)),
             frozenset(DateRow(2, m, m + n) for m in range(1, n)),
             frozenset(QuantityRow(3, m % 2, float(m), m + 0.5) for m in range(n % 2, n)),

@@ -9,12 +9,13 @@ UCUM and most code systems are. Values of type string are compared without case,
 # ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.search.escape import split, unescape
+from fhir_server.search.kinds.dominant import dominant
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import (
@@ -34,41 +35,6 @@ CODE, SYSTEM = HALF, ~HALF  # the masks of a KeyRow's w
 SPECIAL = "http://hl7.org/fhir/special-values"
 WITHOUT_CASE = "\0"  # before a string's folded text, so that it is no one's code
 
-# Values that half of all records of their type have: (code of the parameter, system) -> codes.
-# https://hl7.org/fhir/R4/terminologies-valuesets.html
-DOMINANT: dict[tuple[str, str], frozenset[str]] = {
-    (code, system): frozenset(values.split())
-    for code, system, values in (
-        ("active", "", "true"),
-        ("category", "http://terminology.hl7.org/CodeSystem/condition-category",
-         "encounter-diagnosis"),
-        ("class", "http://terminology.hl7.org/CodeSystem/v3-ActCode", "AMB"),
-        ("clinical-status", "http://terminology.hl7.org/CodeSystem/condition-clinical", "active"),
-        ("deceased", "", "false"),
-        ("gender", "http://hl7.org/fhir/administrative-gender", "male female"),
-        ("intent", "http://hl7.org/fhir/CodeSystem/medicationrequest-intent", "order"),
-        ("intent", "http://hl7.org/fhir/request-intent", "order"),
-        ("status", "http://hl7.org/fhir/CodeSystem/medication-statement-status",
-         "active completed"),
-        ("status", "http://hl7.org/fhir/CodeSystem/medicationrequest-status", "active completed"),
-        ("status", "http://hl7.org/fhir/composition-status", "final"),
-        ("status", "http://hl7.org/fhir/diagnostic-report-status", "final"),
-        ("status", "http://hl7.org/fhir/encounter-status", "finished"),
-        ("status", "http://hl7.org/fhir/event-status", "completed"),
-        ("status", "http://hl7.org/fhir/explanationofbenefit-status", "active"),
-        ("status", "http://hl7.org/fhir/fm-status", "active"),
-        ("status", "http://hl7.org/fhir/observation-status", "final"),
-        ("status", "http://hl7.org/fhir/request-status", "active completed"),
-        ("status", "http://terminology.hl7.org/CodeSystem/medication-admin-status", "completed"),
-        ("status", "http://terminology.hl7.org/CodeSystem/medicationdispense-status", "completed"),
-        ("verification-status", "http://terminology.hl7.org/CodeSystem/condition-ver-status",
-         "confirmed"),
-    )
-}  # fmt: skip
-SYSTEMS: dict[str, tuple[str, ...]] = {
-    code: tuple(system for named, system in DOMINANT if named == code) for code, _ in DOMINANT
-}
-
 Writer = Callable[[Any], Sequence[KeyRow]]
 
 
@@ -86,33 +52,33 @@ def _system(system: str) -> int:
 
 
 @lru_cache(maxsize=1 << 16)
-def _key(number: int, parameter: str, system: str, code: str) -> KeyRow:
+def _key(number: int, type: str, parameter: str, system: str, code: str) -> KeyRow:
     digest = hash128(code)
     v = number << PARAM_SHIFT | digest & HASH_MASK
     w = _signed(_system(system) | digest >> PARAM_SHIFT & HALF)
-    return KeyRow(v, w, code in DOMINANT.get((parameter, system), ()))
+    return KeyRow(v, w, dominant(type, parameter).get((system, code), 0))
 
 
 def writer(parameter: Parameter, type: str, site: Site, system: str | None = None) -> Writer | None:
-    number, named = parameter.number, parameter.code
+    number, of, named = parameter.number, parameter.of, parameter.code
 
     def of_pair(value: Mapping[str, Any], property: str) -> Sequence[KeyRow]:
         code = value.get(property)
-        return (_key(number, named, value.get("system") or "", code),) if code else ()
+        return (_key(number, of, named, value.get("system") or "", code),) if code else ()
 
     def of_concept(value: Mapping[str, Any]) -> Sequence[KeyRow]:
         return [
-            _key(number, named, coding.get("system") or "", coding["code"])
+            _key(number, of, named, coding.get("system") or "", coding["code"])
             for coding in value.get("coding") or ()
             if "code" in coding
         ]
 
     def of_contact(value: Mapping[str, Any]) -> Sequence[KeyRow]:
-        number_or_address = value.get("value")
-        return (_key(number, named, "", number_or_address),) if number_or_address else ()
+        address = value.get("value")
+        return (_key(number, of, named, "", address),) if address else ()
 
     def of_code(value: str) -> Sequence[KeyRow]:
-        return (_key(number, named, system or "", value),)
+        return (_key(number, of, named, system or "", value),)
 
     writers: dict[str, Writer] = {
         "CodeableConcept": of_concept,
@@ -152,40 +118,45 @@ def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HE
 
 def _of_code(parameter: Parameter, code: str) -> Condition:
     """The code under any system; a dominant value is kept apart, so it is asked for apart."""
-    number, named = parameter.number, parameter.code
     implied = {path.system for path in parameter.paths if path.type == "code"}
     asked: list[Condition] = []
     if "string" in parameter.types:
-        v, w, _ = _key(number, named, "", WITHOUT_CASE + code.casefold())
-        asked.append(KeyIs(v, w, mask=-1))
+        asked.append(_pair(parameter, "", WITHOUT_CASE + code.casefold()))
     if parameter.types == {"code"} and len(implied) == 1 and None not in implied:
         asked.append(_pair(parameter, implied.pop() or "", code))
     elif parameter.types <= WITHOUT_SYSTEM:
         asked.append(_pair(parameter, "", code))
     else:
-        pairs = (_key(number, named, system, code) for system in SYSTEMS.get(named, ()))
-        asked += [KeyIs(row.v, row.w, mask=-1, dominant=True) for row in pairs if row.dominant]
-        v, w, _ = _key(number, named, "", code)
-        asked.append(KeyIs(v, w & CODE, mask=CODE))
+        common = dominant(parameter.of, parameter.code)
+        asked += [_pair(parameter, *pair) for pair in common if pair[1] == code]
+        plain = _pair(parameter, "", code)
+        asked.append(KeyIs(plain.v, plain.w & CODE, mask=CODE))
     return asked[0] if len(asked) == 1 else AnyOf(tuple(asked))
 
 
 def _pair(parameter: Parameter, system: str, code: str) -> KeyIs:
-    row = _key(parameter.number, parameter.code, system, code)
-    return KeyIs(row.v, row.w, mask=-1, dominant=row.dominant)
+    row = _key(parameter.number, parameter.of, parameter.code, system, code)
+    return KeyIs(row.v, row.w, -1, row.dominant, parameter.of if row.dominant else "")
 
 
 def _of_pair(parameter: Parameter, system: str, code: str) -> Condition:
     exact = _pair(parameter, system, code)
     if system or "string" not in parameter.types:
         return exact
-    v, w, _ = _key(parameter.number, parameter.code, "", WITHOUT_CASE + code.casefold())
-    return AnyOf((exact, KeyIs(v, w, mask=-1)))
+    return AnyOf((exact, _pair(parameter, "", WITHOUT_CASE + code.casefold())))
 
 
 def _of_system(parameter: Parameter, system: str) -> Condition:
     lo = parameter.number << PARAM_SHIFT
-    return KeyBetween(lo, lo + HASH_MASK + 1, w=_signed(_system(system)), mask=SYSTEM)
+    found = KeyBetween(lo, lo + HASH_MASK + 1, w=_signed(_system(system)), mask=SYSTEM)
+    pairs = [pair for pair in dominant(parameter.of, parameter.code) if pair[0] == system]
+    return _beside(parameter, found, pairs)
+
+
+def _beside(parameter: Parameter, found: Condition, pairs: Iterable[tuple[str, str]]) -> Condition:
+    """Or any of these dominant values."""
+    common = tuple(_pair(parameter, *pair) for pair in pairs)
+    return AnyOf((*common, found)) if common else found
 
 
 def _needs_system(parameter: Parameter, text: str) -> None:
@@ -206,4 +177,6 @@ def identifies(parameter: Parameter, text: str) -> tuple[str, str] | None:
 
 
 def present(parameter: Parameter) -> Condition:
-    return KeyBetween(parameter.number << PARAM_SHIFT, (parameter.number + 1) << PARAM_SHIFT)
+    number = parameter.number
+    found = KeyBetween(number << PARAM_SHIFT, (number + 1) << PARAM_SHIFT)
+    return _beside(parameter, found, dominant(parameter.of, parameter.code))

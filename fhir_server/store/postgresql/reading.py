@@ -23,6 +23,7 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, rows
+from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import Bound, count_sql, drivers, find_sql, page_sql, weigh_sql
 from fhir_server.store.types import NAMES
@@ -40,13 +41,37 @@ AT_VERSION = (
 BASE = "(select base from epoch order by number desc limit 1)"
 
 
+class Newest:
+    """The rows of newest versions, for all who ask at one time in one question."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._gathering: Gathering[tuple[int, ...], list[Row]] = Gathering(
+            self._together, weight=len, most=500, under_way=2
+        )
+
+    async def rows(self, rids: tuple[int, ...]) -> list[Row]:
+        return await self._gathering.ask(rids) if rids else []
+
+    async def _together(self, asked: Sequence[tuple[int, ...]]) -> list[list[Row]]:
+        wanted = tuple({number for rids in asked for number in rids})
+        if len(wanted) == 1:
+            found = await rows(self._pool, ONE, wanted)
+        else:
+            found = await rows(self._pool, MANY, (Bigints(wanted),))
+        if len(asked) == 1:
+            return [found]
+        by_rid = {row[0]: row for row in found}
+        return [[by_rid[number] for number in rids if number in by_rid] for rids in asked]
+
+
 async def newest(
-    pool: Pool, codec: Codec, keys: Sequence[Key], restriction: Restriction
+    those: Newest, codec: Codec, keys: Sequence[Key], restriction: Restriction
 ) -> dict[Key, Stored]:
     """The newest version of each that exists, deletions included."""
     wanted = {rid(key): key for key in keys}
     found: dict[Key, Stored] = {}
-    for row in await _newest_rows(pool, tuple(wanted)):
+    for row in await those.rows(tuple(wanted)):
         version = stored(row, codec, row[12])
         # Two ids can share a number; the store holds the first of them only.
         if version.key == wanted[row[0]] and restriction.allows(version.key.type, row[13]):
@@ -55,22 +80,14 @@ async def newest(
 
 
 async def by_rid(
-    pool: Pool, codec: Codec, rids: Sequence[int], restriction: Restriction
+    those: Newest, codec: Codec, rids: Sequence[int], restriction: Restriction
 ) -> list[Stored]:
     """The newest versions of these numbers, deletions left out."""
     return [
         stored(row, codec, row[12])
-        for row in await _newest_rows(pool, tuple(dict.fromkeys(rids)))
+        for row in await those.rows(tuple(dict.fromkeys(rids)))
         if row[11] is not None and restriction.allows(NAMES[row[7] - 1], row[13])
     ]
-
-
-async def _newest_rows(pool: Pool, rids: tuple[int, ...]) -> Sequence[Row]:
-    if not rids:
-        return ()
-    if len(rids) == 1:
-        return await rows(pool, ONE, rids)
-    return await rows(pool, MANY, (Bigints(rids),))
 
 
 async def at_version(

@@ -10,10 +10,10 @@ from typing import Any
 
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import LONGEST, storable
-from fhir_server.store.contract import IndexRows, KeyRow, NewVersion, rid
+from fhir_server.store.contract import IndexRows, NewVersion, rid
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
-from fhir_server.store.row import halves
+from fhir_server.store.row import bits, halves
 from fhir_server.store.types import METHOD_NUMBERS, NUMBERS
 
 ABSENT = -1  # the seq and num of what has no version yet
@@ -33,8 +33,8 @@ def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
     """The columns of `n` (see statement.py)."""
     rows = [_version(number, version, codec) for number, version in enumerate(new)]
     columns = list(zip(*rows, strict=True)) or [()] * 16
-    numbers = [Bigints(column) for column in columns[:13]]
-    return (*numbers, Texts(columns[13]), Texts(columns[14]), Bodies(columns[15]))
+    numbers = [Bigints(column) for column in columns[:14]]
+    return (*numbers, Texts(columns[14]), Bodies(columns[15]))
 
 
 def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
@@ -53,16 +53,10 @@ def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
         owner,
         *new.rows.main,
         *before,
+        bits(new.rows.keys),
         new.key.id,
-        beside(new.rows.keys),
         body,
     )
-
-
-def beside(keys: Iterable[KeyRow]) -> str:
-    """`current.keys`: v and w of each dominant row, one after the other."""
-    told = sorted((key.v, key.w) for key in keys if key.dominant)
-    return "{" + ",".join(f"{v},{w}" for v, w in told) + "}"
 
 
 def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, Rows]]:

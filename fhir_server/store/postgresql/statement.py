@@ -16,7 +16,7 @@ from fhir_server.store.postgresql.connection import numbered
 
 NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
   rid, num, digest_hi, digest_lo, generation, type, dictionary, method, owner, main_lo, main_hi,
-  seq_before, num_before, id, keys, body))"""
+  seq_before, num_before, keys, id, body))"""
 FOLLOWS = """not exists (select from n left join current c on c.rid = n.rid
   where coalesce(c.seq, -1) <> n.seq_before or coalesce(c.num, -1) <> n.num_before)"""
 UNCHANGED = """not exists (select from unnest(%s, %s, %s) u(rid, seq, num)
@@ -29,11 +29,11 @@ VERSION = """version_ as (insert into version (rid, seq, updated, digest_hi, dig
   generation, type, dictionary, method, id, body)
   select n.rid, s.seq, %s, n.digest_hi, n.digest_lo, n.num, n.generation, n.type, n.dictionary,
   n.method, n.id, n.body from s, n)"""
-FRESH = """fresh_ as (insert into current (rid, owner, born, seq, main_lo, main_hi, num, type,
-  deleted, keys) select n.rid, n.owner, s.seq, s.seq, n.main_lo, n.main_hi, n.num, n.type,
-  n.body is null, n.keys::bigint[] from s, n where n.seq_before = -1)"""
+FRESH = """fresh_ as (insert into current (rid, owner, born, seq, main_lo, main_hi, keys, num,
+  type, deleted) select n.rid, n.owner, s.seq, s.seq, n.main_lo, n.main_hi, n.keys, n.num, n.type,
+  n.body is null from s, n where n.seq_before = -1)"""
 UPDATED = """updated_ as (update current c set owner = n.owner, seq = s.seq, main_lo = n.main_lo,
-  main_hi = n.main_hi, num = n.num, deleted = n.body is null, keys = n.keys::bigint[],
+  main_hi = n.main_hi, num = n.num, deleted = n.body is null, keys = n.keys,
   born = case when c.deleted and n.body is not null then s.seq else c.born end
   from s, n where c.rid = n.rid and n.seq_before <> -1)"""
 MOVED = """moved_ as (insert into moved (seq, rid, main_lo)

@@ -30,10 +30,12 @@ from fhir_server.store.migrate import check
 from fhir_server.store.postgresql import history, reading, writing
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
+from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.values import Texts
 from fhir_server.store.schema import SCHEMA
 
 OPEN_WITHIN = 30.0  # seconds
+TOGETHER = 100  # versions of one transaction, of units that came at one time
 UNSAFE = {
     "fsync": "`fsync` is off: a power cut may destroy the database. Set it to on.",
     "full_page_writes": "`full_page_writes` is off: a power cut may tear a page. Set it to on.",
@@ -63,6 +65,13 @@ class PostgresqlStore:
         self._clock = clock
         self._readers = pool(url, size=pool_size, settings=READER)
         self._writers = pool(url, size=pool_size, settings=WRITER)
+        self._newest = reading.Newest(self._readers)
+        self._plain: Gathering[Unit, Committed] = Gathering(
+            self._commit_together,
+            weight=lambda unit: len(unit.versions),
+            most=TOGETHER,
+            under_way=max(1, pool_size // 2),
+        )
 
     async def open(self) -> None:
         """Connect, and settle which history this database has."""
@@ -75,6 +84,7 @@ class PostgresqlStore:
             self._codec = Codec(await self._dictionaries())
 
     async def close(self) -> None:
+        await self._plain.finished()
         await self._writers.close()
         await self._readers.close()
 
@@ -93,7 +103,7 @@ class PostgresqlStore:
     # --- reading
 
     async def newest(self, keys: Sequence[Key], restriction: Restriction) -> dict[Key, Stored]:
-        return await reading.newest(self._readers, self._codec, keys, restriction)
+        return await reading.newest(self._newest, self._codec, keys, restriction)
 
     async def at_version(
         self, key: Key, version_id: str, restriction: Restriction
@@ -101,7 +111,7 @@ class PostgresqlStore:
         return await reading.at_version(self._readers, self._codec, key, version_id, restriction)
 
     async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
-        return await reading.by_rid(self._readers, self._codec, rids, restriction)
+        return await reading.by_rid(self._newest, self._codec, rids, restriction)
 
     async def search(
         self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
@@ -134,7 +144,12 @@ class PostgresqlStore:
     # --- writing
 
     async def commit(self, unit: Unit) -> Committed:
+        if writing.is_plain(unit):
+            return await self._plain.ask(unit)
         return await writing.commit(self._writers, self._codec, unit, self._clock)
+
+    async def _commit_together(self, units: Sequence[Unit]) -> Sequence[Committed | BaseException]:
+        return await writing.commit_together(self._writers, self._codec, units, self._clock)
 
     # --- how it is
 

@@ -10,7 +10,8 @@ the change log in the order of its history.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -18,9 +19,9 @@ from psycopg import AsyncConnection, errors
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from fhir_server.foundation.outcome import Conflict, Unavailable
+from fhir_server.foundation.outcome import Conflict, FhirError, Unavailable
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import Committed, Position, Stale, Unit, hash128, rid
+from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.rows import arrays, differences, versions
@@ -68,6 +69,37 @@ async def commit(pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int])
     return Committed(updated, [Position(seq, num) for num in range(len(unit.versions))])
 
 
+async def commit_together(
+    pool: Pool, codec: Codec, units: Sequence[Unit], clock: Callable[[], int]
+) -> list[Committed | BaseException]:
+    """Plain units that came at one time, as one transaction; each by itself where that fails."""
+    if len(units) > 1:
+        try:
+            whole = await commit(pool, codec, Unit(_all_versions(units)), clock)
+        except (Stale, FhirError):
+            pass  # one of them spoils it, and only by itself is it known which
+        else:
+            positions = iter(whole.positions)
+            return [
+                Committed(whole.updated, list(itertools.islice(positions, len(unit.versions))))
+                for unit in units
+            ]
+    return [await _alone(pool, codec, unit, clock) for unit in units]
+
+
+def _all_versions(units: Sequence[Unit]) -> tuple[NewVersion, ...]:
+    return tuple(version for unit in units for version in unit.versions)
+
+
+async def _alone(
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int]
+) -> Committed | BaseException:
+    try:
+        return await commit(pool, codec, unit, clock)
+    except (Stale, FhirError) as refused:
+        return refused
+
+
 # --- what is sent --------------------------------------------------------------------------------
 
 
@@ -77,7 +109,7 @@ def _locks(unit: Unit) -> dict[int, bool]:
     Who found something and relies on it may do so beside others; who found nothing, and will
     make it, must be alone.
     """
-    if _is_plain(unit):
+    if is_plain(unit):
         return {}
     alone: set[int] = {rid(new.key) for new in unit.versions}
     shared: set[int] = {rid(one.key) for one in unit.unchanged}
@@ -88,7 +120,7 @@ def _locks(unit: Unit) -> dict[int, bool]:
     return {number: number not in alone for number in sorted(alone | shared)}
 
 
-def _is_plain(unit: Unit) -> bool:
+def is_plain(unit: Unit) -> bool:
     """Only new resources, on no condition: the primary key alone decides."""
     conditions = unit.assumptions or unit.unchanged or unit.remember is not None
     return not conditions and all(new.follows is None for new in unit.versions)
@@ -101,7 +133,7 @@ def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
     ]
     removed, added = differences(unit.versions)
     shape = Shape(
-        checked=not _is_plain(unit),
+        checked=not is_plain(unit),
         finds=tuple(find.text for find in finds),
         unchanged=bool(unit.unchanged),
         remember=unit.remember is not None,

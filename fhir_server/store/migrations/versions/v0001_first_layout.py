@@ -23,9 +23,9 @@ CREATE TABLE current (
   seq INTEGER NOT NULL,
   main_lo INTEGER NOT NULL,
   main_hi INTEGER NOT NULL,
+  keys INTEGER NOT NULL,
   type INTEGER NOT NULL,
   deleted INTEGER NOT NULL,
-  keys TEXT NOT NULL,
   PRIMARY KEY (rid)
 )
  STRICT;
@@ -106,14 +106,6 @@ CREATE TABLE setting (
 )
  WITHOUT ROWID,
  STRICT;
-CREATE TABLE dominant (
-  v INTEGER NOT NULL,
-  w INTEGER NOT NULL,
-  id INTEGER NOT NULL,
-  PRIMARY KEY (v, w)
-)
- WITHOUT ROWID,
- STRICT;
 CREATE TABLE tally (
   type INTEGER NOT NULL,
   n INTEGER NOT NULL,
@@ -146,10 +138,10 @@ CREATE TABLE current (
   seq BIGINT NOT NULL,
   main_lo BIGINT NOT NULL,
   main_hi BIGINT NOT NULL,
+  keys BIGINT NOT NULL,
   num INTEGER NOT NULL,
   type SMALLINT NOT NULL,
   deleted BOOLEAN NOT NULL,
-  keys BIGINT[] NOT NULL,
   PRIMARY KEY (rid)
 )
  WITH (fillfactor = 90);
