@@ -285,14 +285,14 @@ async def replayed(server: Server, circumstances: Circumstances, once: Once) -> 
     )
 
 
-def written(version: NewVersion, status: int, updated: int) -> Answer:
-    """The answer to one resource having been written."""
-    stored = as_stored(version, updated)
+def written(version: NewVersion, status: int, updated: int, *, with_body: bool = True) -> Answer:
+    """The answer to one resource having been written; in a Bundle the body is seldom wanted."""
+    body = whole(as_stored(version, updated)) if with_body and version.tail is not None else None
     return Answer(
         status=status,
-        body=None if version.tail is None else whole(stored),
+        body=body,
         key=version.key,
-        version_id=stored.version_id,
+        version_id=written_id(version),
         updated=updated,
         created=status == 201,
     )

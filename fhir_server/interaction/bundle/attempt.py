@@ -354,7 +354,8 @@ class Attempt:
             return Answer(status=204)
         if action.versions:
             status = writing.after_status(action.stored)
-            return writing.written(action.versions[0], status, updated)
+            wanted = self.circumstances.representation
+            return writing.written(action.versions[0], status, updated, with_body=wanted)
         kept = action.found or action.stored
         assert kept is not None, "nothing was written, so it was there"
         return writing.unwritten(kept)
