@@ -171,9 +171,9 @@ def present(parameter: Parameter) -> Condition:
     """The resource has a value for it."""
     if not parameter.stored:
         return EVERYTHING
-    mark = marker(parameter.number)
     found: Condition = KINDS[parameter.type].present(parameter)
-    return any_of((found, KeyIs(mark.v, mark.w, mask=-1)))
+    marks = map(marker, (parameter.number, *parameter.also))
+    return any_of((found, *(KeyIs(mark.v, mark.w, mask=-1) for mark in marks)))
 
 
 def _one_main_date(criterion: Criterion) -> None:

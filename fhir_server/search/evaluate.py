@@ -35,8 +35,9 @@ def holds(  # noqa: PLR0911 - one for each condition
             return any(
                 lo <= k.v < hi and k.w & mask == w & mask and not k.dominant for k in rows.keys
             )
-        case WordStarts(param, prefix):
-            return any(s.param == param and s.word.startswith(prefix) for s in rows.strings)
+        case WordStarts(param, prefix, also):
+            numbers = (param, *also)
+            return any(s.param in numbers and s.word.startswith(prefix) for s in rows.strings)
         case Interval():
             return any(_within(condition, lo, hi) for lo, hi in _spans(condition, rows))
         case UpdatedWithin(start, end):

@@ -17,10 +17,10 @@ from fhir_server.foundation.outcome import TooLarge, UnknownType, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search.extract import Way, compiled, unfolded
 from fhir_server.search.folding import WORD_LENGTH
-from fhir_server.search.kinds import KINDS
+from fhir_server.search.kinds import KINDS, string
 from fhir_server.search.kinds.dominant import TABLE as DOMINANT_TABLE
-from fhir_server.search.parameters import MAIN_DATE, Parameter, Parameters
-from fhir_server.search.path import Path
+from fhir_server.search.parameters import MAIN_DATE, PARTS, Parameter, Parameters
+from fhir_server.search.path import Get, Path
 from fhir_server.search.site import Site
 from fhir_server.store.contract import (
     PARAM_SHIFT,
@@ -32,7 +32,7 @@ from fhir_server.store.contract import (
     rid,
 )
 
-EDITION = 1  # to be raised when a kind writes other rows than before
+EDITION = 2  # to be raised when a kind writes other rows than before
 MAX_ROWS = 50_000  # of one resource
 MAX_WORDS = 200  # of one parameter of one resource
 
@@ -139,6 +139,8 @@ class Indexer:
         mark = f"m{parameter.number}"
         names[mark] = (marker(parameter.number),)
         for path in parameter.paths:
+            if path.steps in parameter.elsewhere:
+                continue  # a narrower parameter writes it
             ways.append((path, self._end(parameter, path, sink, mark, names)))
             for inner in unfolded(self.parameters.definitions, path, kind.TYPES):
                 if inner is not path:
@@ -149,6 +151,10 @@ class Indexer:
         self, parameter: Parameter, path: Path, sink: str, mark: str, names: dict[str, Any]
     ) -> list[str]:
         kind = KINDS[parameter.type]
+        if left := [part for part in PARTS.get(path.type, ()) if _leaves(parameter, path, part)]:
+            write = f"w{len(names)}"
+            names[write] = string.of_rest(parameter.number, path.type, left, names[mark][0])
+            return [f"{write}({{v}}, strings, keys)"]
         writer = kind.writer(parameter, path.type, self.site, path.system)
         if writer is None:
             return [f"keys += {mark}"]
@@ -193,6 +199,14 @@ class Indexer:
             DOMINANT_TABLE,
         ]
         return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+
+
+def _leaves(parameter: Parameter, path: Path, part: str) -> bool:
+    """Whether a narrower parameter has this part of what stands at the path's end."""
+    return any(
+        steps[:-1] == path.steps and isinstance(steps[-1], Get) and steps[-1].key == part
+        for steps in parameter.elsewhere
+    )
 
 
 def _bounded(type: str, rows: list[Row]) -> frozenset[Row]:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import UnknownType
-from fhir_server.search.path import Path, Refers, paths
+from fhir_server.search.path import Get, Path, Refers, Step, paths
 
 CUSTOM = 4096  # the first number of a parameter that is not R4's own
 LAST_CUSTOM = 8191  # a KeyRow.v holds 13 bits of it
@@ -110,6 +110,13 @@ class Component(NamedTuple):
     expression: str
 
 
+# R4 search#string: of HumanName and Address "the search covers the elements of type string"
+PARTS: dict[str, tuple[str, ...]] = {
+    "HumanName": ("family", "given", "text", "prefix", "suffix"),
+    "Address": ("line", "district", "city", "state", "country", "postalCode", "text"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A SearchParameter as one type has it.
@@ -117,7 +124,9 @@ class Parameter:
     type: token | string | reference | date | number | quantity | uri | composite | special.
     paths: where its values are. narrowed: its rows are those of a wider parameter of the same
     number (`patient` of `subject`), told apart by the target's type. main: it is the type's main
-    date. stored: it has rows in the index (`_id` and `_lastUpdated` have not).
+    date. stored: it has rows in the index (`_id` and `_lastUpdated` have not). also: the numbers
+    of narrower parameters (`family` of `name`), whose rows are not written again under this one;
+    elsewhere: where these have theirs.
     """
 
     of: str
@@ -132,6 +141,8 @@ class Parameter:
     narrowed: bool = False
     main: bool = False
     stored: bool = True
+    also: tuple[int, ...] = ()
+    elsewhere: frozenset[tuple[Step, ...]] = frozenset()
 
     @property
     def supported(self) -> bool:
@@ -192,7 +203,7 @@ class Parameters:
                 for base in reversed(self.definitions.ancestors(type))
                 for number, fact in self._facts.get(base, ())
             }
-            self._of[type] = found = _shared(known)
+            self._of[type] = found = _said_once(_shared(known))
         return found
 
     def everywhere(self) -> dict[str, Parameter]:
@@ -246,3 +257,40 @@ def _as_one(parameter: Parameter, first: Mapping[object, Parameter]) -> Paramete
     if wider is None:
         return parameter
     return replace(parameter, number=wider.number, targets=(target.type,), narrowed=True)
+
+
+# --- words said once -----------------------------------------------------------------------------
+
+
+def _said_once(found: dict[str, Parameter]) -> dict[str, Parameter]:
+    """A string parameter leaves to narrower ones the words that are theirs."""
+    strings = [p for p in found.values() if p.type == "string" and p.stored and p.paths]
+    return {
+        code: _left(parameter, strings) if parameter in strings else parameter
+        for code, parameter in found.items()
+    }
+
+
+def _left(wide: Parameter, strings: Sequence[Parameter]) -> Parameter:
+    narrower = [
+        other
+        for other in strings
+        if other.number != wide.number and all(_is_within(path, wide) for path in other.paths)
+    ]
+    return replace(
+        wide,
+        also=tuple(sorted({other.number for other in narrower})),
+        elsewhere=frozenset(path.steps for other in narrower for path in other.paths),
+    )
+
+
+def _is_within(path: Path, wide: Parameter) -> bool:
+    """Whether the wider parameter has a way to the same value, or to what it is a part of."""
+    match path.steps:
+        case (*onward, Get(key, _, None)):
+            parent = tuple(onward)
+            return any(
+                path.steps == way.steps or (parent == way.steps and key in PARTS.get(way.type, ()))
+                for way in wide.paths
+            )
+    return False

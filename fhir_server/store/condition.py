@@ -272,7 +272,7 @@ class Writer:
         if not storable(asked.prefix):
             return NO
         mark = self.dialect.mark
-        row = [Part(f"x.param = {mark}", (asked.param,))]
+        row = [member("x.param", (asked.param, *asked.also), self.dialect)]
         if prefix := asked.prefix[:LONGEST]:
             row.append(Part(f"x.word >= {mark}", (prefix,)))
             after = successor(prefix)

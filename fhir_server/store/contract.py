@@ -140,10 +140,14 @@ class KeyBetween:
 
 @dataclass(frozen=True, slots=True)
 class WordStarts:
-    """A string row of the parameter whose word begins with `prefix` (already folded)."""
+    """A string row whose word begins with `prefix` (already folded).
+
+    It is of the parameter, or of one of those in `also`, under which some of its words stand.
+    """
 
     param: int
     prefix: str
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from fhir_server.search.folding import words
 from .ask import found
 
 TEXT = st.text(min_size=1, max_size=40).filter(lambda text: text.strip() == text)
+FOUR_DIGITS = st.dates(min_value=date(1000, 1, 1), max_value=date(8999, 12, 31))
 DECIMAL = st.decimals(
     min_value=-(10**12), max_value=10**12, allow_nan=False, allow_infinity=False, places=4
 )
@@ -68,11 +70,10 @@ def test_a_date_is_found_by_itself_however_precise(moment, precision: str) -> No
         assert not found(result, f"date={prefix}{text}")
 
 
-@given(st.dates(), st.integers(min_value=0, max_value=4000), st.dates(), st.booleans())
+@given(FOUR_DIGITS, st.integers(min_value=0, max_value=4000), FOUR_DIGITS, st.booleans())
 def test_every_interval_is_either_before_within_or_reaches_beyond(
     start, days, other, has_end
 ) -> None:
-    assume(start.year >= 1000 and other.year >= 1000 and start.year < 9000)
     end = start.fromordinal(start.toordinal() + days).isoformat()
     period = {"start": start.isoformat(), **({"end": end} if has_end else {})}
     visit = {"resourceType": "Encounter", "period": period}

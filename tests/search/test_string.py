@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
 
-from .ask import found, query
+from .ask import found, indexer, parameters, query
 
 DUC = {"resourceType": "Patient", "name": [{"family": "Nguyễn", "given": ["Văn", "Đức"]}]}
 HOA = {"resourceType": "Patient", "name": [{"text": "Trần Thị Hoà"}]}
@@ -14,6 +14,11 @@ CAN_THO = {
     "resourceType": "Patient",
     "address": [{"line": ["12 Trần Phú"], "district": "Ninh Kiều", "city": "Cần Thơ"}],
 }
+TWICE = {
+    "resourceType": "Patient",
+    "name": [{"text": "CB Nguyễn Bình", "family": "Nguyễn", "given": ["Bình"]}],
+}
+CLINIC = {"resourceType": "Organization", "name": "Trạm Y tế xã Tân Bình", "alias": ["Phòng khám"]}
 PERCENT = {"resourceType": "Patient", "name": [{"family": "100%", "given": ["a_b"]}]}
 
 # what is stored   what is asked           found?
@@ -41,7 +46,32 @@ TABLE = [
     (PERCENT, "family=100", True),
     (PERCENT, "given=a_", True),
     (PERCENT, "given=a_c", False),
+    # what family and given say is not said again under name, and is found all the same
+    (DUC, "name=van", True),
+    (DUC, "phonetic=van duc", True),
+    (DUC, "family=duc", False),
+    (DUC, "given=nguyen", False),
+    (TWICE, "name=binh", True),
+    (TWICE, "name=nguyen binh", True),
+    (TWICE, "family=binh", False),
+    (TWICE, "given=cb", False),
+    (TWICE, "name=cb", True),
+    (CAN_THO, "address=ninh can tho", True),
+    (CAN_THO, "address-city=phu", False),
+    (CAN_THO, "address-state=can", False),
+    (CAN_THO, "address-state:missing=true", True),
+    (CAN_THO, "address:missing=false", True),
+    (CLINIC, "name=xa tan", True),
+    (CLINIC, "name=kham", True),
+    (CLINIC, "phonetic=xa", True),
+    (CLINIC, "phonetic=kham", False),
     (DUC, "name:missing=true", False),
+    (DUC, "name:missing=false", True),
+    (DUC, "phonetic:missing=false", True),
+    ({"resourceType": "Patient", "name": [{"family": "—"}]}, "name:missing=true", False),
+    ({"resourceType": "Patient", "name": [{"use": "usual"}]}, "name:missing=true", False),
+    ({"resourceType": "Patient", "name": [{"given": [None]}]}, "name:missing=true", False),
+    ({"resourceType": "Patient", "name": [{"given": [None]}]}, "given:missing=true", True),
     (DUC, "address:missing=true", True),
     ({"resourceType": "Patient", "name": [{"family": "—"}]}, "family:missing=true", False),
     ({"resourceType": "Patient", "name": [{"given": [None, "An"]}]}, "given=an", True),
@@ -51,6 +81,32 @@ TABLE = [
 @pytest.mark.parametrize(("resource", "text", "is_found"), TABLE)
 def test_a_value_is_found_by_the_beginnings_of_its_words(resource, text, is_found) -> None:
     assert found(resource, text) is is_found
+
+
+def test_a_word_stands_once_in_the_index_and_under_its_narrowest_parameter() -> None:
+    rows = indexer().rows(TWICE | {"address": [{"city": "Cần Thơ", "text": "Ấp 3, Cần Thơ"}]})
+    told = {parameter.number: parameter.code for parameter in parameters().of("Patient").values()}
+    assert sorted((row.word, told[row.param]) for row in rows.strings) == [
+        ("3", "address"),
+        ("ap", "address"),
+        ("binh", "given"),
+        ("can", "address-city"),
+        ("cb", "phonetic"),
+        ("nguyen", "family"),
+        ("tho", "address-city"),
+    ]
+    assert all(row.dominant for row in rows.keys)
+
+
+def test_no_parameter_leaves_words_to_itself_or_to_one_that_finds_more() -> None:
+    for type in parameters().definitions.resource_types:
+        of = parameters().of(type)
+        numbers = {parameter.number: parameter for parameter in of.values()}
+        for parameter in of.values():
+            assert parameter.number not in parameter.also
+            for number in parameter.also:
+                assert numbers[number].elsewhere < parameter.elsewhere
+                assert {path.steps for path in numbers[number].paths} <= parameter.elsewhere
 
 
 def test_a_value_without_letters_is_refused() -> None:

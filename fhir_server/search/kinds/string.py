@@ -13,20 +13,15 @@ from typing import Any
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.search.escape import unescape
 from fhir_server.search.folding import words
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import PARTS, Parameter
 from fhir_server.search.site import HERE, Site
-from fhir_server.store.contract import AllOf, Condition, StringRow, WordStarts
+from fhir_server.store.contract import AllOf, Condition, KeyRow, StringRow, WordStarts
 
 MODIFIERS: frozenset[str] = frozenset()
 WORDS_ASKED = 50
 
 Writer = Callable[[Any], Sequence[StringRow]]
-
-# R4 search#string: of HumanName and Address "the search covers the elements of type string"
-PARTS = {
-    "HumanName": ("family", "given", "text", "prefix", "suffix"),
-    "Address": ("line", "district", "city", "state", "country", "postalCode", "text"),
-}
+Rest = Callable[[Any, list[StringRow], list[KeyRow]], None]
 
 
 @lru_cache(maxsize=1 << 13)  # the same names, wards and provinces come again and again
@@ -37,21 +32,46 @@ def _rows(number: int, text: str) -> tuple[StringRow, ...]:
 def writer(parameter: Parameter, type: str, site: Site, system: str | None = None) -> Writer | None:
     number = parameter.number
     if type in PARTS:
-        parts = PARTS[type]
-
-        def of_parts(value: Mapping[str, Any]) -> list[StringRow]:
-            found: dict[StringRow, None] = {}
-            for part in parts:
-                text = value.get(part)
-                for one in text if text.__class__ is list else (text,):
-                    if one:
-                        found.update(dict.fromkeys(_rows(number, one)))
-            return list(found)
-
-        return of_parts
+        return of_parts(number, PARTS[type])
     if type in TYPES:
         return lambda value: _rows(number, value)
     return None
+
+
+def of_parts(number: int, parts: Sequence[str]) -> Writer:
+    """The words of some parts of a HumanName or Address."""
+
+    def write(value: Mapping[str, Any]) -> list[StringRow]:
+        found: dict[StringRow, None] = {}
+        for part in parts:
+            text = value.get(part)
+            for one in text if text.__class__ is list else (text,):
+                if one:
+                    found.update(dict.fromkeys(_rows(number, one)))
+        return list(found)
+
+    return write
+
+
+def of_rest(number: int, type: str, left: Sequence[str], mark: KeyRow) -> Rest:
+    """The words of the parts but those left to narrower parameters, and none of their words."""
+    whole = of_parts(number, [part for part in PARTS[type] if part not in left])
+    theirs = of_parts(0, left)
+
+    def write(value: Mapping[str, Any], strings: list[StringRow], keys: list[KeyRow]) -> None:
+        said = {row.word for row in theirs(value)}
+        rest = [row for row in whole(value) if row.word not in said]
+        strings += rest
+        if not rest and not has_any(value, left):
+            keys.append(mark)
+
+    return write
+
+
+def has_any(value: Mapping[str, Any], parts: Sequence[str]) -> bool:
+    """Whether a HumanName or Address has a value in any of these parts."""
+    texts = (value.get(part) for part in parts)
+    return any(any(text) if text.__class__ is list else text is not None for text in texts)
 
 
 TYPES = frozenset({"string", "markdown", "code", "id", "uri", *PARTS})
@@ -68,9 +88,9 @@ def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HE
         raise Invalid(f"`{parameter.code}` needs a letter or a digit to search for.")
     if len(asked) > WORDS_ASKED:
         raise Invalid(f"`{parameter.code}` is given {len(asked)} words; at most {WORDS_ASKED}.")
-    starts = tuple(WordStarts(parameter.number, word) for word in asked)
+    starts = tuple(WordStarts(parameter.number, word, parameter.also) for word in asked)
     return starts[0] if len(starts) == 1 else AllOf(starts)
 
 
 def present(parameter: Parameter) -> Condition:
-    return WordStarts(parameter.number, "")
+    return WordStarts(parameter.number, "", parameter.also)
