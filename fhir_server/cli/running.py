@@ -6,6 +6,7 @@ Uvicorn brings the sockets, the loop and the signals; what is answered is `rest.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import multiprocessing
 import os
 import signal
@@ -91,9 +92,18 @@ class Config(uvicorn.Config):
             head_timeout=settings.header_timeout,
         )
         super().load()
+        spare_the_collector()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
+
+
+def spare_the_collector() -> None:
+    """Definitions and closures live as long as the process. Looking through them at each full
+    collection stops everybody for 130 ms, four times in three seconds under load."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def end_with_parent() -> None:
