@@ -17,14 +17,18 @@ from fhir_server.store.types import METHODS, NAMES
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def packed_id(id: str) -> str | bytes:
-    """An id as SQLite keeps it: a UUID, which servers give, as its 16 bytes."""
-    return bytes.fromhex(id.replace("-", "")) if UUID.fullmatch(id) else id
+def packed_id(id: str) -> bytes:
+    """An id as it is kept: a UUID, which servers give, as its 16 bytes; any other as written, with
+    a NUL after it where it would be taken for one."""
+    if UUID.fullmatch(id):
+        return bytes.fromhex(id.replace("-", ""))
+    text = id.encode()
+    return text + b"\0" if len(text) == 16 else text
 
 
-def id_of(kept: str | bytes) -> str:
-    if isinstance(kept, str):
-        return kept
+def id_of(kept: bytes) -> str:
+    if len(kept) != 16:
+        return kept.removesuffix(b"\0").decode(errors="replace")  # damage is told, not raised
     text = kept.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -17,8 +17,15 @@ from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored, rid, version_id
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.migrate import check, sqlite_schema
-from fhir_server.store.row import stored
-from fhir_server.store.sqlite_connection import Reader, connect, connect_writer, hold, open_reader
+from fhir_server.store.row import id_of, stored
+from fhir_server.store.sqlite_connection import (
+    Reader,
+    Row,
+    connect,
+    connect_writer,
+    hold,
+    open_reader,
+)
 
 KEPT = 7 * 24 * 3600 * 1000  # milliseconds an Idempotency-Key's answer and a moved row are kept
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
@@ -119,7 +126,7 @@ def _wrong_versions(reader: Reader, codec: Codec) -> Iterator[str]:
         try:
             version = stored(row, codec)
         except Damaged as error:
-            yield f"version {row[1]} of {row[10]}: {error}"
+            yield f"version {row[1]} of `{id_of(row[10])}`: {error}"
             continue
         if rid(version.key) != row[0]:
             yield f"version {row[1]} of `{version.key}` is kept under another's number"
@@ -127,7 +134,7 @@ def _wrong_versions(reader: Reader, codec: Codec) -> Iterator[str]:
             yield f"version {row[1]} of `{version.key}` is not what its version id says"
 
 
-def _all_versions(reader: Reader) -> Iterator[tuple[object, ...]]:
+def _all_versions(reader: Reader) -> Iterator[Row]:
     seq = 0
     asked = f"SELECT {SQLITE.columns} FROM version v WHERE v.seq > ? ORDER BY v.seq LIMIT 500"
     while rows := reader.rows(asked, (seq,)):

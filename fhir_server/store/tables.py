@@ -27,7 +27,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeEngine
 
 from fhir_server.store.schema import SQLITE
 
@@ -61,7 +61,6 @@ class _Form:
         self.flag: Kind = Integer if sqlite else Boolean
         self.real: Kind = _Real if sqlite else Double
         # PostgreSQL compares "C" text by bytes, as SQLite does: prefixes become ranges.
-        self.id: Kind = _Any if sqlite else Text(collation="C")
         self.text: Kind = Text() if sqlite else Text(collation="C")
 
     def table(self, name: str, *columns: Column[Any], rowid: bool = True) -> Table:
@@ -73,15 +72,6 @@ class _Form:
             sqlite_strict=True,
             sqlite_with_rowid=rowid,
         )
-
-
-class _Any(UserDefinedType[Any]):
-    """Of a STRICT table: as it is given."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "ANY"
 
 
 class _Real(Double[float]):
@@ -99,8 +89,8 @@ def _version(form: _Form) -> None:
 
     SQLite has one writer, whose counter is the rowid; PostgreSQL's seq is the transaction's.
     digest_hi and digest_lo are the halves of the version's hash, as signed integers.
-    updated is in milliseconds since 1970 UTC; body NULL is a deletion. id is text; SQLite keeps a
-    UUID as its 16 bytes, which saves 20 a version.
+    updated is in milliseconds since 1970 UTC; body NULL is a deletion. id is row.packed_id: a
+    UUID is its 16 bytes, which saves 20 a version.
     """
     order = (
         [_column("seq", form.big, key=True), _column("rid", form.big)]
@@ -121,7 +111,7 @@ def _version(form: _Form) -> None:
         _column("type", form.small),
         _column("dictionary", form.small),
         _column("method", form.small),
-        _column("id", form.id),
+        _column("id", LargeBinary),
         _column("body", LargeBinary, null=True),
     )
     if form.sqlite:

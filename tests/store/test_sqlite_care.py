@@ -120,7 +120,7 @@ def test_what_is_no_backup_is_not_restored(path, tmp_path):
 DAMAGES = [
     ("UPDATE version SET body = x'00112233' WHERE seq = 5", "cannot be unpacked|version 5"),
     ("UPDATE version SET digest_lo = digest_lo + 1 WHERE seq = 5", "not what its version id says"),
-    ("UPDATE version SET id = 'other' WHERE seq = 5", "another's number"),
+    ("UPDATE version SET id = CAST('other' AS BLOB) WHERE seq = 5", "another's number"),
     ("UPDATE current SET seq = seq - 1 WHERE deleted", "newest version"),
     ("DELETE FROM current WHERE deleted", "belong to no resource"),
     ("DELETE FROM dictionary", "missing"),

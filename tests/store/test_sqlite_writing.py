@@ -423,7 +423,7 @@ def test_a_number_shared_by_two_ids_is_refused(path):
     async def work(store):
         await store.commit(unit(version("Patient/1")))
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("UPDATE version SET id = 'other'")
+            connection.execute("UPDATE version SET id = CAST('other' AS BLOB)")
             connection.commit()
         with pytest.raises(Conflict, match="Choose another id"):
             await store.commit(unit(version("Patient/1")))

@@ -222,7 +222,7 @@ def test_a_database_in_use_is_not_replaced(
 
 
 DAMAGE = {
-    "sqlite": "UPDATE version SET digest_hi = digest_hi + 1 WHERE id = 'p1'",
+    "sqlite": "UPDATE version SET digest_hi = digest_hi + 1 WHERE id = CAST('p1' AS BLOB)",
     "postgresql": "UPDATE version SET digest_hi = digest_hi + 1 WHERE id = 'p1'",
 }
 

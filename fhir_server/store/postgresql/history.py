@@ -17,7 +17,7 @@ from fhir_server.store.contract import EpochEnded, Feed, History, Page, Position
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
-from fhir_server.store.row import stored
+from fhir_server.store.row import packed_id, stored
 from fhir_server.store.select import Bound, unseen
 from fhir_server.store.types import type_numbers
 
@@ -86,7 +86,7 @@ def _of(asked: History) -> list[Part]:
     if asked.key is not None:
         if allowed is not None and asked.key.type not in allowed:
             return [NO]
-        return [Part("v.rid = %s and v.id = %s", (rid(asked.key), asked.key.id))]
+        return [Part("v.rid = %s and v.id = %s", (rid(asked.key), packed_id(asked.key.id)))]
     types = frozenset(asked.types)
     if allowed is not None:
         types = types & allowed if types else allowed

@@ -13,7 +13,7 @@ from fhir_server.store.condition import LONGEST, storable
 from fhir_server.store.contract import IndexRows, NewVersion, rid
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
-from fhir_server.store.row import bits, halves
+from fhir_server.store.row import bits, halves, packed_id
 from fhir_server.store.types import METHOD_NUMBERS, NUMBERS
 
 ABSENT = -1  # the seq and num of what has no version yet
@@ -34,7 +34,7 @@ def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
     rows = [_version(number, version, codec) for number, version in enumerate(new)]
     columns = list(zip(*rows, strict=True)) or [()] * 16
     numbers = [Bigints(column) for column in columns[:14]]
-    return (*numbers, Texts(columns[14]), Bodies(columns[15]))
+    return (*numbers, Bodies(columns[14]), Bodies(columns[15]))
 
 
 def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
@@ -54,7 +54,7 @@ def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
         *new.rows.main,
         *before,
         bits(new.rows.keys),
-        new.key.id,
+        packed_id(new.key.id),
         body,
     )
 

@@ -26,7 +26,7 @@ from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.rows import arrays, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
-from fhir_server.store.row import halves
+from fhir_server.store.row import halves, id_of
 from fhir_server.store.select import find_sql
 
 LOCK = numbered(
@@ -229,7 +229,7 @@ async def _refuse_shared_number(pool: Pool, unit: Unit) -> None:
         return
     asked = "select distinct v.rid, v.id from version v where v.rid = any(%s)"
     for number, id in await rows(pool, asked, (Bigints(fresh),)):
-        if fresh[number].id != id:
+        if fresh[number].id != id_of(id):
             raise Conflict(
                 f"`{fresh[number]}` cannot be stored: another id has the same number here."
                 " Choose another id."

@@ -15,7 +15,7 @@ from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.migrate import schema_of
-from fhir_server.store.row import stored
+from fhir_server.store.row import id_of, stored
 from fhir_server.store.schema import SCHEMA
 from fhir_server.store.upkeep.findings import Finding, Grade, clock, compare, shown
 
@@ -157,7 +157,7 @@ def wrong_versions(connection: Connection, codec: Codec) -> Iterator[str]:
                 version = stored(row, codec)
                 good = digest(version, before) == version.digest
             except (Damaged, ValueError, msgspec.MsgspecError) as error:
-                yield f"the version at {row[1]}.{row[2]} of `{row[10]}` is damaged: {error}"
+                yield f"the version at {row[1]}.{row[2]} of `{id_of(row[10])}` is damaged: {error}"
                 continue
             if not good:
                 yield f"`{version.key}` {version.version_id} is not what its version id says"

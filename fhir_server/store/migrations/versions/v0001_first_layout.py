@@ -122,7 +122,7 @@ CREATE TABLE version (
   type INTEGER NOT NULL,
   dictionary INTEGER NOT NULL,
   method INTEGER NOT NULL,
-  id ANY NOT NULL,
+  id BLOB NOT NULL,
   body BLOB,
   PRIMARY KEY (seq)
 )
@@ -217,7 +217,7 @@ CREATE TABLE version (
   type SMALLINT NOT NULL,
   dictionary SMALLINT NOT NULL,
   method SMALLINT NOT NULL,
-  id TEXT COLLATE "C" NOT NULL,
+  id BYTEA NOT NULL,
   body BYTEA,
   PRIMARY KEY (rid, seq)
 );
