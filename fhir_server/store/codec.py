@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -30,6 +30,7 @@ DICTIONARIES = Path(__file__).parent / "dictionaries"
 LEVEL = 3
 DEEPEST = 1000  # what was accepted once is read again, whatever the bound is now
 LARGEST = 128 * 1024 * 1024  # bytes a body may unpack to: more is damage, not a resource
+MANY = 4  # bodies that are worth a call for several
 MAGIC = b"\x28\xb5\x2f\xfd"  # begins every frame, so it is not kept
 SERVERS = ("versionId", "lastUpdated")  # of meta: what only the server says
 
@@ -164,13 +165,25 @@ class Codec:
 
     def pack(self, tail: bytes) -> tuple[int, bytes]:
         """The dictionary's number, and the packed bytes."""
-        compressor = self._own.pack.get(self.newest)
-        if compressor is None:
-            compressor = zstandard.ZstdCompressor(
+        return self.newest, self._packer().compress(tail)[len(MAGIC) :]
+
+    def _packer(self) -> zstandard.ZstdCompressor:
+        known = self._own.pack.get(self.newest)
+        if known is None:
+            known = zstandard.ZstdCompressor(
                 dict_data=self._dictionaries.get(self.newest), compression_params=self._parameters
             )
-            self._own.pack[self.newest] = compressor
-        return self.newest, compressor.compress(tail)[len(MAGIC) :]
+            self._own.pack[self.newest] = known
+        return known
+
+    def pack_all(self, tails: Sequence[bytes | None]) -> list[tuple[int, bytes | None]]:
+        """Many at once: each call lets go of the interpreter's lock, and waits to have it back."""
+        given: list[bytes | bytearray | memoryview] = [t for t in tails if t is not None]
+        if len(given) < MANY:
+            return [(0, None) if tail is None else self.pack(tail) for tail in tails]
+        found = self._packer().multi_compress_to_buffer(given)
+        packed = (found[number].tobytes()[len(MAGIC) :] for number in range(len(given)))
+        return [(0, None) if tail is None else (self.newest, next(packed)) for tail in tails]
 
     def unpack(self, dictionary: int, body: bytes) -> bytes:
         """The tail. Raises Damaged where the bytes are not what `pack` made."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from fhir_server.foundation.outcome import Unavailable
 from fhir_server.foundation.resource import Key
-from fhir_server.store import sqlite_care, sqlite_history, sqlite_read
+from fhir_server.store import sqlite_care, sqlite_history, sqlite_read, sqlite_stamp
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     Committed,
@@ -39,6 +39,7 @@ from fhir_server.store.schema import SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
 from fhir_server.store.sqlite_writer import Writer
+from fhir_server.store.stamp import Stamp, checked, difference
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class SqliteStore:
         path: str | Path,
         *,
         codec: Codec | None = None,
+        stamp: Stamp | None = None,
         clock: Callable[[], int] = clock_ms,
         wait_for_writer: float = 5.0,
         max_pages: int | None = None,
@@ -67,6 +69,7 @@ class SqliteStore:
     ) -> None:
         self._path = Path(path)
         self._given_codec = codec
+        self._stamp = stamp
         self._clock = clock
         self._wait = wait_for_writer
         self._max_pages = max_pages
@@ -80,17 +83,20 @@ class SqliteStore:
         self._codec = Codec({})
 
     async def open(self) -> None:
-        """Connect. Raises SchemaUnknown, or DatabaseInUse where another process writes."""
+        """Connect. Raises SchemaUnknown, IndexDiffers, or DatabaseInUse where another writes."""
         check(str(self._path), sqlite_schema(self._path))
         self._lock = await asyncio.to_thread(acquire, self._path, self._wait)
         try:
+            if self._stamp is not None:
+                kept = sqlite_stamp.settle(self._path, self._stamp)
+                checked(self._stamp, kept, str(self._path))
             sqlite_care.begin(self._path, self._clock())
-            self._writer = Writer(self._path, self._clock, self._max_pages)
             self._inline = open_reader(self._path)
+            known = self._inline.rows("SELECT id, body FROM dictionary")
+            self._codec = self._given_codec or Codec(dict(known))
+            self._writer = Writer(self._path, self._codec, self._clock, self._max_pages)
             for _ in range(THREADS):
                 self._spare.put(open_reader(self._path))
-            kept = self._inline.rows("SELECT id, body FROM dictionary")
-            self._codec = self._given_codec or Codec(dict(kept))
         except BaseException:
             await self.close()
             raise
@@ -115,7 +121,7 @@ class SqliteStore:
     async def commit(self, unit: Unit) -> Committed:
         if self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
-        planned = [plan(new, self._codec) for new in unit.versions]
+        planned = [plan(new) for new in unit.versions]
         return await self._writer.submit(unit, planned)
 
     # --- reading ---------------------------------------------------------------------------------
@@ -195,7 +201,9 @@ class SqliteStore:
         try:
             schema = sqlite_schema(self._path)
             mode = await self._ask(lambda r: r.rows("PRAGMA journal_mode")[0][0])
+            kept = await self._ask(lambda r: r.row(sqlite_stamp.KEPT))
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"`{self._path}` cannot be read.") from error
         notes = [] if mode == "wal" else [f"The journal mode is `{mode}`; it should be `wal`."]
-        return Health("SQLite", sqlite3.sqlite_version, schema, SCHEMA, notes)
+        index = self._stamp and difference(self._stamp, kept and kept[0])
+        return Health("SQLite", sqlite3.sqlite_version, schema, SCHEMA, notes, index)

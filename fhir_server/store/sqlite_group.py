@@ -2,14 +2,17 @@
 
 https://hl7.org/fhir/R4/http.html#transaction
 
-Rows are collected in lists and written at the end of the group, sorted, many to a statement. A
-unit that must look at an index, or touches a resource that an earlier unit of the group wrote,
-has the lists written first. All of a unit's checks come before its first row, so that refusing
-it undoes nothing.
+Rows are collected in lists and written at the end of the group, sorted, many to a statement: each
+statement lets go of the interpreter's lock, and getting it back while the loop is busy costs more
+than the statement. For the same reason the newest version of everything a group touches is looked
+up in one question, and its bodies are packed in one call. A unit that must look at an index, or
+touches a resource that an earlier unit of the group wrote, has the lists written first. All of a
+unit's checks come before its first row, so that refusing it undoes nothing.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -46,13 +49,10 @@ REMOVE = {
     for table, columns in COLUMNS.items()
 }
 VERSION = (
-    "INSERT INTO version (seq, rid, updated, digest_hi, digest_lo, generation, type, dictionary,"
-    " method, id, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-)
-FIRST = (
-    "INSERT INTO current (rid, owner, born, seq, main_lo, main_hi, keys, type, deleted)"
-    " VALUES (?,?,?,?,?,?,?,?,?)"
-)
+    "seq", "rid", "updated", "digest_hi", "digest_lo", "generation", "type", "method", "id",
+    "dictionary", "body",
+)  # fmt: skip
+FIRST = ("rid", "owner", "born", "seq", "main_lo", "main_hi", "keys", "type", "deleted")
 # Naming main_lo would rewrite the index of `current` even where it stays as it was.
 NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ? WHERE rid = ?"
 MOVE = (
@@ -64,7 +64,7 @@ REMEMBER = "INSERT INTO idempotency (key, digest, at, answer) VALUES (?,?,?,?)"
 TALLY = (
     "INSERT INTO tally (type, n) VALUES (?,?) ON CONFLICT (type) DO UPDATE SET n = n + excluded.n"
 )
-CURRENT = "SELECT seq FROM current WHERE rid = ?"
+CURRENT = "SELECT rid, seq FROM current WHERE rid IN (SELECT value FROM json_each(?))"
 NAMED = "SELECT v.type, v.id FROM current c JOIN version v ON v.seq = c.seq WHERE c.rid = ?"
 
 
@@ -78,15 +78,14 @@ class Planned:
     returns: bool  # it brings back what was deleted
     owner: int
     keys: int  # current.keys
-    version: Row  # digest_hi .. body
+    version: Row  # digest_hi .. id
     remove: dict[str, set[Row]]
     add: dict[str, set[Row]]
 
 
-def plan(new: NewVersion, codec: Codec) -> Planned:
+def plan(new: NewVersion) -> Planned:
     """What one version changes, but for its place and its time."""
     number = rid(new.key)
-    dictionary, body = (0, None) if new.tail is None else codec.pack(new.tail)
     type = NUMBERS[new.key.type]
     before, after = _rows(new.before, number), _rows(new.rows, number)
     owner = new.rows.owner
@@ -103,14 +102,19 @@ def plan(new: NewVersion, codec: Codec) -> Planned:
             *halves(new.digest),
             new.generation,
             type,
-            dictionary,
             METHOD_NUMBERS[new.method],
             packed_id(new.key.id),
-            body,
         ),
         {table: before[table] - after[table] for table in COLUMNS},
         {table: after[table] - before[table] for table in COLUMNS},
     )
+
+
+def touches(unit: Unit, planned: Sequence[Planned]) -> set[int]:
+    """The numbers of the resources a unit writes, or relies on."""
+    touched = {p.rid for p in planned}
+    touched.update(rid(unchanged.key) for unchanged in unit.unchanged)
+    return touched
 
 
 def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
@@ -129,6 +133,7 @@ class Lists:
     """Rows waiting to be written."""
 
     versions: list[Row] = field(default_factory=list)
+    tails: list[bytes | None] = field(default_factory=list)
     first: list[Row] = field(default_factory=list)
     next: list[Row] = field(default_factory=list)
     move: list[Row] = field(default_factory=list)
@@ -146,22 +151,28 @@ class Group:
         self,
         connection: sqlite3.Connection,
         reader: Reader,
+        codec: Codec,
         *,
         seq: int,
         now: int,
     ) -> None:
         self._connection = connection
         self._reader = reader
+        self._codec = codec
         self._lists = Lists()
-        self._waiting: dict[int, int] = {}  # rid -> seq, of what is in the lists
+        self._waiting: set[int] = set()  # rids of what is in the lists
+        self._newest: dict[int, int] = {}  # rid -> seq
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
         self.seq = seq
         self.now = now
 
+    def look(self, rids: set[int]) -> None:
+        """Learn the newest version of each resource that the group's units touch."""
+        self._newest.update(self._connection.execute(CURRENT, (json.dumps(list(rids)),)))
+
     def take(self, unit: Unit, planned: Sequence[Planned]) -> Committed:
         """Check the unit and keep its rows. Raises Stale, Conflict, or what its answer raises."""
-        touched = {p.rid for p in planned}
-        touched.update(rid(unchanged.key) for unchanged in unit.unchanged)
+        touched = touches(unit, planned)
         if unit.assumptions or not touched.isdisjoint(self._waiting):
             self.flush()
         self._check(unit, planned)
@@ -177,11 +188,11 @@ class Group:
         if len({p.rid for p in planned}) < len(planned):
             raise Conflict("One resource is written twice at once. Write it once.")
         for p in planned:
-            if self._newest(p.rid) != p.follows:
+            if self._newest.get(p.rid) != p.follows:
                 self._refuse_other(p.rid, p.new.key)
                 raise Stale
         for unchanged in unit.unchanged:
-            if self._newest(rid(unchanged.key)) != unchanged.position.seq:
+            if self._newest.get(rid(unchanged.key)) != unchanged.position.seq:
                 raise Stale
         for assumption in unit.assumptions:
             # Only reading is stopped: a write that is stopped takes the transaction with it.
@@ -191,10 +202,6 @@ class Group:
                 raise Stale
         if unit.remember is not None and self._remembered(unit.remember.key):
             raise Stale
-
-    def _newest(self, rid: int) -> int | None:
-        row = self._connection.execute(CURRENT, (rid,)).fetchone()
-        return None if row is None else int(row[0])
 
     def _refuse_other(self, rid: int, key: Key) -> None:
         """Two ids with one number, in 2^63: the second cannot be stored."""
@@ -212,8 +219,10 @@ class Group:
         lists, rows = self._lists, p.new.rows
         self.seq += 1
         seq = self.seq
-        self._waiting[p.rid] = seq
+        self._waiting.add(p.rid)
+        self._newest[p.rid] = seq
         lists.versions.append((seq, p.rid, self.now, *p.version))
+        lists.tails.append(p.new.tail)
         gone = p.new.tail is None
         if p.follows is None:
             low, high = rows.main
@@ -247,10 +256,12 @@ class Group:
     def flush(self) -> None:
         """Write what waits."""
         lists, many = self._lists, self._connection.executemany
-        self._lists, self._waiting, self._keys = Lists(), {}, set()
+        self._lists, self._waiting, self._keys = Lists(), set(), set()
+        packed = self._codec.pack_all(lists.tails)
+        bodied = [(*row, *body) for row, body in zip(lists.versions, packed, strict=True)]
+        self._insert("version", VERSION, bodied)
+        self._insert("current", FIRST, sorted(lists.first))
         for sql, rows in (
-            (VERSION, lists.versions),
-            (FIRST, sorted(lists.first)),
             (NEXT, lists.next),
             (MOVE, lists.move),
             (MOVED, lists.moved),
@@ -262,13 +273,14 @@ class Group:
         for table, removed in lists.remove.items():
             many(REMOVE[table], sorted(removed))
         for table, added in lists.add.items():
-            self._insert(table, sorted(added))
+            self._insert(table, COLUMNS[table], sorted(added), on_conflict="OR IGNORE ")
 
-    def _insert(self, table: str, rows: list[Row]) -> None:
-        columns = COLUMNS[table]
+    def _insert(
+        self, table: str, columns: tuple[str, ...], rows: list[Row], *, on_conflict: str = ""
+    ) -> None:
+        head = f"INSERT {on_conflict}INTO {table} ({','.join(columns)}) VALUES "
         marks = f"({','.join('?' * len(columns))})"
         for start in range(0, len(rows), MANY):
             some = rows[start : start + MANY]
             values = [value for row in some for value in row]
-            head = f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES "
             self._connection.execute(head + ",".join([marks] * len(some)), values)

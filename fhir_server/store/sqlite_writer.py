@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_server.foundation.outcome import FhirError
+from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, Stale, Unit
 from fhir_server.store.sqlite_connection import (
     WRITER,
@@ -30,7 +31,7 @@ from fhir_server.store.sqlite_connection import (
     refusal,
     too_costly,
 )
-from fhir_server.store.sqlite_group import LOOK, Group, Planned
+from fhir_server.store.sqlite_group import LOOK, Group, Planned, touches
 
 UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
@@ -53,7 +54,10 @@ class Work:
 class Writer:
     """Owns the writing connection; `submit` from the loop, answers come back to the loop."""
 
-    def __init__(self, path: Path, clock: Callable[[], int], max_pages: int | None) -> None:
+    def __init__(
+        self, path: Path, codec: Codec, clock: Callable[[], int], max_pages: int | None
+    ) -> None:
+        self._codec = codec
         self._log_path = path.with_name(path.name + "-wal")
         self._connection = connect_writer(path, max_pages)
         self._reader = Reader(self._connection)
@@ -130,7 +134,8 @@ class Writer:
     def _commit(self, group: list[Work]) -> list[tuple[Work, Answer]]:
         self._connection.execute("BEGIN IMMEDIATE")
         now = max(self._clock(), self._updated)
-        open_group = Group(self._connection, self._reader, seq=self._seq, now=now)
+        open_group = Group(self._connection, self._reader, self._codec, seq=self._seq, now=now)
+        open_group.look(set().union(*(touches(work.unit, work.planned) for work in group)))
         answers: list[tuple[Work, Answer]] = []
         for work in group:
             try:
