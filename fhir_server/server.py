@@ -29,7 +29,11 @@ def build(settings: Settings) -> Server:
         parameters=parameters,
         indexer=Indexer(parameters, zone_minutes=settings.zone_minutes, base_urls=(base,)),
         validator=Validator(known, reference_targets=settings.reference_targets),
-        store=store_at(settings.database_url, pool_size=settings.pool_size),
+        store=store_at(
+            settings.database_url,
+            pool_size=settings.pool_size,
+            keep_days=settings.idempotency_days,
+        ),
         secret=settings.secret.encode(),
         new_id=uuid7_ids(),
         limits=Limits(

@@ -35,7 +35,7 @@ from fhir_server.store.contract import (
     Unit,
 )
 from fhir_server.store.migrate import check, sqlite_schema
-from fhir_server.store.schema import SCHEMA
+from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
 from fhir_server.store.sqlite_writer import Writer
@@ -55,7 +55,7 @@ def clock_ms() -> int:
 class SqliteStore:
     """Implements contract.Store on one SQLite file."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
         path: str | Path,
         *,
@@ -66,13 +66,16 @@ class SqliteStore:
         max_pages: int | None = None,
         inline: float = INLINE,
         patience: float = PATIENCE,
+        keep_days: float = KEEP_DAYS,
     ) -> None:
+        """keep_days: how long an answer under an Idempotency-Key is kept."""
         self._path = Path(path)
         self._given_codec = codec
         self._stamp = stamp
         self._clock = clock
         self._wait = wait_for_writer
         self._max_pages = max_pages
+        self._keep = int(keep_days * DAY)
         self._inline_seconds = inline
         self._patience = patience
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sqlite-reader")
@@ -90,11 +93,13 @@ class SqliteStore:
             if self._stamp is not None:
                 kept = sqlite_stamp.settle(self._path, self._stamp)
                 checked(self._stamp, kept, str(self._path))
-            sqlite_care.begin(self._path, self._clock())
+            sqlite_care.begin(self._path)
             self._inline = open_reader(self._path)
             known = self._inline.rows("SELECT id, body FROM dictionary")
             self._codec = self._given_codec or Codec(dict(known))
-            self._writer = Writer(self._path, self._codec, self._clock, self._max_pages)
+            self._writer = Writer(
+                self._path, self._codec, self._clock, keep=self._keep, max_pages=self._max_pages
+            )
             for _ in range(THREADS):
                 self._spare.put(open_reader(self._path))
         except BaseException:
@@ -205,5 +210,5 @@ class SqliteStore:
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"`{self._path}` cannot be read.") from error
         notes = [] if mode == "wal" else [f"The journal mode is `{mode}`; it should be `wal`."]
-        index = self._stamp and difference(self._stamp, kept and kept[0])
+        index = difference(self._stamp, None if kept is None else str(kept[0]))
         return Health("SQLite", sqlite3.sqlite_version, schema, SCHEMA, notes, index)

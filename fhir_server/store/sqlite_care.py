@@ -27,13 +27,13 @@ from fhir_server.store.sqlite_connection import (
     open_reader,
 )
 
-KEPT = 7 * 24 * 3600 * 1000  # milliseconds an Idempotency-Key's answer and a moved row are kept
+AT_ONCE = 500  # rows forgotten by one transaction
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
 BESIDE = ("-wal", "-shm")
 
 
-def begin(path: Path, now: int) -> None:
-    """What is due when a database is opened for writing: an epoch, and old rows gone."""
+def begin(path: Path) -> None:
+    """What is due when a database is opened for writing: an epoch."""
     with closing(connect_writer(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         copied = connection.execute("DELETE FROM setting WHERE name = ?", (COPIED,)).rowcount
@@ -44,13 +44,24 @@ def begin(path: Path, now: int) -> None:
                 "INSERT INTO epoch (number, mark, start) VALUES (?,?,?)",
                 (number + 1, secrets.randbits(62), start),
             )
-        connection.execute("DELETE FROM idempotency WHERE at < ?", (now - KEPT,))
-        connection.execute(
-            "DELETE FROM moved WHERE seq < (SELECT coalesce(max(seq), 0) FROM version"
-            " WHERE updated < ? AND seq >= (SELECT min(seq) FROM moved))",
-            (now - KEPT,),
-        )
         connection.execute("COMMIT")
+
+
+FORGET = (
+    "DELETE FROM idempotency WHERE key IN"
+    " (SELECT key FROM idempotency WHERE at < ? ORDER BY at LIMIT ?)",
+    "DELETE FROM moved WHERE seq IN (SELECT m.seq FROM"
+    " (SELECT seq FROM moved ORDER BY seq LIMIT ?2) m"
+    " CROSS JOIN version v ON v.seq = m.seq WHERE v.updated < ?1)",
+)
+
+
+def forget(connection: sqlite3.Connection, before: int) -> bool:
+    """Answers kept under an Idempotency-Key, and moved rows, of before; whether there are more."""
+    connection.execute("BEGIN IMMEDIATE")
+    gone = [connection.execute(one, (before, AT_ONCE)).rowcount for one in FORGET]
+    connection.execute("COMMIT")
+    return AT_ONCE in gone
 
 
 # --- backup and restore --------------------------------------------------------------------------

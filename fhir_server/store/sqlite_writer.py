@@ -22,6 +22,8 @@ from pathlib import Path
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, Stale, Unit
+from fhir_server.store.schema import HOUR
+from fhir_server.store.sqlite_care import forget
 from fhir_server.store.sqlite_connection import (
     WRITER,
     Reader,
@@ -55,13 +57,21 @@ class Writer:
     """Owns the writing connection; `submit` from the loop, answers come back to the loop."""
 
     def __init__(
-        self, path: Path, codec: Codec, clock: Callable[[], int], max_pages: int | None
+        self,
+        path: Path,
+        codec: Codec,
+        clock: Callable[[], int],
+        *,
+        keep: int,
+        max_pages: int | None,
     ) -> None:
         self._codec = codec
         self._log_path = path.with_name(path.name + "-wal")
         self._connection = connect_writer(path, max_pages)
         self._reader = Reader(self._connection)
         self._clock = clock
+        self._keep = keep
+        self._due = 0  # when old rows are next forgotten
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._held: Work | None = None
@@ -166,6 +176,18 @@ class Writer:
         with suppress(OSError, sqlite3.Error):
             if self._log_path.stat().st_size >= LOG_LONG:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        now = self._clock()
+        if now >= self._due:
+            self._due = now + HOUR
+            self._forget(now - self._keep)
+
+    def _forget(self, before: int) -> None:
+        try:
+            if forget(self._connection, before):
+                self._due = 0  # the rest after the next group
+        except sqlite3.Error as error:
+            log.warning("old rows were not forgotten: %s", error)
+            self._undo()
 
 
 def _resolve(answers: list[tuple[Work, Answer]]) -> None:

@@ -194,7 +194,7 @@ def _reference_tables(form: _Form) -> None:
         _column("id", form.small, key=True),
         _column("body", LargeBinary),
     )
-    form.table(
+    idempotency = form.table(
         "idempotency",
         _column("key", form.text, key=True),
         _column("digest", LargeBinary),
@@ -202,6 +202,7 @@ def _reference_tables(form: _Form) -> None:
         _column("answer", LargeBinary),
         rowid=False,
     )
+    Index("idempotency_by_time", idempotency.c.at)
     form.table(
         "setting",
         _column("name", form.text, key=True),

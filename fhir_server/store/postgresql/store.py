@@ -5,12 +5,14 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from psycopg import conninfo
 
-from fhir_server.foundation.outcome import Unavailable
+from fhir_server.foundation.outcome import FhirError, Unavailable
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, shipped_dictionaries
 from fhir_server.store.contract import (
@@ -23,6 +25,7 @@ from fhir_server.store.contract import (
     Remembered,
     Restriction,
     Select,
+    Stale,
     Stored,
     Unit,
 )
@@ -30,9 +33,10 @@ from fhir_server.store.migrate import check
 from fhir_server.store.postgresql import history, reading, writing
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
+from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.values import Texts
-from fhir_server.store.schema import SCHEMA
+from fhir_server.store.schema import DAY, HOUR, KEEP_DAYS, SCHEMA
 
 OPEN_WITHIN = 30.0  # seconds
 TOGETHER = 100  # versions of one transaction, of units that came at one time
@@ -42,6 +46,8 @@ UNSAFE = {
 }
 KNOWN = "insert into dictionary (id, body) values (%s, %s) on conflict do nothing returning id"
 SCHEMA_OF = "select version_num from alembic_version"
+
+log = logging.getLogger(__name__)
 
 
 def _now() -> int:
@@ -58,11 +64,16 @@ class PostgresqlStore:
         codec: Codec | None = None,
         clock: Callable[[], int] = _now,
         pool_size: int = 8,
+        keep_days: float = KEEP_DAYS,
     ) -> None:
+        """keep_days: how long an answer under an Idempotency-Key is kept."""
         self._place = place(url)
         self._codec = codec or Codec()
         self._given = codec
         self._clock = clock
+        self._keep = int(keep_days * DAY)
+        self._due = 0  # when old rows are next forgotten
+        self._forgetting: asyncio.Task[None] | None = None
         self._readers = pool(url, size=pool_size, settings=READER)
         self._writers = pool(url, size=pool_size, settings=WRITER)
         self._newest = reading.Newest(self._readers)
@@ -84,6 +95,8 @@ class PostgresqlStore:
             self._codec = Codec(await self._dictionaries())
 
     async def close(self) -> None:
+        if self._forgetting is not None:
+            await self._forgetting
         await self._plain.finished()
         await self._writers.close()
         await self._readers.close()
@@ -144,12 +157,23 @@ class PostgresqlStore:
     # --- writing
 
     async def commit(self, unit: Unit) -> Committed:
+        now = self._clock()
+        if now >= self._due:
+            self._due = now + HOUR
+            self._forgetting = asyncio.create_task(self._forget(now - self._keep))
         if writing.is_plain(unit):
             return await self._plain.ask(unit)
         return await writing.commit(self._writers, self._codec, unit, self._clock)
 
     async def _commit_together(self, units: Sequence[Unit]) -> Sequence[Committed | BaseException]:
         return await writing.commit_together(self._writers, self._codec, units, self._clock)
+
+    async def _forget(self, before: int) -> None:
+        try:
+            while await forget(self._writers, before):
+                pass
+        except (FhirError, Stale) as error:
+            log.warning("old rows were not forgotten: %s", error)
 
     # --- how it is
 

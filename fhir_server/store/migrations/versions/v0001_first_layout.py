@@ -54,6 +54,7 @@ CREATE TABLE idempotency (
 )
  WITHOUT ROWID,
  STRICT;
+CREATE INDEX idempotency_by_time ON idempotency (at);
 CREATE TABLE index_date (
   param INTEGER NOT NULL,
   lo INTEGER NOT NULL,
@@ -166,6 +167,7 @@ CREATE TABLE idempotency (
   answer BYTEA NOT NULL,
   PRIMARY KEY (key)
 );
+CREATE INDEX idempotency_by_time ON idempotency (at);
 CREATE TABLE index_date (
   param INTEGER NOT NULL,
   lo BIGINT NOT NULL,
