@@ -22,19 +22,21 @@ def build(settings: Settings) -> Server:
     """A server whose store is not open yet; `rest.app` opens it, or `async with opened(...)`."""
     known = definitions.load()
     parameters = Parameters(known)
-    base = settings.public_base_url or f"http://{settings.host}:{settings.port}{settings.base_path}"
+    indexer = indexer_of(settings, parameters)
     return Server(
         definitions=known,
         links=Links(known),
         parameters=parameters,
-        indexer=Indexer(parameters, zone_minutes=settings.zone_minutes, base_urls=(base,)),
+        indexer=indexer,
         validator=Validator(known, reference_targets=settings.reference_targets),
         store=store_at(
             settings.database_url,
             pool_size=settings.pool_size,
+            stamp=indexer.stamp,
             keep_days=settings.idempotency_days,
         ),
-        secret=settings.secret.encode(),
+        # A link to a next page tells a place in an index, and ends with that index.
+        secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
         limits=Limits(
             page_size=settings.page_size,
@@ -47,6 +49,19 @@ def build(settings: Settings) -> Server:
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
+    )
+
+
+def indexer_of(settings: Settings, parameters: Parameters | None = None) -> Indexer:
+    """What makes the index rows, by the settings that have a part in them.
+
+    Where the server listens has none: it may listen elsewhere tomorrow, on the same records.
+    """
+    urls = (settings.public_base_url.rstrip("/"),) if settings.public_base_url else ()
+    return Indexer(
+        parameters or Parameters(definitions.load()),
+        zone_minutes=settings.zone_minutes,
+        base_urls=urls,
     )
 
 

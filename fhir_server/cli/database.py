@@ -23,6 +23,8 @@ def reaching(settings: Settings) -> Iterator[None]:
             yield
     except upkeep.SchemaUnknown as error:
         refuse(Exit.SCHEMA, str(error))
+    except upkeep.IndexDiffers as error:
+        refuse(Exit.INDEX, str(error))
     except FileExistsError as error:
         refuse(Exit.MISUSED, str(error))
     except upkeep.BadBackup as error:

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     SCHEMA = 4
     PORT = 5
     BACKUP = 6
+    INDEX = 7
     STOPPED = 130
 
 
@@ -27,6 +28,7 @@ TOLD: dict[Exit, str] = {
     Exit.SCHEMA: "The database has a schema this program does not know.",
     Exit.PORT: "The port is taken, or the address is not this machine's.",
     Exit.BACKUP: "The backup is damaged, or what was restored is not what was backed up.",
+    Exit.INDEX: "The index was made by other rules than this server's: run `fhir-server reindex`.",
     Exit.STOPPED: "Stopped by Ctrl+C before the end; what was acknowledged is kept.",
 }
 

@@ -23,6 +23,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from fhir_server.cli.exits import Exit
 from fhir_server.server import build
 from fhir_server.settings import Settings
+from fhir_server.store.stamp import IndexDiffers
 
 if TYPE_CHECKING:
     from fhir_server.interaction.context import Server
@@ -86,7 +87,7 @@ class Config(uvicorn.Config):
         end_with_parent()
         settings = self.settings
         self.server = build(settings)
-        self.app = create_app(self.server, rest_options(settings))
+        self.app = self.served = create_app(self.server, rest_options(settings))
         self.http = bounded(
             max_head=settings.max_url + settings.max_header,
             head_timeout=settings.header_timeout,
@@ -144,5 +145,6 @@ def run(settings: Settings, listening: socket, announce: Announce) -> None:
         signal.signal(number, lambda *_: None)
     server = Announcing(config, announce)
     server.run(sockets=[listening])
-    if not server.started:
-        sys.exit(Exit.DATABASE)
+    if not server.started:  # uvicorn has told why
+        differs = isinstance(config.served.failure, IndexDiffers)
+        sys.exit(Exit.INDEX if differs else Exit.DATABASE)

@@ -33,6 +33,7 @@ class App:
         self.metrics = Metrics()
         self.dispatcher = Dispatcher(server, options, log=self.log, metrics=self.metrics)
         self.operations: Asgi = operations(server, options, self.metrics)
+        self.failure: Exception | None = None  # why the store could not be opened
         self._base = options.base_path.rstrip("/").encode()
         self._below = self._base + b"/"
 
@@ -63,6 +64,7 @@ class App:
         try:
             await self.server.store.open()
         except Exception as error:
+            self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

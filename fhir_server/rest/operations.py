@@ -72,23 +72,26 @@ def seen_base(options: Options, request: Request) -> str:
 
 
 async def readiness(server: Server) -> Response:
-    """200 where the database is reached and its schema is the one this program knows."""
+    """200 where the database is reached, and its schema and index are those this server knows."""
     try:
         async with asyncio.timeout(PATIENCE):
             health = await server.store.health()
     except Exception:
         return JSONResponse({"ready": False, "why": "database"}, 503, headers=PLAIN)
     known = health.schema == health.schema_wanted
+    ready = known and health.index is None
     told: dict[str, Any] = {
-        "ready": known,
+        "ready": ready,
         "database": f"{health.product} {health.version}",
         "schema": health.schema,
     }
     if not known:
         told |= {"why": "schema", "schema_wanted": health.schema_wanted}
+    elif health.index is not None:
+        told |= {"why": "index", "index": health.index}
     if health.notes:
         told["notes"] = list(health.notes)
-    return JSONResponse(told, 200 if known else 503, headers=PLAIN)
+    return JSONResponse(told, 200 if ready else 503, headers=PLAIN)
 
 
 def outside(options: Options, request: Request, error: HTTPException) -> Response:

@@ -31,6 +31,7 @@ from fhir_server.store.contract import (
     StringRow,
     rid,
 )
+from fhir_server.store.stamp import Stamp, zone
 
 EDITION = 2  # to be raised when a kind writes other rows than before
 MAX_ROWS = 50_000  # of one resource
@@ -187,18 +188,17 @@ class Indexer:
         found = self.site.own(text)
         return rid(found.key) if found and found.key.type == "Patient" else 0
 
-    def _stamp(self) -> str:
+    def _stamp(self) -> Stamp:
         told = [
             EDITION,
             MAX_WORDS,
             WORD_LENGTH,
-            self.site.zone_minutes,
-            self.site.base_urls,
             self.parameters.stamp,
             sorted(MAIN_DATE.items()),
             DOMINANT_TABLE,
         ]
-        return hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+        extraction = hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
+        return Stamp(extraction, zone(self.site.zone_minutes), self.site.base_urls)
 
 
 def _leaves(parameter: Parameter, path: Path, part: str) -> bool:

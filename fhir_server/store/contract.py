@@ -407,6 +407,7 @@ class Health:
     schema: str | None
     schema_wanted: str
     notes: Sequence[str] = field(default=())
+    index: str | None = None  # what is wrong with the stamp of its index (see stamp), if anything
 
 
 class EpochEnded(Exception):
@@ -417,7 +418,8 @@ class Store(Protocol):
     """What every database promises (tests/store/test_promise.py tries to break it)."""
 
     async def open(self) -> None:
-        """Connect. Raises SchemaUnknown where the schema is not the one this program knows."""
+        """Connect. Raises SchemaUnknown where the schema is not the one this program knows, and
+        IndexDiffers where the index was made by other rules than this server's."""
 
     async def close(self) -> None:
         """Finish what was acknowledged, and let go."""

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html#Status-Codes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from fhir_server.store.postgresql.values import teach
 
 Row = tuple[Any, ...]
 Pool = AsyncConnectionPool[AsyncConnection[Row]]
+Admit = Callable[[AsyncConnection[Row]], Awaitable[None]]
 
 # An open write holds back every follower of the change log, so none may stay open for long.
 SESSION = {
@@ -52,8 +53,8 @@ LOCKED = "Something else holds what this needs in the database. Nothing was writ
 LONG = "The database needed too long for this. Ask for less at once, or try again later."
 
 
-def pool(url: str, *, size: int, settings: dict[str, str]) -> Pool:
-    """A pool that is not open yet."""
+def pool(url: str, *, size: int, settings: dict[str, str], admit: Admit | None = None) -> Pool:
+    """A pool that is not open yet. admit: raises where a new connection may not be used."""
 
     async def configure(connection: AsyncConnection[Row]) -> None:
         teach(connection)
@@ -66,6 +67,8 @@ def pool(url: str, *, size: int, settings: dict[str, str]) -> Pool:
             "select set_config('synchronous_commit', 'on', false)"
             " where current_setting('synchronous_commit') in ('off', 'local')"
         )
+        if admit is not None:
+            await admit(connection)
 
     plain = url.replace("+psycopg", "", 1)
     told = conninfo.conninfo_to_dict(plain)

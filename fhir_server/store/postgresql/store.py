@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from psycopg import conninfo
 
@@ -31,12 +32,14 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.migrate import check
 from fhir_server.store.postgresql import history, reading, writing
+from fhir_server.store.postgresql import stamp as stamps
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.values import Texts
 from fhir_server.store.schema import DAY, HOUR, KEEP_DAYS, SCHEMA
+from fhir_server.store.stamp import Stamp, checked, difference
 
 OPEN_WITHIN = 30.0  # seconds
 TOGETHER = 100  # versions of one transaction, of units that came at one time
@@ -62,6 +65,7 @@ class PostgresqlStore:
         url: str,
         *,
         codec: Codec | None = None,
+        stamp: Stamp | None = None,
         clock: Callable[[], int] = _now,
         pool_size: int = 8,
         keep_days: float = KEEP_DAYS,
@@ -70,12 +74,14 @@ class PostgresqlStore:
         self._place = place(url)
         self._codec = codec or Codec()
         self._given = codec
+        self._stamp = stamp
         self._clock = clock
         self._keep = int(keep_days * DAY)
         self._due = 0  # when old rows are next forgotten
         self._forgetting: asyncio.Task[None] | None = None
         self._readers = pool(url, size=pool_size, settings=READER)
-        self._writers = pool(url, size=pool_size, settings=WRITER)
+        admit = None if stamp is None else partial(stamps.admit, stamp=stamp)
+        self._writers = pool(url, size=pool_size, settings=WRITER, admit=admit)
         self._newest = reading.Newest(self._readers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
@@ -85,14 +91,22 @@ class PostgresqlStore:
         )
 
     async def open(self) -> None:
-        """Connect, and settle which history this database has."""
-        async with refusing():
-            await self._readers.open(wait=True, timeout=OPEN_WITHIN)
-            await self._writers.open(wait=True, timeout=OPEN_WITHIN)
-        check(self._place, await self._schema())
-        await settle(self._writers)
-        if self._given is None:
-            self._codec = Codec(await self._dictionaries())
+        """Connect, and settle by which rules its index is made and which history it has."""
+        try:
+            async with refusing():
+                await self._readers.open(wait=True, timeout=OPEN_WITHIN)
+            check(self._place, await self._schema())
+            if self._stamp is not None:
+                kept = await stamps.settle(self._readers, self._stamp)
+                checked(self._stamp, kept, self._place)
+            async with refusing():
+                await self._writers.open(wait=True, timeout=OPEN_WITHIN)
+            await settle(self._writers)
+            if self._given is None:
+                self._codec = Codec(await self._dictionaries())
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         if self._forgetting is not None:
@@ -185,11 +199,13 @@ class PostgresqlStore:
                 "select name, setting from pg_settings where name = any(%s)",
                 (Texts(("server_version", *UNSAFE)),),
             )
+            kept = await rows(self._readers, stamps.KEPT.decode(), ())
         except Unavailable:
             return Health("PostgreSQL", "unknown", None, SCHEMA, [LOST])
         settings: dict[str, str] = dict(told)
         notes = [note for name, note in UNSAFE.items() if settings.get(name) == "off"]
-        return Health("PostgreSQL", settings["server_version"], schema, SCHEMA, notes)
+        index = difference(self._stamp, kept[0][0] if kept else None)
+        return Health("PostgreSQL", settings["server_version"], schema, SCHEMA, notes, index)
 
 
 def place(url: str) -> str:

@@ -19,6 +19,7 @@ from fhir_server.store import sqlite_care
 from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
 from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import DatabaseInUse
+from fhir_server.store.stamp import IndexDiffers
 from fhir_server.store.upkeep import archive, postgresql, sqlite
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
 
@@ -26,6 +27,7 @@ __all__ = [
     "BadBackup",
     "Finding",
     "Grade",
+    "IndexDiffers",
     "SchemaUnknown",
     "Unreachable",
     "backup",
