@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from tests.acceptance.web import Client, Lost, Told
 
 SYSTEM = "urn:kill"
+PATIENCE = 30.0  # seconds a client comes again for
 Resource = dict[str, Any]
 
 
@@ -106,17 +108,18 @@ class Writer:
         self.ledger = ledger
         self.draw = random.Random(name)
         self.count = itertools.count(1)
+        self.enough = False
         self.under_way: Try | None = None
         self.counter: tuple[int, str | None] = (0, None)  # what it holds, and its version
 
     async def write(self) -> None:
-        """Until no answer comes."""
+        """Until no answer comes, or enough is written."""
         kinds = (
             self.create, self.create_once, self.create_if_none, self.update_by_criteria,
             self.update_counter, self.send_visit, self.send_visit_once, self.create_and_delete,
         )  # fmt: skip
         try:
-            while True:
+            while not self.enough:
                 kind = self.draw.choice(kinds)
                 self.ledger.asked += 1
                 await kind(f"{self.name}.{next(self.count)}.{kind.__name__.replace('_', '-')}")
@@ -125,11 +128,17 @@ class Writer:
             pass
 
     async def settle(self) -> None:
-        """Make sure of what was asked last and not answered."""
-        if self.under_way is not None:
-            self.ledger.unanswered += 1
-            await self.under_way.settle()
-            self.under_way = None
+        """Make sure of what was asked last and not answered. Who is told to come again, does."""
+        self.ledger.unanswered += self.under_way is not None
+        deadline = time.monotonic() + PATIENCE
+        while self.under_way is not None:
+            try:
+                await self.under_way.settle()
+            except Lost:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            else:
+                self.under_way = None
 
     async def _ask(self, *expected: int, asked: Sequence[Any], **headers: str | None) -> Told:
         told = await self.client.ask(*asked, **headers)
@@ -229,11 +238,10 @@ class Writer:
         assert found in ([True] * 5, [False] * 5), f"half of {name} is there: {found}"
 
     async def _recount(self) -> None:
-        told = await self.client.ask("GET", f"Patient/counter-{self.name}")
+        told = await self._ask(200, 404, asked=("GET", f"Patient/counter-{self.name}"))
         held, version = self.counter
         if told.status == 404 and version is None:
             return
-        assert told.status == 200, told
         found = told.json["multipleBirthInteger"]
         assert (found, told.version) == self.counter or found == held + 1, (found, held)
         self.counter = (found, told.version)
@@ -243,6 +251,8 @@ class Writer:
 async def find(client: Client, type: str, name: str) -> Resource | None:
     """The one resource of this name, by search; and reading it gives the same."""
     told = await client.ask("GET", f"{type}?identifier={SYSTEM}|{name}")
+    if told.status == 503:
+        raise Lost(told.refusal)
     assert told.status == 200, told
     bundle = told.json
     assert bundle["total"] <= 1, f"{type} {name} is there {bundle['total']} times"
@@ -250,6 +260,8 @@ async def find(client: Client, type: str, name: str) -> Resource | None:
         return None
     found: Resource = bundle["entry"][0]["resource"]
     read = await client.ask("GET", f"{type}/{found['id']}")
+    if read.status == 503:
+        raise Lost(read.refusal)
     assert read.json == found, "search and read differ"
     return found
 
