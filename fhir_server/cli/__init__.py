@@ -1,4 +1,4 @@
-"""cli — the command line: serve, migrate, demo, load, doctor, backup, restore, settings, version.
+"""cli — the command line: one module for each group of commands, put together in app.
 
 Commands import what they need when they run, so that `--help` answers at once.
 """

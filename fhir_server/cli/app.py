@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fhir_server.cli import about, copies, doctor, records, serve
+from fhir_server.cli import about, copies, doctor, records, reindex, serve
 from fhir_server.cli.exits import Exit, Refused
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ COMMANDS = (
     copies.backup,
     copies.restore,
     serve.migrate,
+    reindex.reindex,
     about.settings,
     about.version,
 )

@@ -10,7 +10,7 @@ import typer
 from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
-from fhir_server.settings import Gathered
+from fhir_server.settings import Gathered, Settings
 
 File = Annotated[Path, typer.Argument(help="The backup file.", show_default=False)]
 
@@ -34,7 +34,7 @@ def backup(gathered: Gathered, file: File) -> None:
     typer.echo(f"Wrote {file}: {file.stat().st_size:,} bytes.")
 
 
-@takes("database_url")
+@takes("database_url", "zone", "public_base_url")
 def restore(
     gathered: Gathered,
     file: File,
@@ -51,7 +51,8 @@ def restore(
 
     A database that holds records is refused without --replace; a SQLite file that is replaced is
     kept beside the new one, with the ending `.replaced`. Programs that follow the changes are told
-    to start again.
+    to start again. Where the backup's index was made by other rules than this program and these
+    settings have, --verify says so: run `fhir-server reindex` before the server.
 
     \b
     Examples:
@@ -72,3 +73,15 @@ def restore(
         refuse(Exit.BACKUP, f"{len(wrong)} things are wrong with what was restored.")
     if verify:
         typer.echo("Verified: every version is what its name says.")
+        tell_index(gathered.settings)
+
+
+def tell_index(settings: Settings) -> None:
+    """Say it where the server would refuse the index that came with the records."""
+    from fhir_server.server import indexer_of
+    from fhir_server.store import upkeep
+
+    with reaching(settings):
+        found = upkeep.indexed(settings.database_url, indexer_of(settings).stamp)
+    if found.advice:
+        typer.echo(f"Note: the index {found.found}. {found.advice}")

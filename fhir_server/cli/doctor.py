@@ -24,9 +24,9 @@ MARKS = {"good": "ok    ", "note": "note  ", "unsafe": "UNSAFE"}
 def doctor(gathered: Gathered) -> None:
     """Look for what is unsafe, and say what to do about it.
 
-    It looks at the database, the disk, the clock and the settings. Ends with status 0 where
-    nothing is unsafe, 1 where something is, 3 where the database cannot be reached. Safe to run
-    while the server serves.
+    It looks at the database, its index, the disk, the clock and the settings. Ends with status 0
+    where nothing is unsafe, 1 where something is, 3 where the database cannot be reached. Safe to
+    run while the server serves.
 
     \b
     Examples:
@@ -36,7 +36,7 @@ def doctor(gathered: Gathered) -> None:
     from fhir_server.store import upkeep
 
     with reaching(gathered.settings):
-        found = [*upkeep.examine(gathered.settings.database_url), *of_settings(gathered)]
+        found = [*of_database(gathered), *of_settings(gathered)]
     width = max(len(finding.about) for finding in found)
     for finding in found:
         typer.echo(f"{MARKS[finding.grade.value]}  {finding.about:<{width}}  {finding.found}")
@@ -47,6 +47,15 @@ def doctor(gathered: Gathered) -> None:
         typer.echo(f"\n{unsafe} unsafe.")
         sys.exit(Exit.FOUND)
     typer.echo("\nNothing unsafe was found.")
+
+
+def of_database(gathered: Gathered) -> list[Finding]:
+    """What the store finds, and whether the server would take its index."""
+    from fhir_server.server import indexer_of
+    from fhir_server.store import upkeep
+
+    url = gathered.settings.database_url
+    return [*upkeep.examine(url), upkeep.indexed(url, indexer_of(gathered.settings).stamp)]
 
 
 def of_settings(gathered: Gathered) -> list[Finding]:

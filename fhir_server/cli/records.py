@@ -32,7 +32,7 @@ class Format(Enum):
     BUNDLE = "bundle"
 
 
-@takes("database_url", "zone")
+@takes("database_url", "zone", "public_base_url")
 def demo(
     gathered: Gathered,
     *,
@@ -107,7 +107,7 @@ async def load_demo(settings: Settings, patients: int, seed: int) -> DemoLoaded:
             )
 
 
-@takes("database_url", "zone")
+@takes("database_url", "zone", "public_base_url")
 def load(
     gathered: Gathered,
     files: Annotated[

@@ -78,7 +78,8 @@ class Settings:
     base_path: str = setting("/fhir", "The path of the FHIR base URL.", PATH)
     public_base_url: str = setting(
         "",
-        "The base URL as clients see it, behind a proxy; empty: as each request says.",
+        "The base URL as clients see it, behind a proxy; empty: as each request says. Another"
+        " one needs `fhir-server reindex`.",
         WEB_URL,
     )
     trust_proxy: bool = setting(
@@ -91,7 +92,11 @@ class Settings:
         "Web pages from these origins may call the server: a list with commas, or `*`.",
         ORIGINS,
     )
-    zone: str = setting("+07:00", "The zone of dates and times that do not name one.", ZONE)
+    zone: str = setting(
+        "+07:00",
+        "The zone of dates and times that name none. Another one needs `fhir-server reindex`.",
+        ZONE,
+    )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
     )

@@ -9,7 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from fhir_server.store.sqlite_connection import connect_writer
+from fhir_server.store.sqlite_connection import READER, connect, connect_writer
 from fhir_server.store.stamp import NAME, Stamp
 
 KEPT = f"SELECT value FROM setting WHERE name = '{NAME}'"
@@ -28,6 +28,12 @@ def settle(path: Path, stamp: Stamp) -> str | None:
             return found
         connection.execute(KEEP, (stamp.text,))
         return stamp.text
+
+
+def look(path: Path) -> tuple[str | None, bool]:
+    """What is kept, and whether the database holds anything; others may be writing."""
+    with closing(connect(path, READER)) as connection:
+        return kept(connection), bool(connection.execute(FILLED).fetchone()[0])
 
 
 def kept(connection: sqlite3.Connection) -> str | None:

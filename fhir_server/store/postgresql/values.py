@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Connection
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 from psycopg.types.numeric import Int8BinaryDumper
@@ -98,7 +98,7 @@ class BodiesDumper(Dumper):
         return _header(BYTEA, len(obj), nulls=None in obj) + _sized(obj)
 
 
-def teach(connection: AsyncConnection[Any]) -> None:
+def teach(connection: AsyncConnection[Any] | Connection[Any]) -> None:
     """Tell a connection of these arrays, and to bind every whole number alike."""
     adapters = connection.adapters
     adapters.register_dumper(int, Int8BinaryDumper)

@@ -15,24 +15,28 @@ from pathlib import Path
 
 import psycopg
 
-from fhir_server.store import sqlite_care
+from fhir_server.store import sqlite_care, sqlite_stamp
 from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
-from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
+from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import DatabaseInUse
-from fhir_server.store.stamp import IndexDiffers
-from fhir_server.store.upkeep import archive, postgresql, sqlite
+from fhir_server.store.stamp import REMEDY, IndexDiffers, Stamp, difference
+from fhir_server.store.upkeep import archive, postgresql, rebuilding, sqlite
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
+from fhir_server.store.upkeep.rebuilding import Index, Progress, Reindexed
 
 __all__ = [
     "BadBackup",
     "Finding",
     "Grade",
     "IndexDiffers",
+    "Reindexed",
     "SchemaUnknown",
     "Unreachable",
     "backup",
     "examine",
+    "indexed",
     "ready",
+    "reindex",
     "restore",
     "verify",
 ]
@@ -90,6 +94,28 @@ def verify(url: str) -> list[str]:
         if dialect_of(url) == SQLITE:
             return sqlite_care.verify(sqlite_path(url))
         return postgresql.verify(url)
+
+
+def reindex(url: str, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
+    """Make every row of the index anew, by the rules of this stamp, while no server writes."""
+    with reaching(url):
+        check(shown(url), schema_of(url))
+        return rebuilding.reindex(url, index, stamp, progress)
+
+
+def indexed(url: str, stamp: Stamp) -> Finding:
+    """Whether the index was made by these rules."""
+    with reaching(url):
+        if schema_of(url) != SCHEMA:
+            return Finding("index", "there is none yet", Grade.NOTE, "Run `fhir-server migrate`.")
+        if dialect_of(url) == SQLITE:
+            kept, filled = sqlite_stamp.look(sqlite_path(url))
+        else:
+            kept, filled = postgresql.stamp(url)
+    told = difference(stamp, kept) if filled else None
+    if told is not None:
+        return Finding("index", told, Grade.UNSAFE, REMEDY)
+    return Finding("index", "made by this program's rules" if filled else "empty")
 
 
 def refuse_other(file: Path) -> None:

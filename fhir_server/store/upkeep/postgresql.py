@@ -15,6 +15,7 @@ from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.migrate import schema_of
+from fhir_server.store.postgresql.stamp import FILLED, KEPT
 from fhir_server.store.row import id_of, stored
 from fhir_server.store.schema import SCHEMA
 from fhir_server.store.upkeep.findings import Finding, Grade, clock, compare, shown
@@ -87,6 +88,14 @@ def examine(url: str) -> list[Finding]:
             role(connection),
             clock(now),
         ]
+
+
+def stamp(url: str) -> tuple[str | None, bool]:
+    """The stamp of the index that is kept, and whether the database holds anything."""
+    with connect(url) as connection:
+        row = connection.execute(KEPT).fetchone()
+        (filled,) = one(connection, FILLED.decode())
+        return None if row is None else str(row[0]), bool(filled)
 
 
 def one(connection: Connection, asked: str) -> Row:

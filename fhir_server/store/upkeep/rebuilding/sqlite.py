@@ -1,0 +1,126 @@
+"""sqlite — the index of a database that is one file, made anew by the only process that writes.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import NO_ROWS, Position
+from fhir_server.store.dialect import SQLITE
+from fhir_server.store.sqlite_connection import connect_writer, hold
+from fhir_server.store.sqlite_group import COLUMNS, MANY, plan
+from fhir_server.store.sqlite_stamp import KEEP, kept
+from fhir_server.store.stamp import Stamp, parse
+from fhir_server.store.upkeep.rebuilding.batch import (
+    RESOURCES,
+    Batch,
+    Index,
+    Place,
+    Progress,
+    Reindexed,
+    Row,
+    as_new,
+    moves,
+    place_of,
+    rows_of,
+    taken,
+)
+
+CACHE = "cache_size = -262144"  # rows go everywhere in the trees
+LOG_LONG = 64 * 1024 * 1024  # bytes
+NEXT = (
+    f"SELECT {SQLITE.columns}, c.owner, c.main_lo, c.main_hi, c.keys FROM version v"
+    " CROSS JOIN current c ON c.rid = v.rid AND c.seq = v.seq"
+    " WHERE v.seq > ? ORDER BY v.seq LIMIT ?"
+)
+LIVED = (
+    f"SELECT {SQLITE.columns} FROM version v WHERE v.rid = ? AND v.body IS NOT NULL"
+    " ORDER BY v.seq DESC LIMIT 1"
+)
+PLACE = "UPDATE current SET owner = ?2, main_lo = ?3, main_hi = ?4, keys = ?5 WHERE rid = ?1"
+COUNT = "SELECT count(*), count(*) FILTER (WHERE seq <= ?) FROM current"
+
+
+def reindex(path: Path, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
+    """Raises DatabaseInUse where a server has the file."""
+    with hold(path), closing(connect_writer(path)) as connection:
+        connection.execute(f"PRAGMA {CACHE}")
+        codec = Codec(dict(connection.execute("SELECT id, body FROM dictionary")))
+        after = begin(connection, stamp)
+        total, before = connection.execute(COUNT, (after.seq,)).fetchone()
+        done = Reindexed(before)
+        progress(done.resources, total)
+        while (batch := taken(connection.execute(NEXT, (after.seq, RESOURCES)))).rows:
+            after = batch.reached
+            write(connection, batch, codec, index, done)
+            connection.execute(KEEP, (stamp.reached(after).text,))
+            connection.execute("COMMIT")
+            checkpoint(connection, path)
+            done.resources += len(batch.rows)
+            progress(done.resources, total)
+        connection.execute(KEEP, (stamp.text,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return done
+
+
+def begin(connection: sqlite3.Connection, stamp: Stamp) -> Position:
+    """Go on from where it was broken off, else with empty tables."""
+    had = parse(kept(connection))
+    if had is not None and had.after is not None and had.reached(None) == stamp:
+        return had.after
+    start = Position(0)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(KEEP, (stamp.reached(start).text,))
+    for table in COLUMNS:
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("COMMIT")
+    return start
+
+
+def write(
+    connection: sqlite3.Connection, batch: Batch, codec: Codec, index: Index, done: Reindexed
+) -> None:
+    """The rows of a batch, in a transaction that is left open."""
+    added: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    wanted: list[tuple[Row, Place]] = []
+    for row in batch.rows:
+        if row[11] is None:
+            wanted.append((row, once(connection, row, codec, index, done)))
+            continue
+        rows = rows_of(row, codec, index, done)
+        wanted.append((row, place_of(rows)))
+        for table, some in plan(as_new(row, rows)).add.items():
+            added[table].extend(some)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(PLACE, sorted(moves(wanted)))
+    for table, all in added.items():
+        insert(connection, table, sorted(all))
+
+
+def once(
+    connection: sqlite3.Connection, row: Row, codec: Codec, index: Index, done: Reindexed
+) -> Place:
+    """A deletion has the owner and the main date of what was deleted."""
+    lived = connection.execute(LIVED, row[:1]).fetchone()
+    rows = NO_ROWS if lived is None else rows_of(lived, codec, index, done)
+    return (rows.owner, *rows.main, 0)
+
+
+def insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
+    columns = COLUMNS[table]
+    marks = f"({','.join('?' * len(columns))})"
+    head = f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES "
+    for start in range(0, len(rows), MANY):
+        some = rows[start : start + MANY]
+        values = [value for row in some for value in row]
+        connection.execute(head + ",".join([marks] * len(some)), values)
+
+
+def checkpoint(connection: sqlite3.Connection, path: Path) -> None:
+    if path.with_name(path.name + "-wal").stat().st_size >= LOG_LONG:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
