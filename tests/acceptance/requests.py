@@ -16,7 +16,8 @@ ODD = [
     "'", '"', "';drop table version;--", "' or 1=1 --", "1); select pg_sleep(9)--", "%", "_", "\\",
     "\\,", ",", ",,", "|", "||", "a|b|c", "$", "a$b", "*", "?", "&", "#", "..", "../..", "%2e%2e",
     "\x00", "\x01", "\x7f", "\u0000", "\u202e", "\ufeff", "\ufffe", "\uffff", "\U0010ffff",
-    "\u0130", "ı", "ß", "Ǆ", "Ａ", "①", "Đặng Thị Hoà", "Đa\u0323\u0306ng", "\u0301", "👩‍👩‍👧", "٣", "१",
+    "\u0130", "ı", "ß", "Ǆ", "Ａ", "①", "Đặng Thị Hoà", "Đa\u0323\u0306ng", "\u0301",
+    "👩‍👩‍👧", "٣", "१",
     "NaN", "Infinity", "-0", "1e400", "-1e-400", "9" * 400, "0x10", "1_000", "+1", "1.50", "00",
     "ge", "geNaN", "ap0", "sa9999", "eb0001-01-01", "2024-02-30", "2024-13", "24:00", "9999-12-31",
     "0000", "2024-01-01T24:00:00Z", "2024-01-01T10:00:60Z", "2024-01-01T10:00:00+14:01", "lt",
@@ -31,8 +32,10 @@ NAMES = [
     "_cursor", "_since", "_at", "_sort", "_include", "_revinclude", "_has", "_type", "_text",
     "_content", "_filter", "_list", "_query", "_tag", "_profile", "_security", "_source", "mode",
     "family", "name", "given", "identifier", "birthdate", "gender", "active",
-    "general-practitioner", "subject", "patient", "code", "value-quantity", "value-date", "date", "status", "url",
-    "context", "address", "phone", "deceased", "link", "subject.name", "subject:Patient", "_has:Encounter:a:b",
+    "general-practitioner", "subject", "patient", "code", "value-quantity", "value-date",
+    "date", "status", "url",
+    "context", "address", "phone", "deceased", "link", "subject.name",
+    "subject:Patient", "_has:Encounter:a:b",
 ]  # fmt: skip
 MODIFIERS = ["", "", "", ":exact", ":contains", ":missing", ":not", ":text", ":in", ":above",
              ":below", ":identifier", ":of-type", ":Patient", ":x", ":", ".name"]  # fmt: skip
@@ -86,7 +89,8 @@ scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), texts, st.just([]), st.just({})
 )
 ELEMENTS = ["id", "meta", "text", "extension", "contained", "name", "identifier", "active",
-            "subject", "valueQuantity", "birthDate", "_birthDate", "code", "status", "entry", "parameter",
+            "subject", "valueQuantity", "birthDate", "_birthDate", "code", "status", "entry",
+            "parameter",
             "resourceType", "modifierExtension", "deceasedBoolean", "deceasedDateTime", "div",
             "url", "value", "valueString", "system", "reference", "type", "request", "resource",
             "method", "fullUrl", "ifNoneExist", "ifMatch", "op", "path", "from", "data",
@@ -214,8 +218,114 @@ def headers(draw: st.DrawFn) -> list[tuple[str, str]]:
     return [("Content-Type", draw(st.sampled_from(MEDIA))), *told]
 
 
-requests = st.tuples(
-    st.sampled_from(["GET", "GET", "GET", "POST", "POST", "PUT", "PUT", "PATCH", "DELETE", "HEAD",
-                     "OPTIONS", "TRACE", "get", "PROPFIND"]),
-    paths(), queries(), headers(), bodies,
-)  # fmt: skip
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "get", "PROPFIND"]
+wild = st.tuples(st.sampled_from(METHODS), paths(), queries(), headers(), bodies)
+
+# --- nearly right --------------------------------------------------------------------------------
+
+KNOWN = {
+    "Patient": ["family", "name", "identifier", "birthdate", "gender", "active", "address", "phone",
+                "general-practitioner", "link", "deceased", "death-date", "organization"],
+    "Observation": ["code", "subject", "patient", "date", "status", "value-quantity", "category",
+                    "value-date", "value-string", "combo-code", "encounter", "value-concept"],
+    "Encounter": ["date", "subject", "status", "class", "length", "type", "participant"],
+    "ValueSet": ["url", "version", "context", "context-quantity", "date", "reference"],
+    "RiskAssessment": ["probability", "risk", "date"],
+}  # fmt: skip
+COMMON = ["_id", "_lastUpdated", "_tag", "_profile", "_security", "_source"]
+PRESENTED = ["_count", "_total", "_summary", "_elements", "_cursor", "_format"]
+PREFIXES = ["", "", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]
+# fmt: off
+PIECES = ["a", "b", "1", "-1.50", "1e3", "2024", "2024-02-29", "1990-01-01T10:00", "Patient/1",
+          "http://loinc.org", "true", "final", "AMB", "Hoà", "kg", "male", "|", "||", "\\|", "\\,",
+          ",", "$", ":", "T", "Z", "+07:00", ".", "%", "_", "'", "0001", "9999", "E+308"]
+GOOD = ["2024-02-29", "ge1990", "lt2024-01-01T10:00:00Z", "1.50", "gt1e3", "ap100", "5.4|u|kg",
+        "5.4||kg", "a|b", "|b", "a|", "b", "Patient/1", "1", "http://a/Patient/1", "true", "male",
+        "a,b", "a|b,c|d", "ng", "http://a", "urn:oid:1.2", "1,2,3", "final"]
+# fmt: on
+odd_values = st.tuples(
+    st.sampled_from(PREFIXES), st.lists(st.sampled_from(PIECES), max_size=4), st.just("") | texts
+).map(lambda parts: parts[0] + "".join(parts[1]) + parts[2])
+values = st.one_of(st.sampled_from(GOOD), st.sampled_from(GOOD), texts, odd_values)
+FIT = "application/fhir+json"
+FIT_PATCH = "application/json-patch+json"
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> Any:
+    type = draw(st.sampled_from(sorted(KNOWN)))
+    pairs = []
+    for _ in range(draw(st.sampled_from([1, 1, 2, 3]))):
+        name = draw(st.sampled_from([*KNOWN[type], *KNOWN[type], *COMMON, *PRESENTED]))
+        name += draw(st.sampled_from(MODIFIERS)) if draw(st.integers(0, 2)) == 0 else ""
+        pairs.append(f"{quote(name)}={quote(draw(values), safe='')}")
+    lenient = [("Prefer", "handling=lenient")] if draw(st.booleans()) else []
+    return "GET", type, "&".join(pairs), lenient, b""
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Any:
+    place = draw(st.sampled_from(["_history", "Patient/_history", "Patient/1/_history"]))
+    name = draw(st.sampled_from(["_since", "_at", "_count", "_sort", "_cursor", "_total", "_list"]))
+    return "GET", place, f"{name}={quote(draw(values), safe='')}", [], b""
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> Any:
+    """A resource to where it belongs, with one place spoilt, perhaps on a condition."""
+    resource = draw(spoilt())
+    type = resource.get("resourceType")
+    type = type if isinstance(type, str) and type.isalpha() else "Patient"
+    if type == "Bundle" and draw(st.booleans()):
+        return "POST", "", "", [("Content-Type", FIT)], written(resource)
+    criteria = f"identifier={quote(draw(values), safe='')}"
+    told = [("Content-Type", FIT)]
+    match draw(st.integers(0, 4)):
+        case 0:
+            return "POST", type, "", told, written(resource)
+        case 1:
+            return "POST", type, "", [*told, ("If-None-Exist", criteria)], written(resource)
+        case 2:
+            return "PUT", type, criteria, told, written(resource)
+    if draw(st.integers(0, 9)):
+        resource["id"] = "1"
+    return "PUT", f"{type}/1", "", told, written(resource)
+
+
+STEPS = ["Patient", ".name", ".identifier", "[0]", ".given", ".where(", "use='x'", ")", ".first()",
+         ".extension('u')", " | ", "1", "'a'", "%context", "$this", "@2024", " + ", ".value", "(",
+         ".birthDate", ".ofType(Patient)", ".repeat(", "children()", ".toString()", "{}",
+         " div 0"]  # fmt: skip
+expressions = st.lists(st.sampled_from(STEPS), max_size=6).map("".join)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Any:
+    """A patch of what is there, by JSON Patch or by FHIRPath Patch."""
+    where = draw(st.sampled_from(["Patient/1", "Patient/1", "Observation/1", "Patient/none"]))
+    if draw(st.booleans()):
+        return "PATCH", where, "", [("Content-Type", FIT_PATCH)], written(draw(patches))
+    part = [
+        {"name": "type", "valueCode": draw(st.sampled_from([*OPERATIONS, "insert", "delete"]))},
+        {"name": "path", "valueString": draw(expressions)},
+        {"name": "name", "valueString": draw(st.sampled_from(ELEMENTS))},
+        {"name": "value", draw(st.sampled_from(["valueString", "valueHumanName", "part"])):
+            draw(anything)},
+        {"name": "index", "valueInteger": draw(st.integers(-1, 3))},
+    ]  # fmt: skip
+    kept = [each for each in part if draw(st.integers(0, 5))]
+    body = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": kept}]}
+    return "PATCH", where, "", [("Content-Type", FIT)], written(body)
+
+
+@st.composite
+def nearly(draw: st.DrawFn) -> Any:
+    """What is nearly right, now and then with headers of any kind."""
+    asked = draw(st.one_of(searches(), searches(), histories(), writes(), writes(), changes()))
+    method, path, query, told, body = asked
+    if draw(st.integers(0, 3)) == 0:
+        told = [*told, *draw(headers())[1:]]
+    return method, path, query, told, body
+
+
+requests = st.one_of(nearly(), nearly(), nearly(), wild)

@@ -15,7 +15,7 @@ from lxml import etree
 
 from fhir_server.rest.app import create_app
 from fhir_server.rest.options import Options
-from tests.acceptance.requests import requests
+from tests.acceptance.requests import SOUND, requests
 from tests.interaction.conftest import server_on
 from tests.rest.client import Client
 
@@ -30,9 +30,13 @@ def troubles():
 
 
 @pytest.fixture
-def client(store, troubles):
+def client(store, run, troubles):
     options = Options(max_body=100_000, body_timeout=5, cors_origins=("*",))
-    return Client(create_app(server_on(store), options, write_log=troubles.append))
+    client = Client(create_app(server_on(store), options, write_log=troubles.append))
+    for resource in SOUND[:2]:
+        told = run(client.put(f"/fhir/{resource['resourceType']}/1", resource | {"id": "1"}))
+        assert told.status == 201
+    return client
 
 
 @settings(
