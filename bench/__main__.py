@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import data, floor
+from bench import data, disk, floor
 from bench.drive import Measured, drive, request
 from bench.processes import cpu_of, family, resident, serving
+from fhir_server.store.migrate import migrate
 
 HOST = "127.0.0.1"
 
@@ -33,21 +34,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", default="1,8,32")
     parser.add_argument("--patients", type=int, default=2000)
-    parser.add_argument("--workers", type=int, default=1, help="server processes, PostgreSQL only")
+    parser.add_argument("--workers", type=int, default=2, help="server processes, PostgreSQL only")
     asked = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, patients {asked.patients}")
     floors(asked.seconds)
     for name in asked.databases.split(","):
         with database(name) as (url, servers, size):
             workers = asked.workers if name == "postgresql" else 1
-            Run(name, url, servers, size, asked, workers).all()
+            Run(name, url, servers, asked, workers).all()
+        with database(name) as (url, _, size):
+            each, held = disk.measured(url, size, patients=asked.patients // 2, seed=3)
+            print(f"  disk, history included{each / 1000:8.3f} KB a resource ({held:,})")
 
 
 class Run:
     """All workloads on one database."""
 
-    def __init__(self, name, url, servers, size, asked, workers) -> None:  # type: ignore[no-untyped-def]
-        self.name, self.url, self.size = name, url, size
+    def __init__(self, name, url, servers, asked, workers) -> None:  # type: ignore[no-untyped-def]
+        self.name, self.url = name, url
         self.servers = servers  # process ids of the database server, if it is one
         self.seconds, self.patients = asked.seconds, asked.patients
         self.clients = [int(n) for n in asked.clients.split(",")]
@@ -63,9 +67,6 @@ class Run:
             self.uploads()
             self.reads_and_mix()
             print(f"  memory after          {resident(family(pid)) / 1e6:8.0f} MB")
-            resources = self.count()
-        kilobytes = self.size() / resources / 1000
-        print(f"  disk                  {kilobytes:8.2f} KB a resource ({resources:,})")
 
     def uploads(self) -> None:
         bundles = iter(data.w1_requests(self.patients, seed=1))
@@ -99,9 +100,6 @@ class Run:
             bundle = self.get(f"/fhir/{type}?_count=500&_elements=id")
             found += [f"{type}/{entry['resource']['id']}" for entry in bundle["entry"]]
         return found
-
-    def count(self) -> int:
-        return int(self.get("/fhir?_summary=count")["total"])
 
     def get(self, path: str) -> dict:  # type: ignore[type-arg]
         answer: list[bytes] = []
@@ -141,11 +139,9 @@ def database(name: str) -> Iterator[tuple]:  # type: ignore[type-arg]
     with tempfile.TemporaryDirectory(prefix="fhir-bench-") as folder:
         if name == "sqlite":
             path = Path(folder) / "fhir.db"
-            yield (
-                f"sqlite:///{path}",
-                [],
-                lambda: sum(f.stat().st_size for f in path.parent.glob("fhir.db")),
-            )
+            url = f"sqlite:///{path}"
+            migrate(url)
+            yield url, [], lambda: path.stat().st_size
             return
         with floor.postgresql(Path(folder)) as (url, pid, size):
             yield url, [pid], size

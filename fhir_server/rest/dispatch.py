@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from time import perf_counter
+from typing import Any
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import (
@@ -154,10 +157,16 @@ class Dispatcher:
         perform = PERFORM[name]
         if name not in READS and name not in SEARCHES:
             return await perform(self.server, request)
+        doing = perform(self.server, request)
+        try:
+            waits = doing.send(None)
+        except StopIteration as done:  # nothing was waited for, so there is nothing to time
+            answer: Answer = done.value
+            return answer
         seconds = self.options.request_timeout
         try:
             async with asyncio.timeout(seconds) as clock:
-                return await perform(self.server, request)
+                return await Begun(doing, waits)
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -183,6 +192,35 @@ class Dispatcher:
         if "PATCH" in routes.TABLE[shape]:
             found.append((b"accept-patch", b"application/json-patch+json, application/fhir+json"))
         return Reply(204, found)
+
+
+class Begun:
+    """A coroutine that was begun by hand and waits for something: it goes on from there.
+
+    A clock costs a twelfth of a read on SQLite, which answers before it waits for anything.
+    """
+
+    __slots__ = ("_doing", "_waits")
+
+    def __init__(self, doing: Coroutine[Any, Any, Answer], waits: Any) -> None:
+        self._doing = doing
+        self._waits = waits
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        waits = self._waits
+        while True:
+            step: Callable[[], Any]
+            try:
+                yield waits
+            except BaseException as error:  # a cancellation, most of all: it is the coroutine's
+                step = partial(self._doing.throw, error)
+            else:
+                step = partial(self._doing.send, None)
+            try:
+                waits = step()
+            except StopIteration as done:
+                answer: Answer = done.value
+                return answer
 
 
 def compartments(definitions: Definitions) -> dict[str, frozenset[str]]:

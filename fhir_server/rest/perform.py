@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html#summary
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fhir_server.conformance.subset import SUMMARIES, WHOLE, Shape, unknown_elements
@@ -280,7 +280,7 @@ async def _history(server: Server, request: Request) -> Answer:
     return await history.history(server, ask, circumstances(request))
 
 
-PERFORM: dict[str, Callable[[Server, Request], Awaitable[Answer]]] = {
+PERFORM: dict[str, Callable[[Server, Request], Coroutine[Any, Any, Answer]]] = {
     "read": _read_one,
     "vread": _read_one,
     "update": _update,

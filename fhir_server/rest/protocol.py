@@ -6,15 +6,17 @@ when they are complete. And what is not HTTP is refused here as everywhere: by a
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import TimerHandle
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fhir_server.foundation.outcome import Issue, operation_outcome
 from fhir_server.foundation.wire import render
 
+SMALL = 64 * 1024  # bytes: joining more costs more than a system call
 LINGER = 1.0  # seconds a refused client is listened to, so that it can read why
 
 
@@ -38,7 +40,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Together(transport, self.loop)))
         self._timer = self.loop.call_later(self.head_timeout, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -111,6 +113,52 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self._refused = True
         self._timer = self.loop.call_later(LINGER, self.transport.close)
+
+
+class Together:
+    """A transport that sends a response's head along with the beginning of its body.
+
+    uvicorn writes them one after the other, and each write is a system call: a sixth of what a
+    read costs. A head that no body follows is sent as soon as the loop comes round.
+    """
+
+    __slots__ = ("_held", "_loop", "_timer", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self._timer: asyncio.Handle | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            head, self._held = self._held, b""
+            if len(data) <= SMALL:
+                data = head + data
+            else:
+                self._transport.write(head)
+        elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/"):
+            self._held = data
+            self._timer = self._loop.call_soon(self._send)
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            head, self._held = self._held, b""
+            if not self._transport.is_closing():
+                self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 SENTENCES = {
