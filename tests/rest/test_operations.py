@@ -13,6 +13,7 @@ import zstandard
 from fhir_server.rest.app import create_app
 from fhir_server.rest.log import Log
 from fhir_server.rest.options import Options
+from fhir_server.store.contract import Health
 from tests.rest.client import Client, on_one_database
 
 pytestmark = on_one_database
@@ -26,6 +27,19 @@ async def test_alive_and_ready(client):
     ready = await client.get("/readyz")
     assert (ready.status, ready.json["ready"]) == (200, True)
     assert ready.headers["cache-control"] == "no-store"
+
+
+async def test_an_index_of_other_rules_is_not_ready(server, lines):
+    class Other:
+        """A store whose index was made anew beneath it."""
+
+        async def health(self):
+            return Health("Any", "1", "1", "1", index="was made otherwise")
+
+    app = create_app(dataclasses.replace(server, store=Other()), Options(), write_log=lines)
+    told = await Client(app).get("/readyz")
+    assert (told.status, told.json["ready"], told.json["why"]) == (503, False, "index")
+    assert told.json["index"] == "was made otherwise"
 
 
 async def test_metrics_count_by_interaction_type_and_status(client):
