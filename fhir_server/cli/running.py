@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +144,8 @@ def run(settings: Settings, listening: socket, announce: Announce) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server = Announcing(config, announce)
-    server.run(sockets=[listening])
-    if not server.started:  # uvicorn has told why
+    with suppress(SystemExit):  # with a status of its own, and a word on why
+        server.run(sockets=[listening])
+    if not server.started:
         differs = isinstance(config.served.failure, IndexDiffers)
         sys.exit(Exit.INDEX if differs else Exit.DATABASE)

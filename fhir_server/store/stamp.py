@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from fhir_server.store.contract import Position
 
 NAME = "index"  # of the setting the stamp is kept as
-REMEDY = (
-    "Stop the server and run `fhir-server reindex` with these settings, or set back what changed."
-)
+REMEDY = "Stop the server and run `fhir-server reindex`; or set the settings back, if they changed."
 
 
 class IndexDiffers(Exception):

@@ -51,8 +51,7 @@ async def kill_and_look(server: Serving, *, name: str) -> None:
     assert checked
     assert await asyncio.to_thread(server.stop) == 0
     assert "Traceback" not in server.told()
-    base = f"http://127.0.0.1:{server.port}/fhir"
-    assert await asyncio.to_thread(wrong_with, server.url, base) == []
+    assert await asyncio.to_thread(wrong_with, server.url) == []
 
 
 async def test_killing_the_server_on_sqlite_loses_nothing_acknowledged(sqlite_url, serve):
@@ -79,8 +78,7 @@ async def test_killing_the_database_below_the_server_loses_nothing_acknowledged(
         figures("postgresql's own server", kills, ledger, checked, begun)
         assert checked
         assert await asyncio.to_thread(server.stop) == 0
-        base = f"http://127.0.0.1:{server.port}/fhir"
-        assert await asyncio.to_thread(wrong_with, cluster.url, base) == []
+        assert await asyncio.to_thread(wrong_with, cluster.url) == []
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])

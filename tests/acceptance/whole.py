@@ -28,13 +28,13 @@ TABLES = {
 }
 
 
-def wrong_with(url: str, base: str) -> list[str]:
+def wrong_with(url: str, zone_minutes: int = 420) -> list[str]:
     """What is wrong; nothing, where the list is empty."""
-    return [*upkeep.verify(url), *asyncio.run(_index_differs(url, base))]
+    return [*upkeep.verify(url), *asyncio.run(_index_differs(url, zone_minutes))]
 
 
-async def _index_differs(url: str, base: str) -> list[str]:
-    indexer = Indexer(Parameters(definitions.load()), zone_minutes=420, base_urls=(base,))
+async def _index_differs(url: str, zone_minutes: int) -> list[str]:
+    indexer = Indexer(Parameters(definitions.load()), zone_minutes=zone_minutes)
     store = store_at(url, pool_size=2)
     await store.open()
     newest: dict[Any, Stored] = {}
