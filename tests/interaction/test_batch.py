@@ -61,7 +61,11 @@ async def test_what_fails_changes_no_other(server, here):
 
 BAD = [
     {"request": {"method": "FETCH", "url": "Patient"}},
+    {"request": {"method": [], "url": "Patient/1"}},
     {"request": {"method": "GET"}},
+    {"request": {"method": "DELETE", "url": "Patient/1", "ifMatch": 1}},
+    {**entry("POST", "Patient", patient()), "fullUrl": {}},
+    {"resource": patient(), "request": {"method": "POST", "url": "Patient", "ifNoneExist": []}},
     {"resource": patient()},
     "text",
     None,
@@ -97,6 +101,8 @@ async def test_what_is_no_batch_is_refused(server, here):
         await bundle.bundle(server, bundle.Ask(patient()), here)
     with pytest.raises(NotSupported):
         await bundle.bundle(server, bundle.Ask({**batch(), "type": "collection"}), here)
+    with pytest.raises(NotSupported):
+        await bundle.bundle(server, bundle.Ask({**batch(), "type": {}}), here)
     with pytest.raises(Invalid):
         await bundle.bundle(server, bundle.Ask({**batch(), "entry": {"a": 1}}), here)
     empty = await bundle.bundle(

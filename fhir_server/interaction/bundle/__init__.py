@@ -31,7 +31,7 @@ async def bundle(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
             expression="resourceType",
         )
     kind = resource.get("type")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise NotSupported(
             f"A Bundle of type `{kind}` cannot be posted here; `batch` and `transaction` can.",
             expression="Bundle.type",

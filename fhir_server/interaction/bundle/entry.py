@@ -15,6 +15,7 @@ from fhir_server.interaction.context import Pairs, Server
 
 # R4 http#trules: the order in which the entries of a transaction are processed.
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+CONDITIONS = ("ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ def understood(server: Server, index: int, entry: Any, base: str) -> Request:
         )
     asked = entry["request"]
     method, url = asked.get("method"), asked.get("url")
-    if method not in ORDER:
+    if not isinstance(method, str) or method not in ORDER:
         known = ", ".join(ORDER)
         raise Invalid(f"`{method}` is none of {known}.", expression=f"{place}.request.method")
     if not isinstance(url, str):
         raise Invalid("`request.url` is missing.", expression=f"{place}.request.url")
+    refuse_other_than_text(entry, ("fullUrl",), place)
+    refuse_other_than_text(asked, CONDITIONS, f"{place}.request")
     path, pairs = parted(url, base, place)
     request = Request(
         index=index,
@@ -83,6 +86,13 @@ def understood(server: Server, index: int, entry: Any, base: str) -> Request:
     if request.writes:
         demand_write(server, request)
     return request
+
+
+def refuse_other_than_text(given: dict[str, Any], names: tuple[str, ...], place: str) -> None:
+    """A condition that cannot be read must not be passed over: what it guards would be written."""
+    for name in names:
+        if name in given and not isinstance(given[name], str):
+            raise Invalid(f"`{name}` must be a string.", expression=f"{place}.{name}")
 
 
 def parted(url: str, base: str, place: str) -> tuple[tuple[str, ...], Pairs]:
