@@ -127,7 +127,7 @@ def _current(form: _Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
-    keys has a bit for each dominant row; which bit goes by the type (search/kinds/dominant.py).
+    keys has a bit for each dominant row; which bit goes by the type (search/dominant.py).
     moved remembers where a resource stood in the order of a search before its main date changed,
     so that a walk through pages meets it once (promise 7 of the architecture).
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
-from fhir_server.search.kinds.dominant import DOMINANT, MOST
+from fhir_server.search.dominant import DOMINANT, MOST
 from fhir_server.store.contract import KeyIs
 
 from .ask import found, indexer, parameters, query

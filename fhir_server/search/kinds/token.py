@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
+from fhir_server.search.dominant import dominant
 from fhir_server.search.escape import split, unescape
-from fhir_server.search.kinds.dominant import dominant
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import (
