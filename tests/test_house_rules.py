@@ -56,12 +56,7 @@ def inside(path: Path, *folders: str) -> bool:
 @pytest.mark.parametrize("path", MODULES, ids=shown)
 def test_every_module_says_what_it_is_for_within_400_lines(path: Path) -> None:
     assert ast.get_docstring(tree(path)), "no docstring"
-    assert len(path.read_text("utf-8").splitlines()) <= lines_allowed(path)
-
-
-def lines_allowed(path: Path) -> int:
-    # The store's contract is one page of types that eight packages read together.
-    return 450 if path.name == "contract.py" else 400
+    assert len(path.read_text("utf-8").splitlines()) <= 400
 
 
 def test_no_function_is_longer_than_forty_lines() -> None:

@@ -1,0 +1,209 @@
+"""contract — what a store is told and what it is asked, the same on every database.
+
+The store knows versions, index rows and conditions on them. It does not know FHIR: search turns
+a query into a Condition, an interaction turns a match into an answer.
+
+Writing is optimistic. A Unit says what it assumed (which version each new one follows, what each
+conditional query found); the store checks that inside the write transaction, under locks that
+every writer of the same things meets, and raises Stale where it no longer holds. The interaction
+then looks again and makes another Unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.index import (
+    EVERYTHING,
+    NO_ROWS,
+    AllOf,
+    AnyOf,
+    Condition,
+    DateRow,
+    IndexRows,
+    Interval,
+    KeyBetween,
+    KeyIs,
+    KeyRow,
+    Not,
+    Place,
+    QuantityRow,
+    Restriction,
+    RidIn,
+    Select,
+    StringRow,
+    UpdatedWithin,
+    WordStarts,
+)
+from fhir_server.store.contract.number import (
+    HASH_MASK,
+    MISSING,
+    PARAM_SHIFT,
+    hash128,
+    rid,
+)
+from fhir_server.store.contract.version import (
+    Assumption,
+    Committed,
+    NewVersion,
+    Position,
+    Remember,
+    Remembered,
+    Stale,
+    Stored,
+    Unchanged,
+    Unit,
+    parse_version_id,
+    version_id,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "HASH_MASK",
+    "MISSING",
+    "NO_ROWS",
+    "PARAM_SHIFT",
+    "AllOf",
+    "AnyOf",
+    "Assumption",
+    "Committed",
+    "Condition",
+    "DateRow",
+    "EpochEnded",
+    "Feed",
+    "Health",
+    "History",
+    "IndexRows",
+    "Interval",
+    "KeyBetween",
+    "KeyIs",
+    "KeyRow",
+    "NewVersion",
+    "Not",
+    "Page",
+    "Place",
+    "Position",
+    "QuantityRow",
+    "Remember",
+    "Remembered",
+    "Restriction",
+    "RidIn",
+    "Select",
+    "Stale",
+    "Store",
+    "Stored",
+    "StringRow",
+    "Unchanged",
+    "Unit",
+    "UpdatedWithin",
+    "WordStarts",
+    "hash128",
+    "parse_version_id",
+    "rid",
+    "version_id",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of versions; `more` tells whether another follows; `bound` pins later pages."""
+
+    rows: Sequence[Stored]
+    more: bool
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Which versions, newest first unless `ascending`.
+
+    key: one resource; else types (empty: all). since: updated >= it. at: versions that were
+    current at some moment of [lo, hi). after: the position the page before ended at.
+    """
+
+    key: Key | None = None
+    types: tuple[str, ...] = ()
+    restriction: Restriction = EVERYTHING
+    since: int | None = None
+    at: tuple[int, int] | None = None
+    after: Position | None = None
+    bound: str | None = None
+    ascending: bool = False
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A page of the change log, oldest first, and where to go on from."""
+
+    rows: Sequence[Stored]
+    next: str  # opaque: epoch and position
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a store says of itself."""
+
+    product: str
+    version: str
+    schema: str | None
+    schema_wanted: str
+    notes: Sequence[str] = field(default=())
+    index: str | None = None  # what is wrong with the stamp of its index (see stamp), if anything
+
+
+class EpochEnded(Exception):
+    """A feed cursor from before a restore: what it saw may not be here. Start again."""
+
+
+class Store(Protocol):
+    """What every database promises (tests/store/test_promise.py tries to break it)."""
+
+    async def open(self) -> None:
+        """Connect. Raises SchemaUnknown where the schema is not the one this program knows, and
+        IndexDiffers where the index was made by other rules than this server's."""
+
+    async def close(self) -> None:
+        """Finish what was acknowledged, and let go."""
+
+    async def newest(self, keys: Sequence[Key], restriction: Restriction) -> dict[Key, Stored]:
+        """The newest version of each that exists, deletions included."""
+
+    async def at_version(
+        self, key: Key, version_id: str, restriction: Restriction
+    ) -> Stored | None: ...
+
+    async def search(
+        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+    ) -> Page:
+        """Current versions that meet `select`, in order of Place, of what was there at `bound`."""
+
+    async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
+        """The rids that meet `select`, smallest first, for a conditional interaction."""
+
+    async def count(self, select: Select, *, at_most: int | None = None) -> int: ...
+
+    async def history(self, asked: History) -> Page: ...
+
+    async def count_history(self, asked: History) -> int: ...
+
+    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
+        """Every version after the cursor, in order, none skipped while others commit late.
+
+        None starts at the beginning. Raises EpochEnded."""
+
+    async def commit(self, unit: Unit) -> Committed:
+        """Write it all, durably, or nothing. Raises Stale; Unavailable, OutOfSpace, Conflict."""
+
+    async def remembered(self, key: str) -> Remembered | None: ...
+
+    async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
+        """The newest versions of these numbers, deletions left out."""
+
+    async def census(self) -> dict[str, int]:
+        """How many current resources there are of each type."""
+
+    async def health(self) -> Health: ...

@@ -1,0 +1,200 @@
+"""index — what search will find a resource by, and what can be asked of it.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class KeyRow(NamedTuple):
+    """A token, reference or uri, as two integers.
+
+    v: parameter number << 50 | 50 bits of the value's hash. A reference: 50 low bits of its rid.
+    w: token: 32 bits of the system's hash (0: no system) << 32 | 32 more bits of the code's hash,
+       as a signed 64-bit integer. Reference: the target's whole rid. Uri: 63 more bits.
+    dominant: 0, or so common a value (status=finished) that the store keeps it as a bit beside
+       the resource instead of in the index: 1 + the number of that bit, below 62. What a bit
+       means goes by the resource's type.
+    """
+
+    v: int
+    w: int
+    dominant: int = 0
+
+
+class StringRow(NamedTuple):
+    """One word of a string, folded (no marks, no case); `param` is the parameter's number."""
+
+    param: int
+    word: str
+
+
+class DateRow(NamedTuple):
+    """An interval in milliseconds since 1970 UTC: lo <= t < hi; MISSING/-MISSING where open."""
+
+    param: int
+    lo: int
+    hi: int
+
+
+class QuantityRow(NamedTuple):
+    """A number or quantity; unit: 0 for a number, else 63 bits of a hash of system|code.
+
+    A quantity with a coded unit and a display unit has a row for each way to ask.
+    """
+
+    param: int
+    unit: int
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRows:
+    """All rows of one resource. `main` is the type's main date (Encounter.date), (0, 0) if none.
+
+    The main date's own rows are not in `dates` but in `main`, where it is a single interval.
+    `owner` is the rid of the patient whose compartment holds the resource, or 0.
+    """
+
+    keys: frozenset[KeyRow] = frozenset()
+    strings: frozenset[StringRow] = frozenset()
+    dates: frozenset[DateRow] = frozenset()
+    quantities: frozenset[QuantityRow] = frozenset()
+    main: tuple[int, int] = (0, 0)
+    owner: int = 0
+
+
+NO_ROWS = IndexRows()
+
+
+# --- conditions: what can be asked of the index --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIs:
+    """A key row with this v and, under `mask`, this w (mask 0: any w).
+
+    dominant: as the row has it, or 0. A dominant row is met only by a condition that says so, and
+    that is about the whole row (mask -1) of resources of the type `of`, whose bit it is.
+    """
+
+    v: int
+    w: int = 0
+    mask: int = 0  # -1: all of w; the low or high half for a code or a system alone
+    dominant: int = 0
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBetween:
+    """A key row with lo <= v < hi (any value of one parameter) and, under `mask`, this w.
+
+    It meets no dominant row: who wants them asks for each.
+    """
+
+    lo: int
+    hi: int
+    w: int = 0
+    mask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WordStarts:
+    """A string row whose word begins with `prefix` (already folded).
+
+    It is of the parameter, or of one of those in `also`, under which some of its words stand.
+    """
+
+    param: int
+    prefix: str
+    also: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A row whose lo and hi lie within these half-open bounds; None: unbounded.
+
+    lo_from <= lo < lo_to and hi_from <= hi < hi_to.
+    param None: the main date; else index_date, or index_quantity where `unit` is not None
+    (unit -1: any unit).
+    """
+
+    param: int | None
+    lo_from: float | None = None
+    lo_to: float | None = None
+    hi_from: float | None = None
+    hi_to: float | None = None
+    unit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedWithin:
+    """meta.lastUpdated from <= t < to, in milliseconds since 1970 UTC."""
+
+    start: int | None
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RidIn:
+    """One of these resources."""
+
+    rids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every one of these; an empty AllOf is true of every resource."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one of these; an empty AnyOf is true of none."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    condition: Condition
+
+
+Condition = KeyIs | KeyBetween | WordStarts | Interval | UpdatedWithin | RidIn | AllOf | AnyOf | Not
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """What a caller may reach; part of every query and every write. None: without limit."""
+
+    types: frozenset[str] | None = None
+    owners: frozenset[int] | None = None  # rids of patients; 0: what belongs to no patient
+
+    def allows(self, type: str, owner: int) -> bool:
+        return (self.types is None or type in self.types) and (
+            self.owners is None or owner in self.owners
+        )
+
+
+EVERYTHING = Restriction()
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Which current, undeleted resources. An empty `types` means every type."""
+
+    types: tuple[str, ...]
+    where: Condition = AllOf()
+    restriction: Restriction = EVERYTHING
+
+
+class Place(NamedTuple):
+    """Where a page of a search ended. Order: main date descending, then rid descending."""
+
+    main: int
+    rid: int

@@ -1,0 +1,135 @@
+"""version — the versions of resources, and what is written together or not at all.
+
+https://hl7.org/fhir/R4/http.html#versioning
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.index import NO_ROWS, IndexRows, Select
+
+
+class Position(NamedTuple):
+    """A version's place in the one total order of versions."""
+
+    seq: int
+    num: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of one resource, as it lies in the store. `tail` is None for a deletion."""
+
+    key: Key
+    position: Position
+    generation: int
+    digest: bytes  # 16 bytes
+    updated: int  # milliseconds since 1970 UTC: meta.lastUpdated
+    method: str  # POST | PUT | PATCH | DELETE
+    tail: bytes | None  # see codec: the JSON after meta.lastUpdated
+    main: int = 0  # of the current version; 0 where the version was not read as current
+
+    @property
+    def version_id(self) -> str:
+        return version_id(self.generation, self.digest)
+
+    @property
+    def deleted(self) -> bool:
+        return self.tail is None
+
+
+@lru_cache(maxsize=1 << 12)
+def version_id(generation: int, digest: bytes) -> str:
+    """`<generation>-<26 letters of base32>`: R4 allows 64 of [A-Za-z0-9.-]."""
+    return f"{generation}-{base64.b32encode(digest).decode().rstrip('=').lower()}"
+
+
+def parse_version_id(text: str) -> tuple[int, bytes] | None:
+    """The generation and digest a version id names, or None if it is not one of ours."""
+    generation, dash, letters = text.partition("-")
+    if not dash or not generation.isdecimal() or not generation.isascii() or len(generation) > 9:
+        return None
+    if len(letters) != 26 or not letters.isascii() or not letters.islower():
+        letters = letters if letters.isascii() and letters == letters.lower() else ""
+    try:
+        digest = base64.b32decode(letters.upper() + "======")
+    except ValueError:
+        return None
+    return (int(generation), digest) if len(digest) == 16 else None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version to be written, with the true differences of its index rows."""
+
+    key: Key
+    generation: int
+    digest: bytes
+    method: str
+    tail: bytes | None
+    rows: IndexRows = NO_ROWS  # all rows of this version (main and owner are taken from here)
+    before: IndexRows = NO_ROWS  # all rows of the version it follows
+    follows: Stored | None = None  # the newest version when looked at; None: never existed
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """What a conditional query found when it was looked at: the rids, at most `at_most`, sorted.
+
+    locks: numbers every writer deciding on the same question has in common (hash of the
+    identifier, or of the criteria); the store holds them until the commit.
+    """
+
+    select: Select
+    found: tuple[int, ...]
+    at_most: int
+    locks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A resource the answer speaks of without writing it: it must still be at this version."""
+
+    key: Key
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """An answer to be kept under an Idempotency-Key, written in the same transaction."""
+
+    key: str
+    digest: bytes  # of the request, so that the same key with another body can be refused
+    answer: Callable[[int], bytes]  # given the commit's `updated`
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is written together, or not at all."""
+
+    versions: tuple[NewVersion, ...]
+    assumptions: tuple[Assumption, ...] = ()
+    unchanged: tuple[Unchanged, ...] = ()
+    remember: Remember | None = None
+
+
+class Committed(NamedTuple):
+    """One time for the whole unit, never before that of a version it follows."""
+
+    updated: int
+    positions: Sequence[Position]
+
+
+class Remembered(NamedTuple):
+    digest: bytes
+    answer: bytes
+
+
+class Stale(Exception):
+    """Something the Unit assumed is no longer so. Look again, and make another Unit."""
