@@ -176,10 +176,9 @@ class Writer:
         with suppress(OSError, sqlite3.Error):
             if self._log_path.stat().st_size >= LOG_LONG:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        now = self._clock()
-        if now >= self._due:
-            self._due = now + HOUR
-            self._forget(now - self._keep)
+        if self._updated >= self._due:
+            self._due = self._updated + HOUR
+            self._forget(self._updated - self._keep)
 
     def _forget(self, before: int) -> None:
         try:
