@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#versioning
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.index import NO_ROWS, IndexRows, Select
+
+VERSION_ID = re.compile(r"([1-9][0-9]{0,8})-([a-z2-7]{26})")
 
 
 class Position(NamedTuple):
@@ -52,16 +55,12 @@ def version_id(generation: int, digest: bytes) -> str:
 
 def parse_version_id(text: str) -> tuple[int, bytes] | None:
     """The generation and digest a version id names, or None if it is not one of ours."""
-    generation, dash, letters = text.partition("-")
-    if not dash or not generation.isdecimal() or not generation.isascii() or len(generation) > 9:
+    found = VERSION_ID.fullmatch(text)
+    if found is None:
         return None
-    if len(letters) != 26 or not letters.isascii() or not letters.islower():
-        letters = letters if letters.isascii() and letters == letters.lower() else ""
-    try:
-        digest = base64.b32decode(letters.upper() + "======")
-    except ValueError:
-        return None
-    return (int(generation), digest) if len(digest) == 16 else None
+    generation, digest = int(found[1]), base64.b32decode(found[2].upper() + "======")
+    # 26 letters hold two bits more than the digest: only one spelling is the version's name.
+    return (generation, digest) if version_id(generation, digest) == text else None
 
 
 @dataclass(frozen=True, slots=True)
