@@ -84,6 +84,9 @@ async def test_a_database_that_went_away_is_told_and_used_again_when_it_is_back(
         assert "Traceback" not in server.told()
 
 
+@pytest.mark.skipif(
+    "FHIR_TEST_KILLS" not in os.environ, reason="it waits 15 s; FHIR_TEST_KILLS=1 includes it"
+)
 async def test_a_database_that_is_frozen_is_told_in_bounded_time(serve):
     """The machine of the database hangs: its processes answer nothing, and nothing is closed."""
     with postgresql.cluster(postgresql.ORDINARY) as cluster:
@@ -141,7 +144,7 @@ async def test_an_operators_lock_on_a_table_is_told_in_bounded_time(postgresql_u
         async with await psycopg.AsyncConnection.connect(postgresql_url) as other:
             await other.execute("lock table version in access exclusive mode")
             begun = time.monotonic()
-            for told in await all_at_once(server, [REQUESTS[0], *REQUESTS[5:]]):
+            for told in await all_at_once(server, [REQUESTS[0], REQUESTS[5]]):
                 refused_for_now(told, 503)
             print(f"\nlocked: refused after {time.monotonic() - begun:.1f} s")
         assert (await client.ask(*REQUESTS[5])).status == 201

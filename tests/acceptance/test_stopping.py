@@ -12,12 +12,9 @@ from tests.acceptance.crowd import Ledger, Writer, check, visit
 from tests.acceptance.web import Client, Lost
 
 
-def settings_for(database):
-    return {"workers": 2, "pool_size": 4} if database.product == "postgresql" else {}
-
-
 async def test_what_was_answered_before_a_stop_is_there_after_it(database, serve):
-    server = serve(database.url, **settings_for(database))
+    workers = {"workers": 2, "pool_size": 4} if database.product == "postgresql" else {}
+    server = serve(database.url, **workers)
     ledger, statuses = Ledger(), []
     writers = [Writer(f"w{n}", server.port, ledger) for n in range(8)]
     running = [asyncio.create_task(writer.write()) for writer in writers]
@@ -42,7 +39,7 @@ async def test_what_was_answered_before_a_stop_is_there_after_it(database, serve
 
 async def test_a_request_under_way_is_answered_and_a_new_one_refused(database, serve):
     """Its body comes in two parts, the second after the server was told to stop."""
-    server = serve(database.url, **settings_for(database))
+    server = serve(database.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     body = b'{"resourceType":"Patient","id":"slow","active":true}'
     head = (
@@ -69,7 +66,7 @@ async def test_a_request_under_way_is_answered_and_a_new_one_refused(database, s
 
 async def test_a_client_that_never_finishes_does_not_keep_the_server(database, serve):
     """It is given `stop_timeout`, and no more."""
-    server = serve(database.url, stop_timeout=2, **settings_for(database))
+    server = serve(database.url, stop_timeout=2)
     async with AsyncExitStack() as stack:
         for sent in (
             b"GET /fhir/Pat",
@@ -88,7 +85,7 @@ async def test_a_client_that_never_finishes_does_not_keep_the_server(database, s
 
 
 async def test_a_long_transaction_under_way_is_whole_or_not_there(database, serve):
-    server = serve(database.url, **settings_for(database))
+    server = serve(database.url)
     bundles = [visit(f"v{n}") for n in range(120)]
     bundle = bundles[0] | {"entry": [e for b in bundles for e in b["entry"][:-1]]}
     async with Client(server.port) as client:
