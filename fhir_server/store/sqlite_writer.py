@@ -222,9 +222,9 @@ class Checkpoints:
     def _run(self) -> None:
         while True:
             self._written.wait()
+            self._written.clear()  # before asking: what `close` sets afterwards is not lost
             if self._stopped.wait(PAUSE):
                 return
-            self._written.clear()
             with suppress(OSError, sqlite3.Error):
                 if self._log_path.stat().st_size >= LOG_SHORT:
                     self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
