@@ -18,7 +18,6 @@ from fhir_server.foundation.resource import ID, Key, Resource
 from fhir_server.interaction import writing
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.writing import Proposal, settled
-from fhir_server.store.codec import tail_of
 from fhir_server.store.contract import Assumption, Stored, Unit
 
 
@@ -93,7 +92,7 @@ def proposed(
     """The write of this content over that target, or nothing where it is there already."""
     named = writing.with_id(resource, target.key.id)
     before = target.stored
-    if before is not None and not before.deleted and before.tail == tail_of(named):
+    if before is not None and writing.says(before, named):
         unit = Unit((), target.assumptions, unchanged=(writing.still(before),))
         return Proposal(unit, lambda _now: writing.unwritten(before))
     version = writing.new_version(server, circumstances, named, method, before)

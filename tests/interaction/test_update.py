@@ -37,6 +37,14 @@ async def test_the_same_content_again_makes_no_version(server, here):
     assert told(versions)["total"] == 1
 
 
+async def test_the_order_of_members_is_no_content(server, here):
+    first = await update.update(server, ask(patient("a", birthDate="1990", gender="male")), here)
+    again = await update.update(server, ask(patient("a", gender="male", birthDate="1990")), here)
+    assert again.version_id == first.version_id
+    other = await update.update(server, ask(patient("a", gender="male", birthDate="1991")), here)
+    assert other.version_id.startswith("2-")
+
+
 async def test_a_version_is_named_by_its_content(server, here):
     """Two servers that store the same first version give it the same name (V1)."""
     made = await update.update(server, ask(patient("a")), here)

@@ -26,7 +26,6 @@ from fhir_server.interaction.bundle.respond import located
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.search.evaluate import holds
 from fhir_server.search.query import Query
-from fhir_server.store.codec import tail_of
 from fhir_server.store.contract import (
     Assumption,
     NewVersion,
@@ -317,7 +316,7 @@ class Attempt:
             content = self.server.links.renamed(content, new_name)
             self._building.discard(key)
         before = action.stored
-        if before is not None and not before.deleted and before.tail == tail_of(content):
+        if before is not None and writing.says(before, content):
             self.unchanged.append(writing.still(before))
             return
         action.versions = [
