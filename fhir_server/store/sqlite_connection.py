@@ -125,7 +125,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._deadline = float("inf")
+        self.deadline = float("inf")
         connection.set_progress_handler(self._late, INSTRUCTIONS)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -146,11 +146,11 @@ class Reader:
     @contextmanager
     def within(self, seconds: float) -> Iterator[Reader]:
         """Whatever is asked inside must be answered in this time."""
-        self._deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds
         try:
             yield self
         finally:
-            self._deadline = float("inf")
+            self.deadline = float("inf")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -168,7 +168,7 @@ class Reader:
         self._connection.close()
 
     def _late(self) -> int:
-        return time.monotonic() > self._deadline
+        return time.monotonic() > self.deadline
 
 
 def open_reader(path: Path) -> Reader:
