@@ -10,7 +10,7 @@ Every kind has the same names:
     where        (parameter, text, modifier, site) -> Condition
     present      (parameter) -> Condition: there is any row
 
-composite is put together from these and comes with the issue "Search"; special has no kind.
+composite, which is put together from these, is not supported yet; special has no kind.
 """
 
 from __future__ import annotations
