@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fhir_server.foundation.outcome import FhirError, Issue, OutOfSpace, TooLarge, Unavailable
+from fhir_server.foundation.outcome import FhirError, OutOfSpace, TooCostly, Unavailable
 
 INSTRUCTIONS = 10_000  # between two looks at the clock: costs nothing that could be measured
 COMMON = ("cache_size = -65536", "mmap_size = 1073741824", "temp_store = memory")
@@ -117,7 +117,7 @@ def too_costly(seconds: float) -> FhirError:
         f"Answering this takes more than {seconds:g} seconds, so it was stopped. "
         "Ask for less: add a parameter that fewer resources meet."
     )
-    return TooLarge(told, issues=[Issue("error", "too-costly", told)])
+    return TooCostly(told)
 
 
 class Reader:

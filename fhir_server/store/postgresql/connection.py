@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, conninfo, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, Unavailable
+from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, TooCostly, Unavailable
 from fhir_server.store.contract import Stale
 from fhir_server.store.postgresql.values import teach
 
@@ -50,7 +50,7 @@ AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 FULL = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
 LOST = "The database cannot be reached at the moment. Try again in a few seconds."
 LOCKED = "Something else holds what this needs in the database. Nothing was written; try again."
-LONG = "The database needed too long for this. Ask for less at once, or try again later."
+LONG = "The database needed too long for this, so it was stopped. Ask for less at once."
 
 
 def pool(url: str, *, size: int, settings: dict[str, str], admit: Admit | None = None) -> Pool:
@@ -132,7 +132,7 @@ def refusal(error: Exception) -> FhirError | Stale:
     if isinstance(error, FULL):
         return OutOfSpace("The database has no room left. Tell whoever runs this server.")
     if isinstance(error, errors.QueryCanceled):
-        return Unavailable(LONG, headers={"Retry-After": "5"})
+        return TooCostly(LONG)
     if isinstance(error, psycopg.DataError):
         return Invalid("A value is out of the range the database can hold.")
     return Unavailable(LOST, headers={"Retry-After": "2"})
