@@ -74,12 +74,15 @@ def rendered(
     return b"".join(parts)
 
 
-@lru_cache(maxsize=1024)
 def instant(milliseconds: int) -> str:
-    """An instant in UTC: `2026-11-22T07:00:00.000Z`."""
-    seconds, millisecond = divmod(milliseconds, 1000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millisecond:03d}Z"
+    """An instant in UTC, to the millisecond: `2026-11-22T07:00:00.000Z`."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def status_line(status: int) -> str:

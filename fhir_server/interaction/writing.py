@@ -245,7 +245,7 @@ async def settled(
                 return proposal.answer(committed.updated)
             return proposal.answer(0)
         except Stale:
-            await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311
+            await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
 
 

@@ -13,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import orjson
 import zstandard
 
 from fhir_server.foundation import wire
+from fhir_server.foundation.bundle import instant
 from fhir_server.foundation.resource import Resource
 from fhir_server.store.contract import Stored
 
@@ -64,17 +63,6 @@ def whole(stored: Stored) -> bytes:
 def resource_of(stored: Stored) -> Resource:
     """The resource as a dict, its decimals as written."""
     return wire.parse(whole(stored), max_depth=DEEPEST)
-
-
-def instant(milliseconds: int) -> str:
-    """A FHIR instant in UTC, to the millisecond."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{_second(seconds)}.{rest:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _continued(members: Mapping[str, Any]) -> bytes:
