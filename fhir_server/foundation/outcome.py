@@ -50,6 +50,10 @@ class Issue:
     diagnostics: str  # a sentence that says what to do, the thing in backticks
     expression: str | None = None
     rule: str | None = None  # the rule's key, told in details.coding
+    vietnamese: str | None = None  # diagnostics in Vietnamese
+    profile: str | None = None  # the profile that asks for it; None: R4 itself
+    line: int | None = None  # where it stands in the text that was sent, both from 1
+    column: int | None = None
 
 
 class FhirError(Exception):
@@ -158,15 +162,37 @@ class OutOfSpace(FhirError):
 RULES = "https://fhir-server.example/CodeSystem/rule"  # the system of Issue.rule in details.coding
 
 
-def operation_outcome(issues: Sequence[Issue]) -> Resource:
-    return {"resourceType": "OperationOutcome", "issue": [_issue(issue) for issue in issues]}
+TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
+LINE = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line"
+COLUMN = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col"
 
 
-def _issue(issue: Issue) -> Resource:
-    told: Resource = {"severity": issue.severity, "code": issue.code}
+def operation_outcome(issues: Sequence[Issue], language: str | None = None) -> Resource:
+    """The issues as an OperationOutcome.
+
+    language: `en` or `vi`; None: English, with the Vietnamese as its translation.
+    """
+    return {"resourceType": "OperationOutcome", "issue": [_issue(i, language) for i in issues]}
+
+
+def _issue(issue: Issue, language: str | None) -> Resource:
+    told: Resource = {}
+    places = [(LINE, issue.line), (COLUMN, issue.column)]
+    if found := [{"url": url, "valueInteger": n} for url, n in places if n is not None]:
+        told["extension"] = found
+    told |= {"severity": issue.severity, "code": issue.code}
     if issue.rule:
         told["details"] = {"coding": [{"system": RULES, "code": issue.rule}]}
     told["diagnostics"] = issue.diagnostics
+    if issue.vietnamese and language == "vi":
+        told["diagnostics"] = issue.vietnamese
+    elif issue.vietnamese and language is None:
+        told["_diagnostics"] = {"extension": [_translation("vi", issue.vietnamese)]}
     if issue.expression:
         told["expression"] = [issue.expression]
     return told
+
+
+def _translation(language: str, text: str) -> Resource:
+    parts = [{"url": "lang", "valueCode": language}, {"url": "content", "valueString": text}]
+    return {"url": TRANSLATION, "extension": parts}

@@ -7,7 +7,7 @@ https://hl7.org/fhir/R4/http.html#Status-Codes
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.subset import shaped
@@ -172,7 +172,7 @@ def _clean(issue: Issue) -> Issue:
     where = _printable(issue.expression) if issue.expression else issue.expression
     if told == issue.diagnostics and where == issue.expression:
         return issue
-    return Issue(issue.severity, issue.code, told, where, issue.rule)
+    return replace(issue, diagnostics=told, expression=where)
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,86 @@
+"""call — an operation as it is asked for: where, and with which parameters.
+
+https://hl7.org/fhir/R4/operations.html#executing
+https://hl7.org/fhir/R4/parameters.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.foundation.resource import Resource
+from fhir_server.interaction.context import Answer, Circumstances, Server
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One parameter: a value under its type's name (`valueCode`), a resource, or parts.
+
+    A parameter of a query is text; `type` is then None.
+    """
+
+    name: str
+    value: Any = None
+    type: str | None = None  # `code`, `Coding`, ...: the suffix of value[x]
+    resource: Resource | None = None
+    parts: tuple[Given, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request for an operation.
+
+    level: system, type or instance; type and id where it has them. body: what was POSTed where it
+    was not Parameters. text: the bytes it was read from and their media type, so that an issue can
+    tell a line; None where there were none.
+    """
+
+    name: str
+    level: str
+    type: str | None = None
+    id: str | None = None
+    given: tuple[Given, ...] = ()
+    body: Resource | None = None
+    text: tuple[bytes, str] | None = None
+
+    def all(self, name: str) -> list[Given]:
+        return [one for one in self.given if one.name == name]
+
+    def one(self, name: str) -> Given | None:
+        """The parameter of this name. Raises Invalid where there are several."""
+        found = self.all(name)
+        if len(found) > 1:
+            raise Invalid(f"`{name}` is given more than once.", expression=f"http.{name}")
+        return found[0] if found else None
+
+    def text_of(self, name: str) -> str | None:
+        """A parameter that is a text (string, code, uri, ...). Raises Invalid where it is not."""
+        found = self.one(name)
+        if found is None:
+            return None
+        if not isinstance(found.value, str) or not found.value:
+            raise Invalid(f"`{name}` must be a text.", expression=f"http.{name}")
+        return found.value
+
+
+Perform = Callable[[Server, Call, Circumstances], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A line of the table of operations; the CapabilityStatement tells of these and no other.
+
+    types: None: every type. parameters: the names it takes; another is refused. get: whether GET
+    is offered beside POST (it changes nothing and its parameters are simple).
+    """
+
+    name: str  # without `$`
+    definition: str  # the canonical of its OperationDefinition
+    levels: frozenset[str]
+    types: frozenset[str] | None
+    parameters: frozenset[str]
+    perform: Perform
+    get: bool = True
