@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from fhir_server.foundation.resource import Resource
 
 CONFORMANCE_TYPES = frozenset(
-    "StructureDefinition ValueSet CodeSystem ConceptMap SearchParameter NamingSystem".split()
+    [
+        "StructureDefinition",
+        "ValueSet",
+        "CodeSystem",
+        "ConceptMap",
+        "SearchParameter",
+        "NamingSystem",
+    ]
 )
 
 
