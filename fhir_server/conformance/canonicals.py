@@ -61,8 +61,8 @@ class Canonicals:
         found = sorted(self._by_url.get(url, ()), key=_newness, reverse=True)
         if self._below is None:
             return found
-        mine = {entry.version for entry in found}
-        return found + [e for e in self._below.versions(url) if e.version not in mine]
+        mine = {(entry.type, entry.version) for entry in found}
+        return found + [e for e in self._below.versions(url) if (e.type, e.version) not in mine]
 
     def entry(self, canonical: str, type: str | None = None) -> Canonical | None:
         """The definition a canonical names, by its version where it gives one (R4
