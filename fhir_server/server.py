@@ -9,13 +9,18 @@ from importlib.metadata import version
 
 from fhir_server import RELEASED
 from fhir_server.conformance import definitions
+from fhir_server.conformance.canonicals import Canonicals
+from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Limits, Server
+from fhir_server.interaction.following import Following
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.engine import store_at
-from fhir_server.validation.structure import Validator
+from fhir_server.terminology.terms import Terms
+from fhir_server.validation.knowledge import Knowledge, Known
+from fhir_server.validation.validator import Validator
 
 
 def build(settings: Settings) -> Server:
@@ -23,18 +28,21 @@ def build(settings: Settings) -> Server:
     known = definitions.load()
     parameters = Parameters(known)
     indexer = indexer_of(settings, parameters)
+    knowledge = knowledge_of(settings, known)
+    store = store_at(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        stamp=indexer.stamp,
+        keep_days=settings.idempotency_days,
+    )
     return Server(
         definitions=known,
         links=Links(known),
         parameters=parameters,
         indexer=indexer,
-        validator=Validator(known, reference_targets=settings.reference_targets),
-        store=store_at(
-            settings.database_url,
-            pool_size=settings.pool_size,
-            stamp=indexer.stamp,
-            keep_days=settings.idempotency_days,
-        ),
+        knowledge=knowledge,
+        following=Following(knowledge, store, alone=settings.workers == 1),
+        store=store,
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
@@ -50,6 +58,24 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
     )
+
+
+def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
+    """What is known before anything is stored: R4, and the folders of the deployment."""
+    below = Canonicals(())
+
+    def make(canonicals: Canonicals) -> Known:
+        terms = Terms(canonicals)
+        validator = Validator(
+            known,
+            reference_targets=settings.reference_targets,
+            canonicals=canonicals,
+            terms=terms,
+            zone_minutes=settings.zone_minutes,
+        )
+        return Known(canonicals, terms, validator)
+
+    return Knowledge(below, make)
 
 
 def indexer_of(settings: Settings, parameters: Parameters | None = None) -> Indexer:

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.conformance.subset import WHOLE, Shape
+from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Key
+from fhir_server.interaction.following import Following
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.store.contract import EVERYTHING, Restriction, Store
-from fhir_server.validation.structure import Validator
+from fhir_server.validation.knowledge import Knowledge
+from fhir_server.validation.validator import Validator
 
 Pairs = Sequence[tuple[str, str]]  # the parameters of a query, decoded, in their order
 
@@ -48,7 +51,8 @@ class Server:
     links: Links
     parameters: Parameters
     indexer: Indexer
-    validator: Validator
+    knowledge: Knowledge
+    following: Following
     store: Store
     secret: bytes  # signs cursors
     new_id: Callable[[], str]
@@ -56,6 +60,11 @@ class Server:
     software_version: str = "0"
     released: str = "2026-01-01"  # the date of the CapabilityStatement: it changes with the program
     many_deletes: bool = False  # a conditional delete may remove more than one
+
+    @property
+    def validator(self) -> Validator:
+        """The validator of what is known now."""
+        return self.knowledge.current.validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +109,4 @@ class Answer:
     updated: int | None = None  # milliseconds since 1970 UTC
     created: bool = False  # Location is due
     headers: dict[str, str] = field(default_factory=dict)
+    outcome: tuple[Issue, ...] = ()

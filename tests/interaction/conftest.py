@@ -12,9 +12,10 @@ import pytest
 from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Circumstances, Limits, Server
+from fhir_server.interaction.following import Following
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
-from fhir_server.validation.structure import Validator
+from fhir_server.validation.knowledge import base_knowledge
 
 BASE = "http://hospital.example/fhir"
 
@@ -28,14 +29,15 @@ def parts():
         "links": Links(known),
         "parameters": parameters,
         "indexer": Indexer(parameters, base_urls=(BASE,)),
-        "validator": Validator(known),
     }
 
 
 def server_on(store, **changes) -> Server:
     ids = (f"n{number}" for number in itertools.count(1))
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
-    return Server(store=store, **parts(), **{**told, **changes})
+    told |= {"knowledge": base_knowledge(definitions.load()), **changes}
+    following = Following(told["knowledge"], store)
+    return Server(store=store, following=following, **parts(), **told)
 
 
 @pytest.fixture
