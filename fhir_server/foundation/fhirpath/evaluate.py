@@ -17,7 +17,15 @@ from fhir_server.foundation.fhirpath.operators import BINARY, polarity
 from fhir_server.foundation.fhirpath.parse import parse
 from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import is_reference_to
-from fhir_server.foundation.fhirpath.scope import Evaluated, Resolve, Run, Scope, boolean, one
+from fhir_server.foundation.fhirpath.scope import (
+    Evaluated,
+    Resolve,
+    Run,
+    Scope,
+    Services,
+    boolean,
+    one,
+)
 from fhir_server.foundation.fhirpath.temporal import Temporal
 from fhir_server.foundation.fhirpath.tree import (
     Binary,
@@ -60,15 +68,24 @@ class Expression:
         variables: Mapping[str, Any] | None = None,
         max_steps: int = MAX_STEPS,
         now: dt.datetime | None = None,
+        services: Services | None = None,
     ) -> list[Item]:
         """What the expression finds. Raises Invalid where it cannot be told.
 
         resource: a resource, or an Item of one for which the expression is asked (an invariant).
         resolve: gives the resource a reference names, or None. variables: values by their names
-        without `%`.
+        without `%`. services: what memberOf(), conformsTo() and their like are asked of.
         """
         focus = resource if isinstance(resource, Item) else self._model.root(resource)
-        run = Run(self._model, focus, resolve, variables or {}, max_steps=max_steps, now=now)
+        run = Run(
+            self._model,
+            focus,
+            resolve,
+            variables or {},
+            max_steps=max_steps,
+            now=now,
+            services=services,
+        )
         try:
             return self._evaluated(Scope(run, [focus]))
         except RecursionError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fhir_server.foundation.fhirpath.items import Item, Model, made, plain
 from fhir_server.foundation.outcome import Invalid
@@ -17,10 +17,39 @@ from fhir_server.foundation.resource import Resource
 Resolve = Callable[[str], Resource | None]
 
 
+class Services(Protocol):
+    """What only the layers above know. None: it cannot be told, and the function raises Invalid."""
+
+    def member_of(self, value_set: str, item: Item) -> bool | None:
+        """Whether a code, Coding or CodeableConcept is in a value set."""
+        ...
+
+    def subsumes(self, system: str, code: str, other: str) -> bool | None:
+        """Whether `code` is `other`, or stands above it."""
+        ...
+
+    def conforms_to(self, item: Item, profile: str) -> bool | None:
+        """Whether a resource or an element is valid against a profile."""
+        ...
+
+    def html_problems(self, div: str) -> bool:
+        """Whether a narrative's `div` says what R4 does not let it say."""
+        ...
+
+
 class Run:
     """One evaluation, from its beginning to its end."""
 
-    __slots__ = ("context", "max_steps", "model", "now", "resolve", "steps", "variables")
+    __slots__ = (
+        "context",
+        "max_steps",
+        "model",
+        "now",
+        "resolve",
+        "services",
+        "steps",
+        "variables",
+    )
 
     def __init__(
         self,
@@ -31,6 +60,7 @@ class Run:
         *,
         max_steps: int,
         now: dt.datetime | None,
+        services: Services | None = None,
     ) -> None:
         self.model = model
         self.context = context
@@ -38,6 +68,7 @@ class Run:
         self.variables = variables
         self.max_steps = max_steps
         self.now = now or dt.datetime.now(dt.UTC).astimezone()
+        self.services = services
         self.steps = 0
 
     def spend(self, steps: int) -> None:
