@@ -81,7 +81,8 @@ def _matches(value: str, pattern: Any) -> bool:
     return _pattern(string(pattern), len(value)).search(value) is not None
 
 
-def _matches_full(value: str, pattern: Any) -> bool:
+def matches_full(value: str, pattern: Any) -> bool:
+    """Whether all of a text matches. Raises Invalid for a pattern that could take too long."""
     return _pattern(string(pattern), len(value)).fullmatch(value) is not None
 
 
@@ -190,7 +191,7 @@ FUNCTIONS: dict[str, tuple[Body, int, int]] = {
     "split": (of_string(lambda value, by: value.split(string(by)) if by else list(value)), 1, 1),
     "replace": (of_string(_replace), 2, 2),
     "matches": (of_string(_matches), 1, 1),
-    "matchesFull": (of_string(_matches_full), 1, 1),
+    "matchesFull": (of_string(matches_full), 1, 1),
     "replaceMatches": (of_string(_replace_matches), 2, 2),
 }
 
