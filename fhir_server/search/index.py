@@ -13,11 +13,11 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import TooLarge, UnknownType, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search.dominant import TABLE as DOMINANT_TABLE
 from fhir_server.search.extract import Way, compiled, unfolded
-from fhir_server.search.folding import WORD_LENGTH
 from fhir_server.search.kinds import KINDS, string
 from fhir_server.search.parameters import MAIN_DATE, PARTS, Parameter, Parameters
 from fhir_server.search.path import Get, Path

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fhir_server.foundation import outcome
+from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from fhir_server.search import criterion, index, query
-from fhir_server.search.folding import WORD_LENGTH
 from fhir_server.search.kinds import KINDS
 from fhir_server.search.kinds.string import WORDS_ASKED
 from fhir_server.search.prefix import PREFIXES

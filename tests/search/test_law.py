@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fhir_server.search.folding import words
+from fhir_server.foundation.folding import words
 
 from .ask import found
 

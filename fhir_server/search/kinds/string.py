@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from fhir_server.foundation.folding import words
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.search.escape import unescape
-from fhir_server.search.folding import words
 from fhir_server.search.parameters import PARTS, Parameter
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import AllOf, Condition, KeyRow, StringRow, WordStarts

@@ -1,4 +1,4 @@
-"""folding — text as string search compares it: no case, no tones, no marks, no punctuation.
+"""folding — text as searches compare it: no case, no tones, no marks, no punctuation.
 
 https://hl7.org/fhir/R4/search.html#string
 

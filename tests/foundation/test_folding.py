@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.search.folding import WORD_LENGTH, fold, words
+from fhir_server.foundation.folding import WORD_LENGTH, fold, words
 
 # what is written          what it is compared as
 TABLE = [
