@@ -21,8 +21,22 @@ DATE = (2019, 10, 30, 0, 0, 0)  # of R4 4.0.1
 EXTENSION = "http://hl7.org/fhir/StructureDefinition/"
 
 PROSE = frozenset(
-    "text meta contact publisher date description _description purpose useContext jurisdiction "
-    "mapping keyword _baseDefinition immutable".split()
+    [
+        "text",
+        "meta",
+        "contact",
+        "publisher",
+        "date",
+        "description",
+        "_description",
+        "purpose",
+        "useContext",
+        "jurisdiction",
+        "mapping",
+        "keyword",
+        "_baseDefinition",
+        "immutable",
+    ]
 )
 # Left out of one type: what is prose there may be a fact elsewhere.
 ALSO_LEFT_OUT: dict[str, frozenset[str]] = {
@@ -32,8 +46,17 @@ ALSO_LEFT_OUT: dict[str, frozenset[str]] = {
     "SearchParameter": frozenset(["xpath", "xpathUsage"]),
 }
 ELEMENT_PROSE = frozenset(
-    "definition comment requirements alias meaningWhenMissing mapping example isModifierReason "
-    "orderMeaning".split()
+    [
+        "definition",
+        "comment",
+        "requirements",
+        "alias",
+        "meaningWhenMissing",
+        "mapping",
+        "example",
+        "isModifierReason",
+        "orderMeaning",
+    ]
 )
 CONSTRAINT_PROSE = frozenset(["xpath", "requirements"])
 NOTES = frozenset(
