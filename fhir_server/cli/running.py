@@ -51,6 +51,7 @@ async def opened(settings: Settings) -> AsyncIterator[Server]:
     server = build(settings)
     await server.store.open()
     try:
+        await server.following.look()
         yield server
     finally:
         await server.store.close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.conformance.subset import WHOLE, Shape
-from fhir_server.foundation.outcome import Issue
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.outcome import FhirError, Issue, UnknownType
+from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.following import Following
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
@@ -17,6 +18,8 @@ from fhir_server.store.contract import EVERYTHING, Restriction, Store
 from fhir_server.validation.knowledge import Knowledge
 from fhir_server.validation.validator import Validator
 
+# R4 http#parameters: "for use with all of the interactions"; they are no criteria.
+GENERAL = ("_format", "_pretty", "_summary", "_elements")
 Pairs = Sequence[tuple[str, str]]  # the parameters of a query, decoded, in their order
 
 
@@ -44,6 +47,62 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An extended operation as a request or the entry of a Bundle names it.
+
+    resource: the body, a Parameters or what is judged or worked on itself; text: the bytes it was
+    read from and what they are written in (`json`, `xml`); unreadable: why it could not be read.
+    """
+
+    name: str  # without `$`
+    method: str  # GET | POST
+    type: str | None = None
+    id: str | None = None
+    pairs: Pairs = ()
+    resource: Resource | None = None
+    text: tuple[bytes, str] | None = None
+    unreadable: FhirError | None = None
+
+
+class Offered(Protocol):
+    """What is told of an operation in the CapabilityStatement; types None: it is of all."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def definition(self) -> str: ...
+    @property
+    def levels(self) -> frozenset[str]: ...
+    @property
+    def types(self) -> frozenset[str] | None: ...
+
+
+class Operations(Protocol):
+    """The extended operations there are; fhir_server/operation, which stands above, has them."""
+
+    @property
+    def offered(self) -> Sequence[Offered]: ...
+
+    def perform(
+        self, server: Server, asked: Asked, circumstances: Circumstances
+    ) -> Awaitable[Answer]: ...
+
+
+class NoOperations:
+    """A server without any."""
+
+    offered: Sequence[Offered] = ()
+
+    async def perform(
+        self,
+        server: Server,  # noqa: ARG002 - the signature is that of Operations
+        asked: Asked,
+        circumstances: Circumstances,  # noqa: ARG002
+    ) -> Answer:
+        raise UnknownType(f"The operation `${asked.name[:64]}` is not supported here.")
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """The parts of a running server (put together in fhir_server/server.py)."""
 
@@ -60,6 +119,9 @@ class Server:
     software_version: str = "0"
     released: str = "2026-01-01"  # the date of the CapabilityStatement: it changes with the program
     many_deletes: bool = False  # a conditional delete may remove more than one
+    operations: Operations = field(default_factory=NoOperations)
+    # told of the issues found in what was to be stored
+    observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 
     @property
     def validator(self) -> Validator:
@@ -88,6 +150,7 @@ class Circumstances:
     shape: Shape = WHOLE  # _summary and _elements
     once: Once | None = None
     representation: bool = False  # Prefer: return=representation, for the entries of a Bundle
+    language: str | None = None  # in which issues are told: en, vi; None: both
 
 
 DEFAULT = Circumstances()

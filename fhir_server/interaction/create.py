@@ -27,8 +27,8 @@ class Ask:
 
 
 async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
-    """Raises Invalid, MultipleMatches, Forbidden, Conflict."""
-    resource = writing.checked(server, ask.resource, ask.type)
+    """Raises Invalid, Unprocessable, MultipleMatches, Forbidden, Conflict."""
+    resource, warnings = writing.checked(server, ask.resource, ask.type)
 
     async def propose() -> Proposal:
         assumptions: tuple[Assumption, ...] = ()
@@ -45,7 +45,7 @@ async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         unit = Unit((version,), assumptions=assumptions)
         return Proposal(unit, lambda now: writing.written(version, 201, now))
 
-    return await settled(server, circumstances, propose)
+    return writing.with_warnings(await settled(server, circumstances, propose), warnings)
 
 
 def criteria(text: str) -> Pairs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.foundation.outcome import Gone, MethodNotAllowed, NotFound, Unprocessable
+from fhir_server.foundation.outcome import Gone, Issue, MethodNotAllowed, NotFound, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import fhirpath_patch, json_patch, update, writing
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
@@ -35,15 +35,17 @@ class Ask:
 
 async def patch(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises NotFound, Gone, Invalid, Unprocessable, PreconditionFailed, MultipleMatches."""
+    warnings: list[Issue] = []
 
     async def propose() -> Proposal:
         target = await aim(server, circumstances, ask)
         assert target.stored is not None, "aim refuses what is not there"
         writing.demand_version(ask.if_match, target.stored, target.key)
-        changed = patched(server, target.stored, ask.document, ask.kind)
+        changed, warnings[:] = patched(server, target.stored, ask.document, ask.kind)
         return update.proposed(server, circumstances, changed, target, "PATCH")
 
-    return await settled(server, circumstances, propose)
+    answer = await settled(server, circumstances, propose)
+    return writing.with_warnings(answer, tuple(warnings))
 
 
 async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
@@ -64,7 +66,7 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
     return target
 
 
-def patched(server: Server, stored: Stored, document: Any, kind: str) -> Resource:
+def patched(server: Server, stored: Stored, document: Any, kind: str) -> writing.Checked:
     """The resource after the patch, checked as any update is."""
     before = resource_of(stored)
     if stored.key.type in UNPATCHED:

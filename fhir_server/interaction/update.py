@@ -44,8 +44,8 @@ class Target:
 
 
 async def update(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
-    """Raises Invalid, PreconditionFailed, MultipleMatches, Forbidden, Conflict."""
-    resource = writing.checked(server, ask.resource, ask.type)
+    """Raises Invalid, Unprocessable, PreconditionFailed, MultipleMatches, Forbidden, Conflict."""
+    resource, warnings = writing.checked(server, ask.resource, ask.type)
     if ask.id is not None:
         demand_id(resource, ask.id)
 
@@ -54,7 +54,7 @@ async def update(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         writing.demand_version(ask.if_match, target.stored, target.key)
         return proposed(server, circumstances, resource, target, "PUT")
 
-    return await settled(server, circumstances, propose)
+    return writing.with_warnings(await settled(server, circumstances, propose), warnings)
 
 
 async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import orjson
 
+from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
 from fhir_server.foundation.outcome import (
     Conflict,
     Forbidden,
@@ -49,8 +50,15 @@ NOWHERE = Position(0, 0)
 SERVER_META = ("versionId", "lastUpdated")  # R4 http#update: the client's are ignored
 
 
-def checked(server: Server, resource: Resource, type: str) -> Resource:
-    """The resource, if its structure is R4's. Raises Invalid with every issue found."""
+class Checked(NamedTuple):
+    """A resource that may be stored, and what is to be told of it all the same."""
+
+    resource: Resource
+    warnings: tuple[Issue, ...]
+
+
+def checked(server: Server, resource: Resource, type: str) -> Checked:
+    """The resource, if it is valid. Raises Invalid or Unprocessable with every issue found."""
     if resource.get("resourceType") != type:
         found = resource.get("resourceType")
         raise Invalid(
@@ -58,15 +66,30 @@ def checked(server: Server, resource: Resource, type: str) -> Resource:
             f"or make it a `{type}`.",
             expression="resourceType",
         )
-    refuse_errors(server.validator.check(resource))
-    return resource
+    return Checked(resource, refuse_errors(server, server.validator.check(resource)))
 
 
-def refuse_errors(issues: list[Issue]) -> None:
-    """Raises Invalid where any issue is an error; warnings go along."""
+def refuse_errors(server: Server, issues: list[Issue]) -> tuple[Issue, ...]:
+    """The issues, if none is an error.
+
+    Raises Invalid (400) where R4's own rules are broken, Unprocessable (422) where only those of
+    a profile are. R4 http#create: 400 for "basic FHIR validation rules", 422 for "applicable FHIR
+    profiles or server business rules".
+    """
+    if not issues:
+        return ()
     errors = [issue for issue in issues if issue.severity in ("error", "fatal")]
-    if errors:
+    for observe in server.observers:
+        observe(issues)
+    if any(issue.profile is None for issue in errors):
         raise Invalid("The resource is not valid R4.", issues=issues)
+    if errors:
+        raise Unprocessable("The resource is not what its profiles ask for.", issues=issues)
+    return tuple(issues)
+
+
+def with_warnings(answer: Answer, warnings: tuple[Issue, ...]) -> Answer:
+    return replace(answer, outcome=warnings) if warnings else answer
 
 
 def with_id(resource: Resource, id: str) -> Resource:
@@ -242,11 +265,19 @@ async def settled(
             if proposal.unit.versions or once:
                 unit = remembering(proposal, once)
                 committed = await server.store.commit(unit)
+                await tell_definitions(server, unit, committed.updated)
                 return proposal.answer(committed.updated)
             return proposal.answer(0)
         except Stale:
             await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
+
+
+async def tell_definitions(server: Server, unit: Unit, updated: int) -> None:
+    """A definition that was stored holds from now on."""
+    definitions = [v for v in unit.versions if v.key.type in CONFORMANCE_TYPES]
+    if definitions:
+        await server.following.committed(as_stored(version, updated) for version in definitions)
 
 
 def remembering(proposal: Proposal, once: Once | None) -> Unit:

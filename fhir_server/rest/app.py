@@ -33,6 +33,8 @@ class App:
         self.metrics = Metrics()
         self.dispatcher = Dispatcher(server, options, log=self.log, metrics=self.metrics)
         self.operations: Asgi = operations(server, options, self.metrics)
+        server.observers.append(self.metrics.issues)
+        self.following: asyncio.Task[None] | None = None
         self.failure: Exception | None = None  # why the store could not be opened
         self._base = options.base_path.rstrip("/").encode()
         self._below = self._base + b"/"
@@ -63,10 +65,12 @@ class App:
         await receive()
         try:
             await self.server.store.open()
+            await self.server.following.look()
         except Exception as error:
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        self.following = asyncio.create_task(self.server.following.follow())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -77,6 +81,9 @@ class App:
         until = time.monotonic() + self.options.stop_timeout
         while self.dispatcher.held.requests and time.monotonic() < until:
             await asyncio.sleep(0.01)
+        if self.following is not None:
+            self.following.cancel()
+            await asyncio.gather(self.following, return_exceptions=True)
         await self.server.store.close()
         self.log.flush()
 

@@ -9,12 +9,16 @@ them up.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from fhir_server.foundation.outcome import Issue
+
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MAX_RULES = 1000
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -36,6 +40,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._issues = Counter(
+            "fhir_validation_issues",
+            "Issues validation found in what was sent to be stored, by rule and severity.",
+            ("rule", "severity"),
+            registry=self.registry,
+        )
         self.under_way = Gauge(
             "fhir_requests_under_way",
             "Requests being worked on.",
@@ -45,6 +55,7 @@ class Metrics:
         # labels() looks its child up under a lock; a dict of our own is several times faster.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._rules: set[str] = set()
 
     def observe(self, interaction: str, type: str | None, status: int, seconds: float) -> None:
         key = (interaction, type or "", status)
@@ -56,6 +67,15 @@ class Metrics:
         if histogram is None:
             histogram = self._histograms[interaction] = self._seconds.labels(interaction)
         histogram.observe(seconds)
+
+    def issues(self, found: Sequence[Issue]) -> None:
+        """Count what validation found. Rules come from profiles too, so they are bounded."""
+        for issue in found:
+            rule = issue.rule or issue.code
+            if rule not in self._rules and len(self._rules) >= MAX_RULES:
+                rule = "other"
+            self._rules.add(rule)
+            self._issues.labels(rule, issue.severity).inc()
 
     def exposition(self) -> bytes:
         """All that was counted, in Prometheus' text format."""

@@ -26,7 +26,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 NO_STORE = (b"cache-control", b"no-store")
 ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
-    (b"vary", b"Accept, Accept-Encoding, Origin, Prefer"),
+    (b"vary", b"Accept, Accept-Encoding, Accept-Language, Origin, Prefer"),
 )
 PUBLIC = (b"cache-control", b"no-cache")  # the CapabilityStatement says nothing of anyone
 # R4 security#narrative: what a client uploaded must not run as a page of this server.
@@ -34,6 +34,8 @@ SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 REVALIDATED = frozenset({"read", "vread", "capabilities"})
 WRITES = frozenset({"create", "update", "patch"})
+# RFC 7234 5.5: a warning of any kind, for who did not ask for an OperationOutcome.
+WARNED = b'299 - "%d warnings: ask with Prefer: return=OperationOutcome, or $validate"'
 ALL_IS_WELL = {
     "create": "The resource was stored.",
     "update": "The resource was stored.",
@@ -82,6 +84,8 @@ async def answered(definitions: Definitions, request: Request, answer: Answer) -
         status, body = _preferred(request, answer, found)
         if body is not None and body is answer.body and not request.shape.is_whole:
             body = render(shaped(definitions, parse(body), request.shape))
+    if name == "operation" and body is not None and not request.shape.is_whole:
+        body = render(shaped(definitions, parse(body), request.shape))
     if body is None:
         return Reply(status, found if status in (204, 304) else [*found, (b"content-length", b"0")])
     return await packed(definitions, request, Reply(status, found, body))
@@ -90,6 +94,8 @@ async def answered(definitions: Definitions, request: Request, answer: Answer) -
 def _preferred(request: Request, answer: Answer, found: RawHeaders) -> tuple[int, bytes | None]:
     """What a write sends back, and where the resource is. R4 http#return."""
     name, status, body = request.row.interaction, answer.status, answer.body
+    if answer.outcome:
+        found.append((b"warning", WARNED % len(answer.outcome)))
     if request.preferences.applied:
         found.append((b"preference-applied", request.preferences.applied.encode()))
     if name != "delete" and answer.key:
@@ -103,7 +109,8 @@ def _preferred(request: Request, answer: Answer, found: RawHeaders) -> tuple[int
         case "minimal":
             return status, None
         case "OperationOutcome":
-            told = operation_outcome([Issue("information", "informational", ALL_IS_WELL[name])])
+            well = Issue("information", "informational", ALL_IS_WELL[name])
+            told = operation_outcome([well, *answer.outcome])
             return 200 if status == 204 else status, render(told)
     return status, body
 
@@ -162,7 +169,7 @@ async def refused(definitions: Definitions, request: Request, refusal: FhirError
     found = basic(request)
     for name, value in refusal.headers.items():
         found.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
-    body = render(operation_outcome([_clean(issue) for issue in refusal.issues]))
+    body = render(operation_outcome([_clean(issue) for issue in refusal.issues], request.language))
     return await packed(definitions, request, Reply(refusal.status, found, body))
 
 
@@ -170,9 +177,10 @@ def _clean(issue: Issue) -> Issue:
     """The issue without half surrogate pairs and control characters of the client's."""
     told = _printable(issue.diagnostics)
     where = _printable(issue.expression) if issue.expression else issue.expression
-    if told == issue.diagnostics and where == issue.expression:
+    also = _printable(issue.vietnamese) if issue.vietnamese else issue.vietnamese
+    if (told, where, also) == (issue.diagnostics, issue.expression, issue.vietnamese):
         return issue
-    return replace(issue, diagnostics=told, expression=where)
+    return replace(issue, diagnostics=told, expression=where, vietnamese=also)
 
 
 def _printable(text: str) -> str:

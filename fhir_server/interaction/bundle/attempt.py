@@ -14,6 +14,7 @@ from fhir_server.conformance.links import CONDITIONAL
 from fhir_server.foundation.outcome import (
     FhirError,
     Invalid,
+    Issue,
     PreconditionFailed,
     TooLarge,
     Unprocessable,
@@ -44,7 +45,7 @@ class Action:
     key: the resource it writes (None for a conditional delete). stored: its newest version.
     found: the resource a conditional create need not create. gone: what a delete removes.
     content: what is to be written, the Bundle's names replaced. reading: how its links are read,
-    where some depend on other entries.
+    where some depend on other entries. warnings: of a patch, which is checked here.
     """
 
     request: Request
@@ -55,6 +56,7 @@ class Action:
     content: Resource | None = None
     reading: Reading | None = None
     versions: list[NewVersion] = field(default_factory=list)
+    warnings: tuple[Issue, ...] = ()
 
 
 class Attempt:
@@ -280,7 +282,8 @@ class Attempt:
                 "A PATCH in a Bundle is a FHIRPath Patch: its resource is a Parameters.",
                 expression=f"{action.request.place}.resource",
             )
-        return patch.patched(self.server, stored, document, "fhirpath")
+        content, action.warnings = patch.patched(self.server, stored, document, "fhirpath")
+        return content
 
     def _build(self, action: Action) -> None:
         """Make the versions of one entry, unless another one's link made them already."""
@@ -344,7 +347,8 @@ class Attempt:
     def answers(self, updated: int) -> Iterator[tuple[Request, Answer]]:
         """What became of each entry, given the time of the commit."""
         for action in self.actions:
-            yield action.request, self._answer(action, updated)
+            answer = self._answer(action, updated)
+            yield action.request, writing.with_warnings(answer, action.warnings)
 
     def _answer(self, action: Action, updated: int) -> Answer:
         if action.request.method == "DELETE":

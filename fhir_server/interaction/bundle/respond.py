@@ -5,6 +5,8 @@ https://hl7.org/fhir/R4/http.html#transaction-response
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fhir_server.foundation.bundle import Entry, instant, status_line
 from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
 from fhir_server.foundation.resource import Resource
@@ -21,6 +23,9 @@ def responded(request: Request, answer: Answer, circumstances: Circumstances) ->
         response["etag"] = f'W/"{answer.version_id}"'
     if answer.updated:
         response["lastModified"] = instant(answer.updated)
+    if answer.outcome:
+        told = [located(request.place, issue) for issue in answer.outcome]
+        response["outcome"] = operation_outcome(told, circumstances.language)
     wanted = circumstances.representation or not request.writes
     full_url = f"{circumstances.base}/{answer.key}" if answer.key else None
     return Entry(
@@ -30,12 +35,13 @@ def responded(request: Request, answer: Answer, circumstances: Circumstances) ->
     )
 
 
-def refused(place: str, refusal: FhirError) -> Entry:
+def refused(place: str, refusal: FhirError, circumstances: Circumstances) -> Entry:
     """An entry of a batch that failed: its status, and why."""
+    issues = [located(place, issue) for issue in refusal.issues]
     return Entry(
         response={
             "status": status_line(refusal.status),
-            "outcome": operation_outcome([located(place, issue) for issue in refusal.issues]),
+            "outcome": operation_outcome(issues, circumstances.language),
         }
     )
 
@@ -49,4 +55,4 @@ def located(place: str, issue: Issue) -> Issue:
         expression = f"{place}.request"
     elif not expression.startswith("Bundle."):
         expression = f"{place}.resource.{expression.partition('.')[2] or expression}"
-    return Issue(issue.severity, issue.code, issue.diagnostics, expression, issue.rule)
+    return replace(issue, expression=expression)

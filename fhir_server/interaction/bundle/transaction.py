@@ -10,11 +10,12 @@ tried before the commit, so that one which fails refuses the whole, and answered
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry
-from fhir_server.foundation.outcome import FhirError, Gone, NotFound, Unprocessable
+from fhir_server.foundation.outcome import FhirError, Gone, Issue, NotFound, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import writing
 from fhir_server.interaction.bundle.attempt import Attempt
@@ -24,10 +25,12 @@ from fhir_server.interaction.bundle.respond import located, responded
 from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.interaction.writing import Proposal, settled
 
+ENTRY = re.compile(r"Bundle\.entry\[\d+\]")
+
 
 async def transaction(server: Server, resource: Resource, circumstances: Circumstances) -> Answer:
     """Raises the refusal of an entry that fails, or Invalid with every issue found."""
-    writing.refuse_errors(server.validator.check(resource))
+    warnings = by_entry(writing.refuse_errors(server, server.validator.check(resource)))
     requests = all_understood(server, resource.get("entry", []), circumstances.base)
     reads = [request for request in requests if not request.writes]
     if reads and circumstances.once:
@@ -46,7 +49,9 @@ async def transaction(server: Server, resource: Resource, circumstances: Circums
 
         def answer(updated: int) -> Answer:
             for request, told in attempt.answers(updated):
-                entries[request.index] = responded(request, told, circumstances)
+                found = (*warnings.get(request.place, ()), *told.outcome)
+                warned = writing.with_warnings(told, found)
+                entries[request.index] = responded(request, warned, circumstances)
             ordered = [entries[index] for index in sorted(entries)]
             return Answer(status=200, body=bundle.rendered("transaction-response", ordered))
 
@@ -60,6 +65,16 @@ async def transaction(server: Server, resource: Resource, circumstances: Circums
         entries[request.index] = responded(request, told, circumstances)
     ordered = [entries[index] for index in range(len(requests))]
     return replace(answer, body=bundle.rendered("transaction-response", ordered))
+
+
+def by_entry(issues: tuple[Issue, ...]) -> dict[str, tuple[Issue, ...]]:
+    """The warnings about each entry, by its place (`Bundle.entry[0]`)."""
+    found: dict[str, tuple[Issue, ...]] = {}
+    for issue in issues:
+        place = ENTRY.match(issue.expression or "")
+        if place:
+            found[place[0]] = (*found.get(place[0], ()), issue)
+    return found
 
 
 async def demand_readable(
