@@ -1,0 +1,174 @@
+"""fixed — fixed[x], pattern[x], minValue[x], maxValue[x] and maxLength.
+
+https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.fixed_x_
+https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.pattern_x_
+https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.minValue_x_
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from fhir_server.foundation.outcome import Issue
+from fhir_server.foundation.primitive import interval
+from fhir_server.validation.messages import issue
+from fhir_server.validation.profile.scope import Leaf, Scope, bare
+from fhir_server.validation.profile.tree import Node, Typed
+
+Test = Callable[[Any], bool]
+UCUM = "http://unitsofmeasure.org"
+TEMPORAL = {"Date", "DateTime", "Instant"}
+QUANTITIES = {"Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "Money"}
+
+
+def values(node: Node, profile: str) -> list[Leaf]:
+    """What an element's definition says of the value itself."""
+    found: list[Leaf] = []
+    if node.fixed:
+        found.append(_told("fixed", is_fixed(node.fixed.value), node.fixed.value, profile))
+    if node.pattern:
+        found.append(_told("pattern", fits(node.pattern.value), node.pattern.value, profile))
+    if node.min_value:
+        test = _limit(node.min_value, is_least=True)
+        found.append(_told("min-value", test, node.min_value.value, profile))
+    if node.max_value:
+        test = _limit(node.max_value, is_least=False)
+        found.append(_told("max-value", test, node.max_value.value, profile))
+    if node.max_length is not None:
+        found.append(_told("max-length", _short(node.max_length), node.max_length, profile))
+    return found
+
+
+def _told(key: str, test: Test, wanted: Any, profile: str) -> Leaf:
+    def holds(value: Any, _scope: Scope) -> bool:
+        return test(bare(value))
+
+    def tell(value: Any, _scope: Scope, path: str) -> Iterator[Issue]:
+        value = bare(value)
+        if test(value):
+            return
+        variant = ".missing" if value is None else ".long" if key == "max-length" else ""
+        key_told = "max-length" if key == "max-length" else key + variant
+        length = len(value) if isinstance(value, str) else 0
+        yield issue(
+            key_told,
+            path,
+            profile=profile,
+            wanted=written(wanted),
+            found=written(value),
+            length=length,
+        )
+
+    return Leaf(holds, tell)
+
+
+def written(value: Any) -> str:
+    """A value as a message shows it: a scalar as it is, an object as short JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | Decimal) or value is None:
+        return orjson.dumps(value, default=str).decode().strip('"')
+    return orjson.dumps(value, default=_decimal).decode()
+
+
+def _decimal(value: Any) -> orjson.Fragment:
+    return orjson.Fragment(str(value))
+
+
+# --- fixed and pattern ----------------------------------------------------------------------------
+
+
+def is_fixed(wanted: Any) -> Test:
+    """R4: exactly this, nothing more and nothing less."""
+    if wanted.__class__ is bool:
+        return lambda value: value is wanted
+    return lambda value: bool(value == wanted)
+
+
+def fits(wanted: Any) -> Test:
+    """R4: at least this. Of an array every item of the pattern is among those of the value."""
+    if isinstance(wanted, dict):
+        parts = [(name, fits(part)) for name, part in wanted.items()]
+
+        def has_all(value: Any) -> bool:
+            if not isinstance(value, dict):
+                return False
+            return all(name in value and test(value[name]) for name, test in parts)
+
+        return has_all
+    if isinstance(wanted, list):
+        tests = [fits(part) for part in wanted]
+
+        def has_each(value: Any) -> bool:
+            if not isinstance(value, list):
+                return False
+            return all(any(map(test, value)) for test in tests)
+
+        return has_each
+    return is_fixed(wanted)
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def _short(most: int) -> Test:
+    return lambda value: not isinstance(value, str) or len(value) <= most
+
+
+def _limit(limit: Typed, *, is_least: bool) -> Test:
+    """minValue and maxValue; what cannot be compared (other units) is not refused."""
+    if limit.type in TEMPORAL:
+        return _date_limit(limit.value, is_least=is_least)
+    if limit.type in QUANTITIES:
+        return _quantity_limit(limit.value, is_least=is_least)
+    bound = limit.value
+
+    def within(value: Any) -> bool:
+        if isinstance(value, bool) or isinstance(value, str) != isinstance(bound, str):
+            return True
+        if not isinstance(value, int | Decimal | str):
+            return True
+        return bool(value >= bound) if is_least else bool(value <= bound)
+
+    return within
+
+
+def _date_limit(text: str, *, is_least: bool) -> Test:
+    """A date that could be within the limit, as far as it is known, is."""
+    low, high = interval(text)
+
+    def within(value: Any) -> bool:
+        if not isinstance(value, str):
+            return True
+        try:
+            first, after = interval(value)
+        except ValueError:
+            return True
+        return after > low if is_least else first < high
+
+    return within
+
+
+def _quantity_limit(limit: dict[str, Any], *, is_least: bool) -> Test:
+    bound = limit.get("value")
+
+    def within(value: Any) -> bool:
+        if not isinstance(value, dict) or bound is None:
+            return True
+        number = value.get("value")
+        if not isinstance(number, int | Decimal) or _unit(value) != _unit(limit):
+            return True
+        return bool(number >= bound) if is_least else bool(number <= bound)
+
+    return within
+
+
+def _unit(quantity: dict[str, Any]) -> tuple[Any, Any]:
+    """What two quantities must have in common for their numbers to be compared."""
+    if code := quantity.get("code") or quantity.get("currency"):
+        return quantity.get("system") or UCUM, code
+    return None, quantity.get("unit")
