@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.foundation.fhirpath.functions import FUNCTIONS, TYPE_FUNCTIONS
+from fhir_server.foundation.fhirpath.functions import FUNCTIONS, TYPE_FUNCTIONS, sorting
 from fhir_server.foundation.fhirpath.items import DefinitionsLike, Item, Model, made, plain
 from fhir_server.foundation.fhirpath.operators import BINARY, polarity
 from fhir_server.foundation.fhirpath.parse import parse
@@ -228,6 +228,10 @@ def _call(base: Node | None, name: str, args: tuple[Node, ...]) -> Evaluated:
         if len(args) != 1:
             raise Invalid(f"FHIRPath: `{name}()` takes one type.")
         return _typed(TYPE_FUNCTIONS[name], focus, _type_name(args[0]))
+    if name == "sort":
+        return sorting(focus, [_sort_key(arg) for arg in args])
+    if name == "iif" and args and isinstance(args[0], Literal) and args[0].type != "boolean":
+        raise Invalid("FHIRPath: the condition of `iif()` is no boolean.")
     function = FUNCTIONS.get(name)
     if function is None:
         raise Invalid(f"FHIRPath: there is no function `{name[:50]}()`.")
@@ -241,6 +245,14 @@ def _call(base: Node | None, name: str, args: tuple[Node, ...]) -> Evaluated:
         return found
 
     return called
+
+
+def _sort_key(node: Node) -> tuple[Evaluated, bool]:
+    """What to sort by, and whether it descends: `-` before it, whatever its type."""
+    match node:
+        case Unary("-", operand):
+            return _compile(operand), True
+    return _compile(node), False
 
 
 def _type_name(node: Node) -> str:

@@ -7,16 +7,23 @@ https://hl7.org/fhir/R4/fhirpath.html#functions
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from functools import cmp_to_key
 from typing import Any, NamedTuple
 
-from fhir_server.foundation.fhirpath import conversions, encodings, numbers, texts
+from fhir_server.foundation.fhirpath import (
+    asking,
+    boundaries,
+    conversions,
+    encodings,
+    numbers,
+    texts,
+)
 from fhir_server.foundation.fhirpath.items import CLASS, SYSTEM, Item, made, plain, system
 from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import resolved
 from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
 from fhir_server.foundation.fhirpath.temporal import Temporal
-from fhir_server.foundation.fhirpath.values import item_key
+from fhir_server.foundation.fhirpath.values import compare, item_key
 from fhir_server.foundation.outcome import Invalid
 
 Args = tuple[Evaluated, ...]
@@ -138,6 +145,33 @@ def _exclude(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     return [item for item in focus if item_key(item) not in among]
 
 
+def _sort(scope: Scope, focus: list[Item], keys: list[tuple[Evaluated, bool]]) -> list[Item]:
+    """By each key in turn, the second of a pair saying whether it descends; nothing comes first."""
+    scope.run.spend(len(focus) * max(len(focus).bit_length(), 1))
+    told = [
+        [one(key(scope.within(item, i)), "`sort()`") for key, _ in keys]
+        for i, item in enumerate(focus)
+    ]
+
+    def order(first: int, second: int) -> int:
+        for place, (_, descending) in enumerate(keys):
+            left, right = told[first][place], told[second][place]
+            if left is None or right is None:
+                if left is not right:
+                    return -1 if left is None else 1
+                continue
+            found = compare(plain(left), plain(right), "sort()") or 0
+            if found:
+                return -found if descending else found
+        return 0
+
+    return [focus[place] for place in sorted(range(len(focus)), key=cmp_to_key(order))]
+
+
+def sorting(focus: Evaluated, keys: list[tuple[Evaluated, bool]]) -> Evaluated:
+    return lambda scope: _sort(scope, focus(scope), keys or [(lambda inner: inner.this, False)])
+
+
 def _aggregate(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     total = args[1](scope) if len(args) > 1 else []
     for i, item in enumerate(focus):
@@ -206,16 +240,6 @@ def _get_value(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     return [system(focus[0])] if _has_value(scope, focus, args)[0].value else []
 
 
-def _precision(_: Scope, focus: list[Item], __: Args) -> list[Item]:
-    item = one(focus, "`precision()`")
-    match plain(item) if item is not None else None:
-        case Decimal() as number:
-            return [made(max(-int(number.as_tuple().exponent), 0))]
-        case Temporal() as time:
-            return [made(sum(sign.isdigit() for sign in time.text_without_zone))]
-    return []
-
-
 def _comparable(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     values = [one(focus, "`comparable()`"), one(args[0](scope), "`comparable()`")]
     quantities = [plain(item) for item in values if item is not None]
@@ -281,7 +305,6 @@ FUNCTIONS: dict[str, Function] = {
     "hasExtension": Function(_has_extension, 1, 1),
     "hasValue": Function(_has_value),
     "getValue": Function(_get_value),
-    "precision": Function(_precision),
     "comparable": Function(_comparable, 1, 1),
     "resolve": Function(lambda scope, focus, _: resolved(scope, focus)),
     "now": Function(_clock("dateTime", 0, 0)),
@@ -289,6 +312,11 @@ FUNCTIONS: dict[str, Function] = {
     "timeOfDay": Function(_clock("time", 11, 23)),
 }
 for _name, (_body, _fewest, _most) in (
-    conversions.FUNCTIONS | numbers.FUNCTIONS | texts.FUNCTIONS | encodings.FUNCTIONS
+    conversions.FUNCTIONS
+    | numbers.FUNCTIONS
+    | texts.FUNCTIONS
+    | encodings.FUNCTIONS
+    | boundaries.FUNCTIONS
+    | asking.FUNCTIONS
 ).items():
     FUNCTIONS[_name] = Function(_body, _fewest, _most)

@@ -32,8 +32,16 @@ class Services(Protocol):
         """Whether a resource or an element is valid against a profile."""
         ...
 
+    def in_slice(self, item: Item, structure: str, name: str) -> bool | None:
+        """Whether an element is of a slice that a StructureDefinition defines."""
+        ...
+
     def html_problems(self, div: str) -> bool:
         """Whether a narrative's `div` says what R4 does not let it say."""
+        ...
+
+    def element_definition(self, item: Item) -> Resource | None:
+        """The ElementDefinition of an element; None where it has none."""
         ...
 
 
