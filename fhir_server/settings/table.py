@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from fhir_server.settings.values import (
     DATABASE_URL,
     FLAG,
+    FOLDER,
     GI,
     HOST,
     KI,
@@ -96,6 +97,12 @@ class Settings:
         "+07:00",
         "The zone of dates and times that name none. Another one needs `fhir-server reindex`.",
         ZONE,
+    )
+    profiles: str = setting(
+        "",
+        "The folder of the local profiles and their policy.toml; empty: those that come with the"
+        " program; `off`: R4 alone.",
+        FOLDER,
     )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)

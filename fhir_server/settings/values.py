@@ -149,6 +149,7 @@ def without_password(url: str) -> str:
 FLAG = Kind(read_flag, lambda value: "true" if value else "false")
 ZONE = Kind(read_zone)
 PATH = Kind(read_path)
+FOLDER = Kind(str.strip)
 HOST = Kind(read_host)
 WEB_URL = Kind(read_web_url)
 ORIGINS = Kind(read_origins, ",".join)

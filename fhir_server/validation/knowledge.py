@@ -61,6 +61,10 @@ class Knowledge:
             known = self._known = self._make(self._below.above(stored))
         return known
 
+    def imagined(self, canonicals: Canonicals) -> Known:
+        """What would be known, were these all canonicals."""
+        return self._make(canonicals)
+
     def learn(self, versions: Iterable[Stored]) -> None:
         """Take in versions of resources, deletions too; those of other types, and those older
         than what is known, are passed over."""
