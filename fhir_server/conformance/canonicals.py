@@ -58,11 +58,14 @@ class Canonicals:
     def versions(self, url: str) -> list[Canonical]:
         """All of one URL (without `|version`), the one to prefer first: upper layers before lower
         ones, within a layer the newest version first."""
-        found = sorted(self._by_url.get(url, ()), key=_newness, reverse=True)
-        if self._below is None:
-            return found
-        mine = {(entry.type, entry.version) for entry in found}
-        return found + [e for e in self._below.versions(url) if (e.type, e.version) not in mine]
+        found: list[Canonical] = []
+        layer: Canonicals | None = self
+        while layer is not None:  # a layer for each package: too many for recursion
+            hidden = {(entry.type, entry.version) for entry in found}
+            mine = [e for e in layer._by_url.get(url, ()) if (e.type, e.version) not in hidden]
+            found += sorted(mine, key=_newness, reverse=True) if len(mine) > 1 else mine
+            layer = layer._below
+        return found
 
     def entry(self, canonical: str, type: str | None = None) -> Canonical | None:
         """The definition a canonical names, by its version where it gives one (R4
@@ -89,7 +92,12 @@ class Canonicals:
                 yield found
 
     def urls(self) -> set[str]:
-        return set(self._by_url) | (self._below.urls() if self._below else set())
+        found: set[str] = set()
+        layer: Canonicals | None = self
+        while layer is not None:
+            found.update(layer._by_url)
+            layer = layer._below
+        return found
 
 
 def _newness(entry: Canonical) -> list[tuple[int, int | str]]:
@@ -99,10 +107,30 @@ def _newness(entry: Canonical) -> list[tuple[int, int | str]]:
 
 
 def of_resource(resource: Resource, source: str) -> Canonical | None:
-    """The entry of a resource at hand; None where it has no `url` to be found by."""
+    """The entry of a resource at hand; None where it has nothing to be found by.
+
+    That is its `url`, in which some write the version too, or of a NamingSystem, which in R4 has
+    no `url`, the URI of the system it is about.
+    """
     type, url, version = (resource.get(name) for name in ("resourceType", "url", "version"))
-    if not isinstance(type, str) or not isinstance(url, str) or not url:
+    if type == "NamingSystem":
+        url = _system_named(resource)
+    if not isinstance(type, str) or not isinstance(url, str):
         return None
-    return Canonical(
-        type, url, version if isinstance(version, str) else None, source, lambda: resource
-    )
+    url, _, within = url.partition("|")
+    if not url:
+        return None
+    version = within or (version if isinstance(version, str) else None)
+    return Canonical(type, url, version, source, lambda: resource)
+
+
+def _system_named(naming_system: Resource) -> str | None:
+    """The URI a NamingSystem tells, the preferred one where it tells several."""
+    given = naming_system.get("uniqueId")
+    found = [
+        ids
+        for ids in (given if isinstance(given, list) else ())
+        if isinstance(ids, dict) and ids.get("type") == "uri" and isinstance(ids.get("value"), str)
+    ]
+    found.sort(key=lambda ids: ids.get("preferred") is not True)
+    return found[0]["value"] if found else None
