@@ -2,16 +2,14 @@
 
 https://hl7.org/fhir/R4/identifier-registry.html
 
-What VN Core names is taken as it names it. Where its guide names none, or its name is known only
-second-hand, the URL begins with OWN, so that nobody takes ours for theirs.
+What VN Core names is taken as it names it; the rest is ours (fhir_server/terminology/site.py).
 """
 
 from __future__ import annotations
 
-from fhir_server.terminology.files import identifier_systems
+from fhir_server.terminology.site import OWN, SID, VN_CORE, mrn_system
 
-VN_CORE = "http://fhir.hl7.org.vn/core"
-OWN = "https://cantho.fhir-server.example"
+__all__ = ["OWN", "SID", "VN_CORE", "coded_extension", "coding", "concept", "mrn_system"]
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 ATC = "http://www.whocc.no/atc"
@@ -45,19 +43,6 @@ EXT_COMMUNE = f"{OWN}/StructureDefinition/commune"
 EXT_CARE_LEVEL = f"{OWN}/StructureDefinition/facility-care-level"
 EXT_RANK = f"{OWN}/StructureDefinition/organization-rank"
 EXT_VISIT_OBJECT = f"{OWN}/StructureDefinition/visit-object"
-
-
-def _system(key: str, told: str | None) -> str:
-    named = (told or "").strip()
-    return named if named.startswith("http") and " " not in named else f"{OWN}/sid/{key}"
-
-
-SID = {row["key"]: _system(row["key"], row["vncore"]) for row in identifier_systems()}
-
-
-def mrn_system(facility: str) -> str:
-    """Each facility numbers its own patients, so each has its own system."""
-    return f"{SID['mrn']}/{facility}"
 
 
 def coding(system: str, code: str, display: str | None = None) -> dict[str, str]:

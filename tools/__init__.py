@@ -1,0 +1,1 @@
+"""What is built or written once, by hand, from the repository itself."""
