@@ -7,24 +7,53 @@ https://hl7.org/fhir/R4/questionnaireresponse.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
+from fhir_server.validation.content.bundle import bundle
 from fhir_server.validation.content.question import Question
+from fhir_server.validation.content.questionnaire import questionnaire
+from fhir_server.validation.content.response import response
 
 __all__ = ["Question", "check"]
 
 Check = Callable[[Resource, str, Question], list[Issue]]
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, Check] = {
+    "Bundle": bundle,
+    "Questionnaire": questionnaire,
+    "QuestionnaireResponse": response,
+}
+MAX_DEPTH = 5  # Bundles within Bundles
 
 
 def check(resource: Resource, path: str, question: Question) -> list[Issue]:
-    """The issues of a resource's content and of those it contains; its shape is valid already.
+    """The issues of a resource's content, of those it contains and of a Bundle's entries.
 
-    path: where the resource stands, its type where it stands alone (`Bundle.entry[3].resource`).
-    Entries of a Bundle and contained resources are checked, too.
+    Asked of what has a valid shape. path: where the resource stands, its type where it stands
+    alone (`Bundle.entry[3].resource`).
     """
-    found = CHECKS.get(resource["resourceType"])
-    return found(resource, path, question) if found else []
+    type = resource["resourceType"]
+    if type not in CHECKS and "contained" not in resource:
+        return []
+    return list(_all(resource, path, question, 0))
+
+
+def _all(resource: Resource, path: str, question: Question, depth: int) -> Iterator[Issue]:
+    type = resource["resourceType"]
+    found = CHECKS.get(type)
+    if found is not None:
+        yield from found(resource, path, question)
+    within = replace(question, container=resource) if "contained" in resource else question
+    for index, inner in enumerate(resource.get("contained") or ()):
+        if inner["resourceType"] in CHECKS:
+            yield from _all(inner, f"{path}.contained[{index}]", within, depth + 1)
+    if type != "Bundle" or depth >= MAX_DEPTH:
+        return
+    for index, entry in enumerate(resource.get("entry") or ()):
+        inner = entry.get("resource")
+        if inner is not None and (inner["resourceType"] in CHECKS or "contained" in inner):
+            place = f"{path}.entry[{index}].resource"
+            yield from _all(inner, place, question, depth + 1)

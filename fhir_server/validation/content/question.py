@@ -37,3 +37,4 @@ class Question:
     nested: Nested | None = None
     thorough: bool = False
     today: dt.date | None = None
+    container: Resource | None = None  # of a contained resource
