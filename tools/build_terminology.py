@@ -15,13 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+TOOLS = Path(__file__).parent
+sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
 
 from fhir_server.terminology.site import BASE, OWN, site
-from tools.terminology import maps, systems, units
-from tools.terminology.resource import Json
+from code_lists import maps, systems, units
+from code_lists.resource import Json
 
-ROOT = Path(__file__).parent.parent
+ROOT = TOOLS.parent
 TARGET = ROOT / "terminology"
 SPELLED_OUT = (
     "terminology/site.toml",

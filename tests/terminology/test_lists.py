@@ -18,9 +18,9 @@ from fhir_server.terminology.files import code_list, folder, identifier_systems
 from fhir_server.terminology.site import OWN, SID, site
 from fhir_server.validation.structure import Validator
 from tools import build_terminology
-from tools.terminology.resource import Json
 
 ROOT = Path(__file__).parents[2]
+Json = dict[str, Any]
 FILES = build_terminology.committed()
 
 

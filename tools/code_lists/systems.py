@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from fhir_server.terminology.files import code_list, identifier_systems
 from fhir_server.terminology.site import OWN, SID, VN_CORE
-from tools.terminology.resource import (
+from code_lists.resource import (
     AS_OF,
     VN_CORE_GUIDE,
     Json,

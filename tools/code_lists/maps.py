@@ -17,8 +17,8 @@ from collections.abc import Iterator
 
 from fhir_server.terminology.files import code_list
 from fhir_server.terminology.site import OWN, VN_CORE
-from tools.terminology.resource import Json, Told, frame
-from tools.terminology.units import BEFORE, COMMUNE, PROVINCE, SINCE
+from code_lists.resource import Json, Told, frame
+from code_lists.units import BEFORE, COMMUNE, PROVINCE, SINCE
 
 HL7 = "http://terminology.hl7.org/CodeSystem"
 GENDER = "http://hl7.org/fhir/administrative-gender"

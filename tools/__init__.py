@@ -1,1 +1,0 @@
-"""What is built or written once, by hand, from the repository itself."""
