@@ -15,14 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TOOLS = Path(__file__).parent
-sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fhir_server.terminology.site import BASE, OWN, site
 from code_lists import maps, systems, units
 from code_lists.resource import Json
 
-ROOT = TOOLS.parent
+from fhir_server.terminology.site import BASE, OWN, site
+
+ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "terminology"
 SPELLED_OUT = (
     "terminology/site.toml",

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from fhir_server.terminology.files import code_list
-from fhir_server.terminology.site import OWN, VN_CORE
 from code_lists.resource import Json, Told, frame
 from code_lists.units import BEFORE, COMMUNE, PROVINCE, SINCE
+from fhir_server.terminology.files import code_list
+from fhir_server.terminology.site import OWN, VN_CORE
 
 HL7 = "http://terminology.hl7.org/CodeSystem"
 GENDER = "http://hl7.org/fhir/administrative-gender"

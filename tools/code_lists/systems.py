@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fhir_server.terminology.files import code_list, identifier_systems
-from fhir_server.terminology.site import OWN, SID, VN_CORE
 from code_lists.resource import (
     AS_OF,
     VN_CORE_GUIDE,
@@ -20,6 +18,8 @@ from code_lists.resource import (
     frame,
     value_set,
 )
+from fhir_server.terminology.files import code_list, identifier_systems
+from fhir_server.terminology.site import OWN, SID, VN_CORE
 
 Row = dict[str, str]
 VN = f"{VN_CORE}/CodeSystem"

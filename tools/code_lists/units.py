@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from code_lists.resource import Json, Told, code_system, concept, value_set
 from fhir_server.terminology.files import code_list
 from fhir_server.terminology.site import OWN
-from code_lists.resource import Json, Told, code_system, concept, value_set
 
 BEFORE, SINCE = "2025-06-30", "2025-07-01"  # versions: the last day of one, the first of the other
 LAW = "NQ 202/2025/QH15, QĐ 19/2025/QĐ-TTg (unverified). "
