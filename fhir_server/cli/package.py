@@ -1,0 +1,270 @@
+"""package — the commands for FHIR packages: add, list, remove, check."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fhir_server.cli.database import prepare, reaching
+from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.options import takes
+from fhir_server.cli.records import bar
+from fhir_server.settings import Gathered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fhir_server.conformance.canonicals import Canonicals
+    from fhir_server.conformance.package import Package
+    from fhir_server.conformance.problem import Problem
+    from fhir_server.exchange.packages import Installed, Tried
+    from fhir_server.settings import Settings
+
+SHOWN = 30  # problems told of one package
+
+app = typer.Typer(
+    help="FHIR packages: profiles, value sets and code systems of others.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Packages (.tgz), folders of one, or loose JSON or XML files.", show_default=False
+    ),
+]
+
+
+@takes("database_url", "profiles")
+def add(gathered: Gathered, files: Files) -> None:
+    """Store packages, so that their profiles can be claimed and their value sets used.
+
+    They are stored in the order they need one another. What a package needs and is not there is
+    told by name, and the package is added all the same: what can be resolved works. On PostgreSQL
+    a running server knows them within a second; for a SQLite database, stop the server first.
+    Adding a package again changes nothing.
+
+    \b
+    Examples:
+      fhir-server package add hl7.fhir.vn.core-0.6.0.tgz
+      fhir-server package add ./our-profiles
+    """
+    packages = read_all(files)
+    for package in packages:
+        problems = [*package.problems, *faults(gathered.settings, package, packages)]
+        tell(problems)
+    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+    with reaching(settings):
+        asyncio.run(store(settings, packages))
+
+
+async def store(settings: Settings, packages: list[Package]) -> None:
+    from fhir_server.cli.running import opened
+    from fhir_server.exchange import packages as stored
+
+    async with opened(settings) as server:
+        for package in packages:
+            with bar(f"Storing {label(package)}") as bars:
+                task = bars.add_task("", total=len(package.entries) + 1)
+                done = await stored.add(
+                    server,
+                    package,
+                    lambda done, bars=bars, task=task: bars.update(task, completed=done),
+                )
+            typer.echo(f"Added {label(package)}: {done:,} definitions.")
+
+
+@takes("database_url")
+def list_(gathered: Gathered) -> None:
+    """List the packages that were added."""
+    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+    with reaching(settings):
+        found = asyncio.run(those_installed(settings))
+    if not found:
+        typer.echo("No package was added. `fhir-server package add FILE` adds one.")
+    width = max((len(one.label) for one in found), default=0)
+    for one in found:
+        needs = ", ".join(f"{name}#{version}" for name, version in one.needs)
+        told = f"  needs {needs}" if needs else ""
+        typer.echo(f"{one.label:<{width}}  {one.definitions:>6,} definitions{told}")
+
+
+async def those_installed(settings: Settings) -> list[Installed]:
+    from fhir_server.cli.running import opened
+    from fhir_server.exchange import packages as stored
+
+    async with opened(settings) as server:
+        return await stored.installed(server)
+
+
+@takes("database_url")
+def remove(
+    gathered: Gathered,
+    name: Annotated[str, typer.Argument(help="The package: `name` or `name#version`.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even if another one needs it.")] = False,
+) -> None:
+    """Remove a package. Its definitions are deleted; their history stays.
+
+    \b
+    Example:
+      fhir-server package remove hl7.fhir.vn.core
+    """
+    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+    with reaching(settings):
+        done = asyncio.run(taken_out(settings, name, force=force))
+    typer.echo(f"Removed {name}: {done:,} definitions.")
+
+
+async def taken_out(settings: Settings, name: str, *, force: bool) -> int:
+    from fhir_server.cli.running import opened
+    from fhir_server.exchange import packages as stored
+    from fhir_server.foundation.outcome import Conflict, NotFound
+
+    async with opened(settings) as server:
+        try:
+            return await stored.remove(server, name, even_if_needed=force)
+        except (Conflict, NotFound) as refusal:
+            refuse(Exit.MISUSED, str(refusal))
+
+
+@takes("database_url", "profiles")
+def check(
+    gathered: Gathered,
+    files: Files,
+    *,
+    against_stored: Annotated[
+        bool,
+        typer.Option(
+            "--against-stored",
+            help="Try the profiles on what is stored: how much would they refuse?",
+        ),
+    ] = False,
+    at_most: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --against-stored: look at the newest N of each type. [all]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look at packages without adding them: what is missing, broken or would refuse too much.
+
+    Ends with status 1 where something is broken, or a profile would refuse stored resources.
+
+    \b
+    Examples:
+      fhir-server package check hl7.fhir.vn.core-0.6.0.tgz
+      fhir-server package check ./our-profiles --against-stored --at-most 10000
+    """
+    packages = read_all(files)
+    broken = 0
+    for package in packages:
+        found = [*package.problems, *faults(gathered.settings, package, packages)]
+        broken += tell(found)
+        typer.echo(f"{label(package)}: {len(package.entries):,} definitions, {told(found)}.")
+    if against_stored:
+        settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
+        with reaching(settings):
+            results = asyncio.run(tried(settings, packages, at_most))
+        broken += sum(show(result) for result in results)
+    if broken:
+        sys.exit(Exit.FOUND)
+
+
+async def tried(settings: Settings, packages: list[Package], at_most: int | None) -> list[Tried]:
+    from fhir_server.cli.running import opened
+    from fhir_server.conformance.package import layered
+    from fhir_server.exchange import packages as stored
+
+    async with opened(settings) as server:
+        canonicals = layered(server.knowledge.current.canonicals, packages)
+        known = server.knowledge.imagined(canonicals)
+        profiles = [p for one in packages for p in stored.profiles_of(canonicals, one)]
+        with bar("Trying them on what is stored") as bars:
+            task = bars.add_task("", total=None)
+            return await stored.against_stored(
+                server,
+                known.validator,
+                profiles,
+                at_most=at_most,
+                progress=lambda done: bars.update(task, completed=done),
+            )
+
+
+def show(result: Tried) -> bool:
+    """A profile's line, and the rules most often broken; whether it would refuse anything."""
+    if not result.looked_at:
+        typer.echo(f"{result.profile}: no {result.type} is stored.")
+        return False
+    share = 100 * result.refused / result.looked_at
+    typer.echo(
+        f"{result.profile}: would refuse {result.refused:,} of {result.looked_at:,}"
+        f" {result.type} ({share:.1f} %), and warn of {result.warned:,}."
+    )
+    for rule, times in result.rules.most_common(10):
+        typer.echo(f"  {times:>8,}  {rule}, such as {result.examples[rule]}")
+    return result.refused > 0
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_all(files: list[Path]) -> list[Package]:
+    """The packages in the order they need one another, what is wrong with that order told."""
+    from fhir_server.conformance.package import in_dependency_order, read_package
+
+    for file in files:
+        if not file.exists():
+            refuse(Exit.MISUSED, f"There is no file or folder `{file}`.")
+    ordered, problems = in_dependency_order([read_package(file) for file in files])
+    tell(problems)
+    return ordered
+
+
+def faults(settings: Settings, package: Package, packages: Sequence[Package]) -> list[Problem]:
+    """What is wrong with a package's definitions, seen with all that is known beside them."""
+    from fhir_server.conformance.package import layered, unresolved
+    from fhir_server.conformance.sound import unsound
+
+    canonicals = layered(folders(settings), packages)
+    found = unresolved(canonicals, package.entries)
+    for entry in package.entries:
+        found += unsound(canonicals, entry)
+    return found
+
+
+def folders(settings: Settings) -> Canonicals:
+    from fhir_server.server import below
+
+    return below(settings)
+
+
+def label(package: Package) -> str:
+    return f"{package.name}#{package.version}"
+
+
+def tell(problems: Sequence[Problem]) -> int:
+    """Say what is wrong, on standard error; how many of it are errors."""
+    from fhir_server.validation.messages import issue
+
+    found = [issue(p.key, file=p.file, **p.said) for p in problems]
+    for one in found[:SHOWN]:
+        typer.echo(f"{one.severity}: {one.diagnostics}", err=True)
+    if len(found) > SHOWN:
+        typer.echo(f"... and {len(found) - SHOWN:,} more.", err=True)
+    return sum(one.severity == "error" for one in found)
+
+
+def told(problems: Sequence[Problem]) -> str:
+    return f"{len(problems):,} problems" if problems else "nothing wrong"
+
+
+for command, name in ((add, "add"), (list_, "list"), (remove, "remove"), (check, "check")):
+    app.command(name)(command)
