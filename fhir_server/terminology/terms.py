@@ -16,68 +16,268 @@ in force (extension resource-effectivePeriod), and a concept may have the proper
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import Literal
+from unicodedata import normalize
 
 from fhir_server.conformance.canonicals import Canonicals
+from fhir_server.foundation.folding import words
+from fhir_server.foundation.outcome import NotFound, TooCostly
+from fhir_server.foundation.resource import Resource
+from fhir_server.terminology.concept import Concept, Expansion, Match, Standing, Verdict
+from fhir_server.terminology.concept_map import NO_MATCH, Asked, ConceptMaps, Dependencies
+from fhir_server.terminology.members import Wanted, certain, known_as, members
+from fhir_server.terminology.moment import today
+from fhir_server.terminology.systems import Files, Systems
+from fhir_server.terminology.value_set import Question, ValueSets
 
+__all__ = ["Concept", "Expansion", "Match", "Standing", "Terms", "Verdict"]
 
-class Standing(Enum):
-    """How a code stands to a value set."""
+MAX_EXPANSION = 50_000  # concepts of one expansion
+KEPT_EXPANSIONS, KEPT_CONCEPTS = 16, 5_000  # those kept between pages, and how large they may be
+MAX_FILTER = 200  # characters of the text that filters an expansion
+SUCCESSION = 5  # how many times a code may have been followed by another
 
-    MEMBER = "member"
-    NOT_MEMBER = "not-member"  # the system is known, or not of the value set
-    THEN = "then"  # would be one at another time: retired, not yet in force, an older version
-    UNKNOWN = "unknown"  # cannot be told: the value set or a code system is not known here
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """A concept as its code system tells it, in one version."""
-
-    system: str
-    version: str | None
-    code: str
-    display: str | None
-    definition: str | None = None
-    designations: tuple[tuple[str | None, str | None, str], ...] = ()  # language, use code, value
-    properties: tuple[tuple[str, Any], ...] = ()  # code, value (str, bool, int, Decimal, Coding)
-    abstract: bool = False
-    inactive: bool = False
-    since: dt.date | None = None  # in force from, inclusive
-    until: dt.date | None = None  # in force until, exclusive
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer of validate-code.
-
-    concept: as found in the code system, if it was. successors: for THEN, what takes its place
-    at the date asked for, by the ConceptMaps known (system, code, display). wrong_display: the
-    display given, where it is none of the concept's. missing: the canonical that is not known,
-    for UNKNOWN.
-    """
-
-    standing: Standing
-    concept: Concept | None = None
-    successors: tuple[Concept, ...] = ()
-    wrong_display: str | None = None
-    missing: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """A page of an expansion. total: of the whole, None where it is not counted."""
-
-    value_set: dict[str, Any]
-    contains: list[Concept] = field(default_factory=list)
-    total: int | None = None
-    offset: int = 0
+Outcome = Literal["equivalent", "subsumes", "subsumed-by", "not-subsumed"]
+Kept = tuple[list[Concept], tuple[str, ...]]
 
 
 class Terms:
-    """All terminology that is known. Immutable; its caches fill as it is asked."""
+    """All terminology that is known. Immutable; its caches fill as it is asked.
 
-    def __init__(self, canonicals: Canonicals) -> None:
+    files: code systems that lie in files of their own. before: what was known until now, whose
+    compiled definitions are taken over where they are still the same.
+    """
+
+    def __init__(
+        self,
+        canonicals: Canonicals,
+        *,
+        files: Files | None = None,
+        before: Terms | None = None,
+        today: Callable[[], dt.date] = today,
+    ) -> None:
         self.canonicals = canonicals
+        old = (before.systems, before.concept_maps) if before is not None else (None, None)
+        self.systems: Systems = Systems(canonicals, files, old[0])
+        self.value_sets = ValueSets(canonicals, self.systems)
+        self.concept_maps: ConceptMaps = ConceptMaps(canonicals, old[1])
+        self.today = today
+        self._generation = self.systems.files.generation
+        self._fast: dict[str, frozenset[tuple[str, str]] | None] = {}
+        self._expanded: dict[object, Kept] = {}
+
+    # --- code systems ----------------------------------------------------------------------------
+
+    def is_known(self, system: str) -> bool:
+        """Whether the concepts of a system are known, at least some."""
+        self._look()
+        return bool(self.systems.versions(system))
+
+    def lookup(
+        self, system: str, code: str, version: str | None = None, at: dt.date | None = None
+    ) -> Concept | None:
+        """A concept by the version named or in force; else by any version that has it."""
+        self._look()
+        day = at or self.today()
+        found = self.systems.find(system, code, version, day)
+        return found and _as_at(found, day)
+
+    def subsumes(
+        self, system: str, a: str, b: str, version: str | None = None, at: dt.date | None = None
+    ) -> Outcome | None:
+        """How two codes stand in their system's hierarchy; None where that cannot be told."""
+        self._look()
+        its = self.systems.version(system, version, at or self.today())
+        if its is None:
+            its = next(iter(self.systems.versions(system)), None) if version is None else None
+        first, second = (its.find(a), its.find(b)) if its is not None else (None, None)
+        if its is None or first is None or second is None:
+            return None
+        if first.code == second.code:
+            return "equivalent"
+        if its.is_a and its.subsumes(first.code, second.code):
+            return "subsumes"
+        if its.is_a and its.subsumes(second.code, first.code):
+            return "subsumed-by"
+        return "not-subsumed"
+
+    # --- value sets ------------------------------------------------------------------------------
+
+    def standing(
+        self,
+        value_set: str | Resource,
+        code: str,
+        system: str | None = None,
+        version: str | None = None,
+        display: str | None = None,
+        at: dt.date | None = None,
+    ) -> Verdict:
+        """How a code stands to a value set, given by its canonical or as a resource."""
+        self._look()
+        its = self.value_sets.get(value_set)
+        if its is None:
+            return Verdict(Standing.UNKNOWN, missing=str(value_set))
+        day = at or self.today()
+        found = self.value_sets.find(its, Question(code, system, version, day))
+        if found.concept is None:
+            concept = self.lookup(system, code, version, day) if system is not None else None
+            return Verdict(found.standing, concept, missing=found.missing)
+        concept = found.concept
+        named = known_as(concept, found.listed) if found.listed is not None else concept
+        successors: tuple[Concept, ...] = ()
+        if found.standing is Standing.THEN:
+            successors = self.successors(concept.system, concept.code, day)
+        wrong = display if display and not _is_called(named, display, concept) else None
+        return Verdict(found.standing, _as_at(named, day), successors, wrong, found.missing)
+
+    def fast(self, value_set: str) -> frozenset[tuple[str, str]] | None:
+        """(system, code) of certain members whatever the date, for codings that name no version;
+        None where there are none to be told cheaply. There may be members besides."""
+        self._look()
+        if value_set not in self._fast:
+            its = self.value_sets.get(value_set)
+            if its is None:
+                return None
+            self._fast[value_set] = certain(self.value_sets, its)
+        return self._fast[value_set]
+
+    def expand(
+        self,
+        value_set: str | Resource,
+        *,
+        filter: str = "",
+        offset: int = 0,
+        count: int | None = None,
+        at: dt.date | None = None,
+        active_only: bool = False,
+        language: str | None = None,
+        versions: dict[str, str] | None = None,
+    ) -> Expansion:
+        """A page of the members. versions: of systems, where the value set names none.
+
+        Raises NotFound where the value set or what it needs is not known, TooCostly where it is
+        too large, Unprocessable where it cannot be computed.
+        """
+        self._look()
+        its = self.value_sets.get(value_set)
+        if its is None:
+            raise NotFound(f"The value set `{value_set}` is not known here.")
+        day = at or self.today()
+        asked = words(filter[:MAX_FILTER])
+        key = (its.resource if isinstance(value_set, dict) else value_set, day, asked)
+        named = tuple(sorted((versions or {}).items()))
+        kept = (
+            None if isinstance(value_set, dict) else self._expanded.get((*key, active_only, named))
+        )
+        if kept is None:
+            wanted = Wanted(day, asked, active_only, versions or {})
+            found = [
+                _as_at(each, day)
+                for each in islice(members(self.value_sets, its, wanted), MAX_EXPANSION + 1)
+            ]
+            kept = found, tuple(wanted.used)
+            if not isinstance(value_set, dict) and len(found) <= KEPT_CONCEPTS:
+                while len(self._expanded) >= KEPT_EXPANSIONS:
+                    self._expanded.pop(next(iter(self._expanded)), None)
+                self._expanded[(*key, active_only, named)] = kept
+        found, used = kept
+        if len(found) > MAX_EXPANSION:
+            raise TooCostly(
+                f"The value set has more than {MAX_EXPANSION} members that fit. Give a `filter`, or"
+                " a longer one."
+            )
+        page = found[offset:] if count is None else found[offset : offset + count]
+        if language:
+            page = [replace(each, display=each.in_language(language)) for each in page]
+        return Expansion(its.resource, page, len(found), offset, used)
+
+    # --- concept maps ----------------------------------------------------------------------------
+
+    def translate(
+        self,
+        concept_map: str | Resource | None,
+        system: str | None,
+        code: str,
+        *,
+        source: str | None = None,
+        target: str | None = None,
+        target_system: str | None = None,
+        reverse: bool = False,
+        dependencies: Dependencies | None = None,
+    ) -> list[Match]:
+        """What a code becomes, by one map or by all known ones, with displays where they are
+        known. dependencies: None where they do not count. Raises NotFound for an unknown map."""
+        self._look()
+        its = self.concept_maps.get(concept_map) if concept_map is not None else None
+        if concept_map is not None and its is None:
+            raise NotFound(f"The concept map `{concept_map}` is not known here.")
+        asked = Asked(
+            system,
+            code,
+            source=source,
+            target=target,
+            target_system=target_system,
+            reverse=reverse,
+            dependencies=dependencies,
+        )
+        return [self._shown(each) for each in self.concept_maps.translate(its, asked)]
+
+    def successors(self, system: str, code: str, at: dt.date) -> tuple[Concept, ...]:
+        """What takes a code's place on a day, by the concept maps that are known."""
+        found: dict[tuple[str, str], Concept] = {}
+        seen = {(system, code)}
+        now = [(system, code)]
+        for _ in range(SUCCESSION):
+            after: list[tuple[str, str]] = []
+            for its_system, its_code in now:
+                for each in self.concept_maps.translate(None, Asked(its_system, its_code)):
+                    if each.concept is None or each.equivalence in NO_MATCH or each.depends_on:
+                        continue
+                    key = each.concept.system, each.concept.code
+                    known = self.systems.version(key[0], None, at)
+                    concept = known.find(key[1]) if known is not None else None
+                    if concept is not None and concept.in_force(at) and key != (system, code):
+                        found.setdefault(key, concept)
+                    elif key not in seen:
+                        after.append(key)
+                    seen.add(key)
+            now = after
+        return tuple(found.values())
+
+    def _shown(self, match: Match) -> Match:
+        concept = match.concept
+        if concept is None or concept.display:
+            return match
+        known = self.systems.find(concept.system, concept.code, concept.version, self.today())
+        return replace(match, concept=replace(concept, display=known.display)) if known else match
+
+    def _look(self) -> None:
+        """Whether there are other files now: then what was concluded from them is forgotten."""
+        generation = self.systems.files.generation
+        if generation != self._generation:
+            self._generation = generation
+            self.systems.forget()
+            self._fast.clear()
+            self._expanded.clear()
+
+
+def _as_at(concept: Concept, day: dt.date) -> Concept:
+    """A concept as it is on a day: inactive once it is retired."""
+    if concept.inactive or concept.until is None or day < concept.until:
+        return concept
+    return replace(concept, inactive=True)
+
+
+def _is_called(named: Concept, display: str, known: Concept) -> bool:
+    """Whether a display is one of a concept's; none can be wrong where none is known."""
+    if named.display is None and not named.designations:
+        return True
+    its = [named.display or "", known.display or "", *(value for _, _, value in named.designations)]
+    return _plain(display) in {_plain(each) for each in its}
+
+
+def _plain(display: str) -> str:
+    return " ".join(normalize("NFC", display).casefold().split())
