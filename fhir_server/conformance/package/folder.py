@@ -15,11 +15,11 @@ from fhir_server.conformance.package.reading import (
     MANIFEST,
     Package,
     Reader,
-    definitions_of_r4,
     is_resource_file,
     one_file,
     read_package,
 )
+from fhir_server.conformance.r4_resources import definitions_of_r4
 
 EXAMPLES = "examples"  # resources that are no definitions
 

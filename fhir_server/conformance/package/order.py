@@ -88,7 +88,9 @@ def _place(
             names = [p.identity for p in way]
             if next.identity in names:
                 circle = [*names[names.index(next.identity) :], next.identity]
-                problems.append(Problem("package-circle", next.identity, {"circle": circle}))
+                problems.append(
+                    Problem("package-circle", next.identity, {"circle": " -> ".join(circle)})
+                )
             continue
         waiting[next.identity] = list(needs[next.identity])
         way.append(next)

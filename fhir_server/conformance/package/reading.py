@@ -14,16 +14,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fhir_server.conformance import definitions as r4
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, of_resource
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.package.archive import Bounds, Broken, Member, members
 from fhir_server.conformance.package.shelf import Shelf
 from fhir_server.conformance.problem import Problem
+from fhir_server.conformance.r4_resources import definitions_of_r4
 from fhir_server.conformance.shape import wrong_shape
 from fhir_server.conformance.xml import from_xml
 from fhir_server.foundation import wire
@@ -55,11 +54,6 @@ class Package:
     def identity(self) -> str:
         """`name#version`."""
         return f"{self.name}#{self.version}" if self.version else self.name
-
-
-@cache
-def definitions_of_r4() -> Definitions:
-    return r4.load()
 
 
 def read_package(

@@ -23,30 +23,37 @@ class Wanted(NamedTuple):
 
     type: str
     url: str
-    loss: str  # structure | codes | displays | map: the variant of the message
+    loss: str  # structure | codes | displays | map | version: the variant of the message
+
+    @property
+    def bare(self) -> str:
+        """The URL without the version asked for."""
+        return self.url.partition("|")[0]
 
 
 def unresolved(
     canonicals: Canonicals, entries: Iterable[Canonical], known_systems: Collection[str] = ()
 ) -> list[Problem]:
-    """One Problem for each canonical that is not known, with who refers to it.
+    """One Problem for each canonical that is not known, with one that refers to it.
 
     known_systems: code systems known otherwise than as a resource, such as BCP 47 and UCUM.
     """
     missing: dict[Wanted, list[str]] = {}
     for entry in entries:
         for wanted in sorted(set(references(entry.load()))):
-            if wanted.type == "CodeSystem" and wanted.url.partition("|")[0] in known_systems:
+            if wanted.type == "CodeSystem" and wanted.bare in known_systems:
                 continue
-            if wanted in missing or canonicals.entry(wanted.url, wanted.type) is None:
-                missing.setdefault(wanted, []).append(entry.url)
-    told = [
-        Problem(f"unresolved.{w.loss}", by[0], {"type": w.type, "url": w.url, "by": by})
+            if canonicals.entry(wanted.url, wanted.type) is None:
+                other_version = canonicals.entry(wanted.bare, wanted.type) is not None
+                told = wanted._replace(loss="version") if other_version else wanted
+                missing.setdefault(told, []).append(entry.url)
+    problems = [
+        Problem(f"unresolved.{w.loss}", by[0], {"type": w.type, "url": w.url, "count": len(by)})
         for w, by in sorted(missing.items())
     ]
-    if len(told) > MAX_TOLD:
-        told[MAX_TOLD:] = [Problem("package-more", "", {"count": len(told) - MAX_TOLD})]
-    return told
+    if len(problems) > MAX_TOLD:
+        problems[MAX_TOLD:] = [Problem("package-more", "", {"count": len(problems) - MAX_TOLD})]
+    return problems
 
 
 def references(resource: Resource) -> Iterator[Wanted]:
