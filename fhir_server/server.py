@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 from fhir_server import RELEASED
 from fhir_server.conformance import definitions
 from fhir_server.conformance.canonicals import Canonicals
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
+from fhir_server.conformance.package import folder_of_definitions, in_dependency_order, layered
+from fhir_server.conformance.places import folder
+from fhir_server.conformance.r4_resources import canonicals_of_r4
 from fhir_server.interaction.context import Limits, Server
 from fhir_server.interaction.following import Following
+from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.engine import store_at
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
+from fhir_server.validation.messages import issue
 from fhir_server.validation.validator import Validator
+
+log = logging.getLogger(__name__)
+
+OFF = "off"  # the setting `profiles` that leaves R4 alone
 
 
 def build(settings: Settings) -> Server:
@@ -57,12 +68,13 @@ def build(settings: Settings) -> Server:
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
+        operations=Table(),
     )
 
 
 def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
     """What is known before anything is stored: R4, and the folders of the deployment."""
-    below = Canonicals(())
+    own = canonicals_of_r4()
 
     def make(canonicals: Canonicals) -> Known:
         terms = Terms(canonicals)
@@ -75,7 +87,26 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
         )
         return Known(canonicals, terms, validator)
 
-    return Knowledge(below, make)
+    return Knowledge(below(settings), make, own=lambda url: own.entry(url) is not None)
+
+
+def below(settings: Settings) -> Canonicals:
+    """R4's definitions with those of the deployment's folders above them."""
+    if settings.profiles == OFF:
+        return canonicals_of_r4()
+    found = [
+        *folder_of_definitions(folder("terminology")),
+        *folder_of_definitions(profiles_of(settings)),
+    ]
+    ordered, problems = in_dependency_order(found)
+    for problem in [*problems, *(each for package in ordered for each in package.problems)]:
+        told = issue(problem.key, file=problem.file, **problem.said)
+        log.warning("%s", told.diagnostics)
+    return layered(canonicals_of_r4(), ordered)
+
+
+def profiles_of(settings: Settings) -> Path:
+    return Path(settings.profiles) if settings.profiles else folder("profiles")
 
 
 def indexer_of(settings: Settings, parameters: Parameters | None = None) -> Indexer:

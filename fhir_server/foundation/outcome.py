@@ -32,7 +32,7 @@ Raise one of these to refuse an interaction; nothing else reaches a client.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_server.foundation.resource import Resource
 
@@ -157,6 +157,12 @@ class Unavailable(FhirError):
 
 class OutOfSpace(FhirError):
     status, code = 507, "no-store"
+
+
+def within(place: str, issue: Issue) -> Issue:
+    """The issue of a resource as seen from what holds it at `place`: `Bundle.entry[0].resource`."""
+    rest = (issue.expression or "").partition(".")[2]
+    return replace(issue, expression=f"{place}.{rest}" if rest else place)
 
 
 RULES = "https://fhir-server.example/CodeSystem/rule"  # the system of Issue.rule in details.coding

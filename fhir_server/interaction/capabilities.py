@@ -82,6 +82,7 @@ def capability_statement(server: Server, base: str) -> Resource:
                     for type in sorted(server.definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                **operations(server, None),
                 "searchParam": search_parameters(server.parameters.everywhere()),
                 "compartment": [
                     COMPARTMENT.format(code.lower())
@@ -109,7 +110,19 @@ def resource_type(server: Server, type: str) -> Resource:
         "conditionalDelete": "multiple" if server.many_deletes else "single",
         "referencePolicy": ["literal", "logical", "local"],
         "searchParam": search_parameters(server.parameters.of(type)),
+        **operations(server, type),
     }
+
+
+def operations(server: Server, type: str | None) -> Resource:
+    """The `operation` of a type, or of the whole system; left out where there is none."""
+    levels = {"type", "instance"} if type else {"system"}
+    found = {
+        offered.definition: {"name": offered.name, "definition": offered.definition}
+        for offered in server.operations.offered
+        if offered.levels & levels and (not type or offered.types is None or type in offered.types)
+    }
+    return {"operation": list(found.values())} if found else {}
 
 
 def search_parameters(known: Mapping[str, Parameter]) -> list[Resource]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.foundation.outcome import Invalid
+from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Answer, Circumstances, Server
 
@@ -27,6 +27,7 @@ class Given:
     type: str | None = None  # `code`, `Coding`, ...: the suffix of value[x]
     resource: Resource | None = None
     parts: tuple[Given, ...] = ()
+    place: str | None = None  # `Parameters.parameter[0]`; None where it came in a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Call:
     """A request for an operation.
 
     level: system, type or instance; type and id where it has them. body: what was POSTed where it
-    was not Parameters. text: the bytes it was read from and their media type, so that an issue can
-    tell a line; None where there were none.
+    was not Parameters. text: the bytes it was read from and what they are written in (`json`,
+    `xml`), so that an issue can tell a line; None where there were none. unreadable: why they are
+    no resource, for an operation that judges.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Call:
     given: tuple[Given, ...] = ()
     body: Resource | None = None
     text: tuple[bytes, str] | None = None
+    unreadable: FhirError | None = None
 
     def all(self, name: str) -> list[Given]:
         return [one for one in self.given if one.name == name]
@@ -74,7 +77,9 @@ class Operation:
     """A line of the table of operations; the CapabilityStatement tells of these and no other.
 
     types: None: every type. parameters: the names it takes; another is refused. get: whether GET
-    is offered beside POST (it changes nothing and its parameters are simple).
+    is offered beside POST (it changes nothing and its parameters are simple). bodies: the types of
+    resource it takes as they are, without Parameters. judges: it takes content in whatever state,
+    because that is what it is asked about; others are given valid R4 only.
     """
 
     name: str  # without `$`
@@ -84,3 +89,5 @@ class Operation:
     parameters: frozenset[str]
     perform: Perform
     get: bool = True
+    bodies: frozenset[str] = frozenset()
+    judges: bool = False

@@ -34,7 +34,9 @@ from fhir_server.rest.routes import Grammar
 CLIENT_GONE = 499  # for the log alone: nobody is there to be told
 READS = frozenset({"read", "vread", "capabilities"})
 SEARCHES = frozenset(
-    row.interaction for row in routes.ROWS if row.interaction.startswith(("search", "history"))
+    row.interaction
+    for row in routes.ROWS
+    if row.interaction.startswith(("search", "history", "operation"))
 )
 
 
@@ -129,6 +131,9 @@ class Dispatcher:
         prefer = request.headers.get(b"prefer")
         if prefer is not None:
             request.preferences = headers.preferences(prefer)
+        languages = request.headers.get(b"accept-language")
+        if languages is not None:
+            request.language = headers.language(languages)
         request.base = base_url(
             options, request.headers, scheme=scope["scheme"], server=scope.get("server")
         )

@@ -173,6 +173,30 @@ def preferences(value: bytes) -> Preferences:
     return Preferences(returned, strict is not False, ", ".join(applied) or None)
 
 
+# --- languages -----------------------------------------------------------------------------------
+
+MAX_LANGUAGES = 32
+# RFC 9110 12.5.4, RFC 4647 2.1:  language-range [ ";q=" qvalue ]
+LANGUAGE_RANGE = re.compile(
+    r"(?P<primary>[A-Za-z]{1,8})(?:-[A-Za-z0-9]{1,8})*\s*(?:;\s*[qQ]\s*=\s*(?P<q>[01](?:\.\d{0,3})?))?"
+)
+LANGUAGES = ("en", "vi")
+
+
+@lru_cache(maxsize=256)
+def language(value: bytes) -> str | None:
+    """In which of its two languages a client wants to be told of issues; None: in both."""
+    best: tuple[float, str] | None = None
+    for part in value[:1024].decode("latin-1").split(",")[:MAX_LANGUAGES]:
+        found = LANGUAGE_RANGE.fullmatch(part.strip())
+        if found is None or found["primary"].lower() not in LANGUAGES:
+            continue
+        weight = float(found["q"] or 1)
+        if 0 < weight <= 1 and (best is None or weight > best[0]):
+            best = weight, found["primary"].lower()
+    return best[1] if best else None
+
+
 # --- names of requests ---------------------------------------------------------------------------
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 from fhir_server.rest.routes import ROWS
 
-NAMES = {"[type]": "{type}", "[id]": "{id}", "[vid]": "{vid}", "[base]": ""}
+NAMES = {
+    "[type]": "{type}",
+    "[id]": "{id}",
+    "[vid]": "{vid}",
+    "[base]": "",
+    "$[operation]": "${operation}",
+}
 
 
 def document(base: str) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def _path(shape: str) -> tuple[str, list[str]]:
         name = NAMES.get(part, part)
         if name == "{type}" and "type" in parameters:
             name = "{member}"
-        if name.startswith("{"):
-            parameters.append(name[1:-1])
+        if name.endswith("}"):
+            parameters.append(name.strip("${}"))
         parts.append(name)
     return "/" + "/".join(part for part in parts if part), parameters

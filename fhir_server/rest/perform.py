@@ -25,15 +25,13 @@ from fhir_server.interaction import (
     search,
     update,
 )
-from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.interaction.context import GENERAL, Answer, Asked, Circumstances, Server
 from fhir_server.rest import binary, formats, headers, routes
 from fhir_server.rest.formats import FORM, JSON, JSON_PATCH, RAW, XML
 from fhir_server.rest.request import LONG_WORK, Request
 from fhir_server.rest.routes import Pairs, Row
 
 RESOURCE = (JSON, XML)
-# R4 http#parameters: "for use with all of the interactions"; they are no criteria.
-GENERAL = ("_format", "_pretty", "_summary", "_elements")
 SAFE = ("GET", "HEAD")
 
 
@@ -53,6 +51,7 @@ def circumstances(request: Request, body: bytes | None = None) -> Circumstances:
         shape=request.shape,
         once=once,
         representation=request.preferences.returned == "representation",
+        language=request.language,
     )
 
 
@@ -280,6 +279,32 @@ async def _history(server: Server, request: Request) -> Answer:
     return await history.history(server, ask, circumstances(request))
 
 
+async def _operation(server: Server, request: Request) -> Answer:
+    """A body that cannot be read goes along with the reason: an operation may be asked to judge."""
+    place = request.place
+    told: Resource | None = None
+    text: tuple[bytes, str] | None = None
+    unreadable: Invalid | None = None
+    body = await request.body() if request.method == "POST" else b""
+    if body.strip():
+        text = body, sent(request, RESOURCE)
+        try:
+            told = await resource(server, *text)
+        except Invalid as refusal:
+            unreadable = refusal
+    asked = Asked(
+        name=place.last or "",
+        method=request.method,
+        type=place.type,
+        id=place.id,
+        pairs=[pair for pair in request.pairs if pair[0] not in GENERAL],
+        resource=told,
+        text=text,
+        unreadable=unreadable,
+    )
+    return await server.operations.perform(server, asked, circumstances(request))
+
+
 PERFORM: dict[str, Callable[[Server, Request], Coroutine[Any, Any, Answer]]] = {
     "read": _read_one,
     "vread": _read_one,
@@ -295,4 +320,5 @@ PERFORM: dict[str, Callable[[Server, Request], Coroutine[Any, Any, Answer]]] = {
     "history-instance": _history,
     "history-type": _history,
     "history-system": _history,
+    "operation": _operation,
 }

@@ -34,6 +34,7 @@ SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 REVALIDATED = frozenset({"read", "vread", "capabilities"})
 WRITES = frozenset({"create", "update", "patch"})
+SHAPED = WRITES | {"delete", "operation"}  # the others shape what they answer themselves
 # RFC 7234 5.5: a warning of any kind, for who did not ask for an OperationOutcome.
 WARNED = b'299 - "%d warnings: ask with Prefer: return=OperationOutcome, or $validate"'
 ALL_IS_WELL = {
@@ -82,9 +83,7 @@ async def answered(definitions: Definitions, request: Request, answer: Answer) -
     status, body = answer.status, answer.body
     if name in WRITES or name == "delete":
         status, body = _preferred(request, answer, found)
-        if body is not None and body is answer.body and not request.shape.is_whole:
-            body = render(shaped(definitions, parse(body), request.shape))
-    if name == "operation" and body is not None and not request.shape.is_whole:
+    if name in SHAPED and body is not None and body is answer.body and not request.shape.is_whole:
         body = render(shaped(definitions, parse(body), request.shape))
     if body is None:
         return Reply(status, found if status in (204, 304) else [*found, (b"content-length", b"0")])
@@ -110,7 +109,7 @@ def _preferred(request: Request, answer: Answer, found: RawHeaders) -> tuple[int
             return status, None
         case "OperationOutcome":
             well = Issue("information", "informational", ALL_IS_WELL[name])
-            told = operation_outcome([well, *answer.outcome])
+            told = operation_outcome([well, *answer.outcome], request.language)
             return 200 if status == 204 else status, render(told)
     return status, body
 

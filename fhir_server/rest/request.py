@@ -52,6 +52,7 @@ class Request:
         "held_bytes",
         "id",
         "interaction",
+        "language",
         "media",
         "method",
         "options",
@@ -79,6 +80,7 @@ class Request:
         self.format = formats.DEFAULT
         self.preferences: Preferences = NO_PREFERENCE
         self.pretty = False
+        self.language: str | None = None  # en | vi: in which issues are told; None: both
         self.base = ""
         self.shape = WHOLE  # _summary and _elements
         self.caller = ANYONE  # everyone, until who asks is made out, in Dispatcher._head

@@ -51,6 +51,13 @@ ROWS = (
     Row("GET", "[type]/[id]/_history", "history-instance", None),
     Row("GET", "[type]/_history", "history-type", None),
     Row("GET", "_history", "history-system", None),
+    # R4 operations#executing. Which operations there are, and where, fhir_server/operation says.
+    Row("GET", "$[operation]", "operation", None),
+    Row("POST", "$[operation]", "operation", None),
+    Row("GET", "[type]/$[operation]", "operation", None),
+    Row("POST", "[type]/$[operation]", "operation", None),
+    Row("GET", "[type]/[id]/$[operation]", "operation", None),
+    Row("POST", "[type]/[id]/$[operation]", "operation", None),
 )
 
 
@@ -72,7 +79,7 @@ class Place(NamedTuple):
     shape: str
     type: str | None = None
     id: str | None = None
-    last: str | None = None  # the version, or the compartment's type; `*`: every type
+    last: str | None = None  # the version, the compartment's type (`*`: all), or the operation
 
     @property
     def key(self) -> Key:
@@ -129,11 +136,20 @@ class Grammar:
                 return Place(word)
             case [type, *rest] if type in self.types and rest and "" not in rest:
                 return self._below(type, rest, segments)
+        return self._other(segments)
+
+    def _other(self, segments: list[str]) -> Place:
+        if len(segments) == 1 and segments[0][:1] == "$":
+            return Place("$[operation]", last=segments[0][1:])
         return self._unknown(segments)
 
     def _below(self, type: str, rest: list[str], segments: list[str]) -> Place:
         found: Place | None = None
         match rest:
+            case [operation] if operation[:1] == "$":
+                found = Place("[type]/$[operation]", type, last=operation[1:])
+            case [id, operation] if operation[:1] == "$":
+                found = Place("[type]/[id]/$[operation]", type, id, operation[1:])
             case ["_history" | "_search" as word]:
                 found = Place(f"[type]/{word}", type)
             case [id, "_history"]:
@@ -160,16 +176,16 @@ class Grammar:
 
     def _unknown(self, segments: list[str]) -> Place:
         """Refuse, naming the part that is not known."""
-        for segment in segments:
-            if segment.startswith("$"):
-                raise UnknownType(
-                    f"The operation `{segment[:64]}` is not supported. `metadata` lists, under"
-                    " `rest.operation`, those that are."
-                )
         first = segments[0]
         if first not in self.types and first and first[0] not in "_$":
             near = _near(first, self.types)
             raise UnknownType(f"`{first[:64]}` is not a resource type of R4.{near}")
+        for segment in segments:
+            if segment.startswith("$"):
+                raise UnknownType(
+                    f"The operation `{segment[:64]}` is not supported at this place: it follows"
+                    " the base, a type, or a type and an id. `metadata` lists those there are."
+                )
         raise NotFound(
             f"`{'/'.join(segments)[:100]}` is not a path of the RESTful API. It knows"
             " `[type]`, `[type]/[id]`, `[type]/[id]/_history/[vid]` and those of `metadata`."

@@ -13,6 +13,7 @@ from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Circumstances, Limits, Server
 from fhir_server.interaction.following import Following
+from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.validation.knowledge import base_knowledge
@@ -35,6 +36,7 @@ def parts():
 def server_on(store, **changes) -> Server:
     ids = (f"n{number}" for number in itertools.count(1))
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
+    told |= {"operations": Table()}
     told |= {"knowledge": base_knowledge(definitions.load()), **changes}
     following = Following(told["knowledge"], store)
     return Server(store=store, following=following, **parts(), **told)

@@ -15,7 +15,7 @@ from fhir_server.foundation.bundle import Entry
 from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction import create, delete, patch, update
-from fhir_server.interaction.bundle.entry import ORDER, Request, understood
+from fhir_server.interaction.bundle.entry import Request, understood
 from fhir_server.interaction.bundle.get import get
 from fhir_server.interaction.bundle.respond import refused, responded
 from fhir_server.interaction.context import Answer, Circumstances, Server
@@ -36,10 +36,10 @@ async def batch(server: Server, resource: Resource, circumstances: Circumstances
         try:
             requests.append(understood(server, index, entry, circumstances.base))
         except FhirError as refusal:
-            done[index] = refused(f"Bundle.entry[{index}]", refusal)
+            done[index] = refused(f"Bundle.entry[{index}]", refusal, circumstances)
     names = {r.full_url for r in requests if r.method == "POST" and r.full_url}
-    requests.sort(key=lambda request: ORDER[request.method])
-    for _, group in groupby(requests, key=lambda request: ORDER[request.method]):
+    requests.sort(key=lambda request: request.order)
+    for _, group in groupby(requests, key=lambda request: request.order):
         waiting = list(group)
         for start in range(0, len(waiting), SIDE_BY_SIDE):
             part = waiting[start : start + SIDE_BY_SIDE]
@@ -57,7 +57,7 @@ async def _one(
             demand_independent(server, request, names)
         answer = await _done(server, request, circumstances)
     except FhirError as refusal:
-        return refused(request.place, refusal)
+        return refused(request.place, refusal, circumstances)
     return responded(request, answer, circumstances)
 
 
@@ -81,6 +81,8 @@ def demand_independent(server: Server, request: Request, names: set[str]) -> Non
 
 async def _done(server: Server, request: Request, circumstances: Circumstances) -> Answer:
     body: Any = request.resource
+    if not request.writes:
+        return await get(server, request, circumstances)
     match request.method:
         case "POST":
             asked = create.Ask(request.type, body, request.if_none_exist)
@@ -93,8 +95,6 @@ async def _done(server: Server, request: Request, circumstances: Circumstances) 
                 request.type, request.id, body, "fhirpath", request.if_match, request.condition
             )
             return await patch.patch(server, change, circumstances)
-        case "DELETE":
+        case _:
             gone = delete.Ask(request.type, request.id, request.condition, request.if_match)
             return await delete.delete(server, gone, circumstances)
-        case _:
-            return await get(server, request, circumstances)

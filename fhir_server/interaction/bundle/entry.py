@@ -15,6 +15,8 @@ from fhir_server.interaction.context import Pairs, Server
 
 # R4 http#trules: the order in which the entries of a transaction are processed.
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+READS = ("GET", "HEAD")
+OPERATED = (*READS, "POST")
 CONDITIONS = ("ifNoneMatch", "ifModifiedSince", "ifMatch", "ifNoneExist")
 
 
@@ -45,8 +47,17 @@ class Request:
         return self.path[1] if len(self.path) == 2 else None
 
     @property
+    def is_operation(self) -> bool:
+        return bool(self.path) and self.path[-1][:1] == "$" and self.method in OPERATED
+
+    @property
     def writes(self) -> bool:
-        return self.method not in ("GET", "HEAD")
+        """Operations change nothing, however they are asked for."""
+        return self.method not in READS and not self.is_operation
+
+    @property
+    def order(self) -> int:
+        return ORDER[self.method] if self.writes else ORDER["GET"]
 
     @property
     def condition(self) -> Pairs | None:

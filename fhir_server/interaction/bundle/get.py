@@ -1,4 +1,4 @@
-"""get — the reading entries of a Bundle: read, vread, history, search and capabilities.
+"""get — the reading entries of a Bundle: read, vread, history, search, capabilities, operations.
 
 https://hl7.org/fhir/R4/http.html#transaction
 """
@@ -8,16 +8,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fhir_server.conformance.subset import Shape
-from fhir_server.foundation.outcome import NotFound, UnknownType
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.outcome import Invalid, NotFound, UnknownType
+from fhir_server.foundation.resource import ID, Key
 from fhir_server.interaction import capabilities, history, read, search
 from fhir_server.interaction.bundle.entry import Request
-from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.context import (
+    GENERAL,
+    Answer,
+    Asked,
+    Circumstances,
+    Pairs,
+    Server,
+)
 
 
 async def get(server: Server, request: Request, circumstances: Circumstances) -> Answer:
     """The answer to a GET entry. Raises what the interaction itself would."""
     types = server.definitions.resource_types
+    if request.is_operation:
+        return await server.operations.perform(server, operation(server, request), circumstances)
     if request.path and request.path[0] in types:
         return await _typed(server, request, replace(circumstances, shape=shape(request.pairs)))
     match request.path:
@@ -37,11 +46,6 @@ async def get(server: Server, request: Request, circumstances: Circumstances) ->
 
 
 async def _typed(server: Server, request: Request, circumstances: Circumstances) -> Answer:
-    if request.path[-1].startswith("$"):
-        raise UnknownType(
-            f"There is no operation `{request.path[-1]}` here.",
-            expression=f"{request.place}.request.url",
-        )
     match request.path:
         case (type,):
             return await search.search(server, search.Ask((type,), request.pairs), circumstances)
@@ -65,6 +69,28 @@ async def _typed(server: Server, request: Request, circumstances: Circumstances)
                 f"Nothing is found at `{'/'.join(request.path)}`.",
                 expression=f"{request.place}.request.url",
             )
+
+
+def operation(server: Server, request: Request) -> Asked:
+    """`$name`, `Type/$name` or `Type/id/$name`; the entry's resource is the body of a POST."""
+    *where, name = request.path
+    known = not where or where[0] in server.definitions.resource_types
+    if len(where) > 2 or not known or (len(where) == 2 and not ID.fullmatch(where[1])):
+        raise NotFound(
+            f"Nothing is found at `{'/'.join(request.path)[:200]}`.",
+            expression=f"{request.place}.request.url",
+        )
+    body = request.resource if request.method == "POST" else None
+    if body is not None and not isinstance(body, dict):
+        raise Invalid("`resource` must be a resource.", expression=f"{request.place}.resource")
+    return Asked(
+        name=name[1:],
+        method=request.method,
+        type=where[0] if where else None,
+        id=where[1] if len(where) == 2 else None,
+        pairs=[pair for pair in request.pairs if pair[0] not in GENERAL],
+        resource=body,
+    )
 
 
 def shape(pairs: Pairs) -> Shape:
