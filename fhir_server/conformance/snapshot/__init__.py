@@ -49,9 +49,6 @@ class Snapshots:
         """The elements, while the snapshots `under` are in the making and wait for them."""
         found = self._made.get(url)
         if found is None:
-            if url in under:
-                way = " -> ".join(f"`{one}`" for one in [*under[under.index(url) :], url])
-                raise BrokenProfile(url, f"it needs itself to be made: {way}.")
             try:
                 found = self._make(url, under, depth)
             except BrokenProfile as broken:
@@ -83,6 +80,9 @@ class Snapshots:
         carried = _carried(structure)
         if carried is not None:
             return carried
+        if url in under:
+            way = " -> ".join(f"`{one}`" for one in [*under[under.index(url) :], url])
+            raise BrokenProfile(url, f"it needs itself to be made: {way}.", at=way)
         return tuple(flat(_generated(structure, self, (*under, url), depth)))
 
 

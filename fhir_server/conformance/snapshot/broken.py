@@ -7,8 +7,8 @@ from __future__ import annotations
 
 
 class BrokenProfile(Exception):
-    """The profile `url` cannot be used. `why` names the element, in backticks; `at` is the profile
-    the trouble lies in, where that is another one."""
+    """The profile `url` cannot be used. `why` names the element, in backticks; `at` tells
+    where the trouble lies, where that is not this profile alone: another one, or a circle."""
 
     def __init__(self, url: str, why: str, at: str | None = None) -> None:
         super().__init__(f"The profile `{url}` cannot be used: {why}")

@@ -263,7 +263,7 @@ def _one_profile(types: list[dict[str, Any]] | None) -> str | None:
     """The profile an element's content conforms to, where it is one only."""
     if not types or len(types) > 1:
         return None
-    profiles = types[0].get("profile") or ()
+    profiles = types[0].get("profile") or []
     return profiles[0] if len(profiles) == 1 and isinstance(profiles[0], str) else None
 
 
