@@ -43,7 +43,8 @@ class ListedSystem:
         self.is_a = resource.get("hierarchyMeaning") not in NOT_OF_MEANING
         self._complete: bool = resource.get("content", "complete") == "complete"
         self._standard = _standard_names(resource)
-        self._known = {*self._standard.values(), *_declared(resource)}
+        self._kinds = _declared(resource)
+        self._known = {*self._standard.values(), *self._kinds}
         self._concepts: dict[str, Resource] = {}
         self._parents: dict[str, tuple[str, ...]] = {}
         self._children: dict[str, tuple[str, ...]] = {}
@@ -167,6 +168,9 @@ class ListedSystem:
     def knows(self, property: str) -> bool:
         return property in self._known
 
+    def kind(self, property: str) -> str | None:
+        return self._kinds.get(property)
+
     def admits(self, _code: str, _filter: Filter) -> bool | None:
         return None
 
@@ -181,8 +185,10 @@ def _standard_names(resource: Resource) -> dict[str, str]:
     return names
 
 
-def _declared(resource: Resource) -> set[str]:
-    return {code for each in objects(resource.get("property")) if (code := text(each.get("code")))}
+def _declared(resource: Resource) -> dict[str, str | None]:
+    """The properties a system says its concepts have, each with the type of its values."""
+    declared = objects(resource.get("property"))
+    return {code: text(each.get("type")) for each in declared if (code := text(each.get("code")))}
 
 
 def _values(concept: Resource) -> tuple[tuple[str, Any], ...]:

@@ -29,10 +29,31 @@ class Wanted:
     at: dt.date
     words: tuple[str, ...] = ()  # of the filter, folded
     active_only: bool = False
-    versions: dict[str, str] = field(default_factory=dict)  # for systems whose version is not said
+    selectable: bool = False
+    versions: dict[str, str] = field(default_factory=dict)  # of systems whose version is not said
+    forced: dict[str, str] = field(default_factory=dict)  # of systems, whatever is said
+    without: frozenset[str] = frozenset()  # systems, `url` or `url|version`
     trail: tuple[str, ...] = ()
     used: dict[str, None] = field(default_factory=dict)
     steps: list[int] = field(default_factory=lambda: [LOOKED_AT])
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What an expansion depends on."""
+        said = (tuple(sorted(each.items())) for each in (self.versions, self.forced))
+        return self.at, self.words, self.active_only, self.selectable, *said, self.without
+
+    def version(self, part: Part) -> str | None:
+        url = part.system or ""
+        return self.forced.get(url) or part.version or self.versions.get(url)
+
+    def uses(self, url: str, version: str | None) -> bool:
+        """Whether a version of a system is wanted; it is noted as used."""
+        named = f"{url}|{version}" if version else url
+        if url in self.without or named in self.without:
+            return False
+        self.used[named] = None
+        return True
 
     def spend(self) -> None:
         self.steps[0] -= 1
@@ -124,7 +145,7 @@ def _holds(found: Found, value_set: Composed) -> bool:
 
 def _of_system(sets: ValueSets, part: Part, wanted: Wanted) -> Iterator[Concept]:
     url = part.system or ""
-    version = part.version or wanted.versions.get(url)
+    version = wanted.version(part)
     if part.concepts is not None:
         yield from _listed(sets, part, part.concepts, wanted)
         return
@@ -134,7 +155,8 @@ def _of_system(sets: ValueSets, part: Part, wanted: Wanted) -> Iterator[Concept]
         if sets.systems.versions(url) and not version:
             return  # no version of it was in force that day
         raise NotFound(f"The code system `{named}` is not known here, or not with its concepts.")
-    wanted.used[f"{url}|{system.version}" if system.version else url] = None
+    if not wanted.uses(url, system.version):
+        return
     for code in _candidates(system, part, wanted):
         wanted.spend()
         concept = system.find(code)
@@ -191,11 +213,11 @@ def _listed(
 ) -> Iterator[Concept]:
     """The concepts a value set lists itself, told more of by their system where it is known."""
     url = part.system or ""
-    version = part.version or wanted.versions.get(url)
+    version = wanted.version(part)
     system = sets.systems.version(url, version, wanted.at)
-    if system is not None:
-        wanted.used[f"{url}|{system.version}" if system.version else url] = None
-    elif sets.systems.versions(url) and not version:
+    if system is None and sets.systems.versions(url) and not version:
+        return  # no version of it was in force that day
+    if not wanted.uses(url, system.version if system is not None else version):
         return
     for listed in concepts.values():
         wanted.spend()
@@ -221,7 +243,7 @@ def known_as(known: Concept | None, listed: Concept) -> Concept:
 
 
 def _wanted(concept: Concept, wanted: Wanted) -> bool:
-    if wanted.active_only and concept.inactive:
+    if (wanted.active_only and concept.inactive) or (wanted.selectable and concept.abstract):
         return False
     return not wanted.words or has_words(concept, wanted.words)
 

@@ -69,6 +69,10 @@ class System(Protocol):
         """Whether concepts may have this property."""
         ...
 
+    def kind(self, property: str, /) -> str | None:
+        """The type of a property's values, as CodeSystem.property.type tells it."""
+        ...
+
     def admits(self, code: str, filter: Filter, /) -> bool | None:
         """For filters of the system's own (UCUM's `canonical`). None: they are none of its."""
         ...

@@ -7,7 +7,8 @@ https://hl7.org/fhir/R4/terminologies.html#system
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
 from typing import Protocol
 
 from fhir_server.conformance.canonicals import Canonical, Canonicals
@@ -52,11 +53,17 @@ class Systems:
         self._local: _Local | None = None
         # What was compiled from the very same entries is taken over.
         kept = before._compiled if before is not None else {}
-        self._compiled: dict[Canonical, System] = {
+        self._compiled: MutableMapping[Canonical, System] = {
             entry: system
             for entry, system in kept.items()
             if entry in canonicals.versions(entry.url)
         }
+
+    def with_one(self, entry: Canonical) -> Systems:
+        """These and one definition more, for one question: nothing made for it stays."""
+        more = Systems(self.canonicals.above([entry]), self.files)
+        more._compiled = ChainMap({}, self._compiled)
+        return more
 
     def forget(self) -> None:
         """The files have changed."""

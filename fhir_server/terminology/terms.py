@@ -22,10 +22,11 @@ from itertools import islice
 from typing import Literal
 from unicodedata import normalize
 
-from fhir_server.conformance.canonicals import Canonicals
+from fhir_server.conformance.canonicals import Canonical, Canonicals
 from fhir_server.foundation.folding import words
 from fhir_server.foundation.outcome import NotFound, TooCostly
 from fhir_server.foundation.resource import Resource
+from fhir_server.terminology.compose import Composed
 from fhir_server.terminology.concept import Concept, Expansion, Match, Standing, Verdict
 from fhir_server.terminology.concept_map import NO_MATCH, Asked, ConceptMaps, Dependencies
 from fhir_server.terminology.members import Wanted, certain, known_as, members
@@ -61,13 +62,24 @@ class Terms:
     ) -> None:
         self.canonicals = canonicals
         old = (before.systems, before.concept_maps) if before is not None else (None, None)
-        self.systems: Systems = Systems(canonicals, files, old[0])
-        self.value_sets = ValueSets(canonicals, self.systems)
-        self.concept_maps: ConceptMaps = ConceptMaps(canonicals, old[1])
+        self._begin(Systems(canonicals, files, old[0]), ConceptMaps(canonicals, old[1]))
         self.today = today
-        self._generation = self.systems.files.generation
+
+    def _begin(self, systems: Systems, concept_maps: ConceptMaps) -> None:
+        self.systems = systems
+        self.value_sets = ValueSets(systems.canonicals, systems)
+        self.concept_maps = concept_maps
+        self._generation = systems.files.generation
         self._fast: dict[str, frozenset[tuple[str, str]] | None] = {}
         self._expanded: dict[object, Kept] = {}
+
+    def with_one(self, entry: Canonical) -> Terms:
+        """These terms and one definition more, for the questions of one request."""
+        more = Terms.__new__(Terms)
+        more.canonicals = self.canonicals.above([entry])
+        more._begin(self.systems.with_one(entry), self.concept_maps)
+        more.today = self.today
+        return more
 
     # --- code systems ----------------------------------------------------------------------------
 
@@ -155,8 +167,14 @@ class Terms:
         active_only: bool = False,
         language: str | None = None,
         versions: dict[str, str] | None = None,
+        forced: dict[str, str] | None = None,
+        without: frozenset[str] = frozenset(),
+        selectable: bool = False,
     ) -> Expansion:
-        """A page of the members. versions: of systems, where the value set names none.
+        """A page of the members.
+
+        versions: of systems, where the value set names none; forced: whatever it names. without:
+        systems that are left out. selectable: abstract concepts are left out.
 
         Raises NotFound where the value set or what it needs is not known, TooCostly where it is
         too large, Unprocessable where it cannot be computed.
@@ -165,34 +183,40 @@ class Terms:
         its = self.value_sets.get(value_set)
         if its is None:
             raise NotFound(f"The value set `{value_set}` is not known here.")
-        day = at or self.today()
-        asked = words(filter[:MAX_FILTER])
-        key = (its.resource if isinstance(value_set, dict) else value_set, day, asked)
-        named = tuple(sorted((versions or {}).items()))
-        kept = (
-            None if isinstance(value_set, dict) else self._expanded.get((*key, active_only, named))
+        wanted = Wanted(
+            at=at or self.today(),
+            words=words(filter[:MAX_FILTER]),
+            active_only=active_only,
+            selectable=selectable,
+            versions=versions or {},
+            forced=forced or {},
+            without=without,
         )
-        if kept is None:
-            wanted = Wanted(day, asked, active_only, versions or {})
-            found = [
-                _as_at(each, day)
-                for each in islice(members(self.value_sets, its, wanted), MAX_EXPANSION + 1)
-            ]
-            kept = found, tuple(wanted.used)
-            if not isinstance(value_set, dict) and len(found) <= KEPT_CONCEPTS:
-                while len(self._expanded) >= KEPT_EXPANSIONS:
-                    self._expanded.pop(next(iter(self._expanded)), None)
-                self._expanded[(*key, active_only, named)] = kept
-        found, used = kept
+        found, used = self._all(value_set, its, wanted)
+        page = found[offset:] if count is None else found[offset : offset + count]
+        if language:
+            page = [replace(each, display=each.in_language(language)) for each in page]
+        return Expansion(its.resource, page, len(found), offset, used)
+
+    def _all(self, value_set: str | Resource, its: Composed, wanted: Wanted) -> Kept:
+        """All members, kept for the pages that may be asked for next."""
+        key = None if isinstance(value_set, dict) else (value_set, wanted.key)
+        kept = self._expanded.get(key) if key is not None else None
+        if kept is not None:
+            return kept
+        every = islice(members(self.value_sets, its, wanted), MAX_EXPANSION + 1)
+        found = [_as_at(each, wanted.at) for each in every]
         if len(found) > MAX_EXPANSION:
             raise TooCostly(
                 f"The value set has more than {MAX_EXPANSION} members that fit. Give a `filter`, or"
                 " a longer one."
             )
-        page = found[offset:] if count is None else found[offset : offset + count]
-        if language:
-            page = [replace(each, display=each.in_language(language)) for each in page]
-        return Expansion(its.resource, page, len(found), offset, used)
+        kept = found, tuple(wanted.used)
+        if key is not None and len(found) <= KEPT_CONCEPTS:
+            while len(self._expanded) >= KEPT_EXPANSIONS:
+                self._expanded.pop(next(iter(self._expanded)), None)
+            self._expanded[key] = kept
+        return kept
 
     # --- concept maps ----------------------------------------------------------------------------
 

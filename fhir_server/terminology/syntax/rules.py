@@ -59,5 +59,8 @@ class Rules:
     def knows(self, _property: str) -> bool:
         return False
 
+    def kind(self, _property: str) -> str | None:
+        return None
+
     def admits(self, _code: str, _filter: Filter) -> bool | None:
         return None
