@@ -22,6 +22,19 @@ LOOKED_AT = 500_000  # concepts one expansion may look at
 CERTAIN = 20_000  # codes that are kept as certain members
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is chosen of a value set, beside the words it is filtered by."""
+
+    versions: tuple[tuple[str, str], ...] = ()  # of systems whose version is not said
+    forced: tuple[tuple[str, str], ...] = ()  # of systems, whatever is said
+    without: frozenset[str] = frozenset()  # systems left out, `url` or `url|version`
+    selectable: bool = False  # abstract concepts are left out
+
+
+WHATEVER = Choice()
+
+
 @dataclass(slots=True)
 class Wanted:
     """What an expansion is asked for."""
@@ -29,10 +42,7 @@ class Wanted:
     at: dt.date
     words: tuple[str, ...] = ()  # of the filter, folded
     active_only: bool = False
-    selectable: bool = False
-    versions: dict[str, str] = field(default_factory=dict)  # of systems whose version is not said
-    forced: dict[str, str] = field(default_factory=dict)  # of systems, whatever is said
-    without: frozenset[str] = frozenset()  # systems, `url` or `url|version`
+    choice: Choice = WHATEVER
     trail: tuple[str, ...] = ()
     used: dict[str, None] = field(default_factory=dict)
     steps: list[int] = field(default_factory=lambda: [LOOKED_AT])
@@ -40,17 +50,17 @@ class Wanted:
     @property
     def key(self) -> tuple[object, ...]:
         """What an expansion depends on."""
-        said = (tuple(sorted(each.items())) for each in (self.versions, self.forced))
-        return self.at, self.words, self.active_only, self.selectable, *said, self.without
+        return self.at, self.words, self.active_only, self.choice
 
     def version(self, part: Part) -> str | None:
         url = part.system or ""
-        return self.forced.get(url) or part.version or self.versions.get(url)
+        forced, versions = dict(self.choice.forced), dict(self.choice.versions)
+        return forced.get(url) or part.version or versions.get(url)
 
     def uses(self, url: str, version: str | None) -> bool:
         """Whether a version of a system is wanted; it is noted as used."""
         named = f"{url}|{version}" if version else url
-        if url in self.without or named in self.without:
+        if url in self.choice.without or named in self.choice.without:
             return False
         self.used[named] = None
         return True
@@ -243,7 +253,7 @@ def known_as(known: Concept | None, listed: Concept) -> Concept:
 
 
 def _wanted(concept: Concept, wanted: Wanted) -> bool:
-    if (wanted.active_only and concept.inactive) or (wanted.selectable and concept.abstract):
+    if (wanted.active_only and concept.inactive) or (wanted.choice.selectable and concept.abstract):
         return False
     return not wanted.words or has_words(concept, wanted.words)
 

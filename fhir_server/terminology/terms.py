@@ -29,12 +29,12 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.compose import Composed
 from fhir_server.terminology.concept import Concept, Expansion, Match, Standing, Verdict
 from fhir_server.terminology.concept_map import NO_MATCH, Asked, ConceptMaps, Dependencies
-from fhir_server.terminology.members import Wanted, certain, known_as, members
+from fhir_server.terminology.members import WHATEVER, Choice, Wanted, certain, known_as, members
 from fhir_server.terminology.moment import today
 from fhir_server.terminology.systems import Files, Systems
 from fhir_server.terminology.value_set import Question, ValueSets
 
-__all__ = ["Concept", "Expansion", "Match", "Standing", "Terms", "Verdict"]
+__all__ = ["Choice", "Concept", "Expansion", "Match", "Standing", "Terms", "Verdict"]
 
 MAX_EXPANSION = 50_000  # concepts of one expansion
 KEPT_EXPANSIONS, KEPT_CONCEPTS = 16, 5_000  # those kept between pages, and how large they may be
@@ -166,15 +166,9 @@ class Terms:
         at: dt.date | None = None,
         active_only: bool = False,
         language: str | None = None,
-        versions: dict[str, str] | None = None,
-        forced: dict[str, str] | None = None,
-        without: frozenset[str] = frozenset(),
-        selectable: bool = False,
+        choice: Choice = WHATEVER,
     ) -> Expansion:
-        """A page of the members.
-
-        versions: of systems, where the value set names none; forced: whatever it names. without:
-        systems that are left out. selectable: abstract concepts are left out.
+        """A page of the members. choice: of versions, systems and concepts.
 
         Raises NotFound where the value set or what it needs is not known, TooCostly where it is
         too large, Unprocessable where it cannot be computed.
@@ -187,10 +181,7 @@ class Terms:
             at=at or self.today(),
             words=words(filter[:MAX_FILTER]),
             active_only=active_only,
-            selectable=selectable,
-            versions=versions or {},
-            forced=forced or {},
-            without=without,
+            choice=choice,
         )
         found, used = self._all(value_set, its, wanted)
         page = found[offset:] if count is None else found[offset : offset + count]
