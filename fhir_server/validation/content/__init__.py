@@ -13,6 +13,12 @@ from dataclasses import replace
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.content.bundle import bundle
+from fhir_server.validation.content.conformance.canonical import TYPES, canonical
+from fhir_server.validation.content.conformance.code_system import code_system
+from fhir_server.validation.content.conformance.search_parameter import search_parameter
+from fhir_server.validation.content.conformance.value_set import value_set
+from fhir_server.validation.content.ids import ids
+from fhir_server.validation.content.measure import measure_report
 from fhir_server.validation.content.question import Question
 from fhir_server.validation.content.questionnaire import questionnaire
 from fhir_server.validation.content.response import response
@@ -21,10 +27,17 @@ __all__ = ["Question", "check"]
 
 Check = Callable[[Resource, str, Question], list[Issue]]
 
-CHECKS: dict[str, Check] = {
-    "Bundle": bundle,
-    "Questionnaire": questionnaire,
-    "QuestionnaireResponse": response,
+OF_TYPE: dict[str, tuple[Check, ...]] = {
+    "Bundle": (bundle,),
+    "CodeSystem": (code_system,),
+    "MeasureReport": (ids, measure_report),
+    "Questionnaire": (ids, questionnaire),
+    "QuestionnaireResponse": (ids, response),
+    "SearchParameter": (search_parameter,),
+    "ValueSet": (value_set,),
+}
+CHECKS: dict[str, tuple[Check, ...]] = OF_TYPE | {
+    type: (canonical, *OF_TYPE.get(type, ())) for type in TYPES
 }
 MAX_DEPTH = 5  # Bundles within Bundles
 
@@ -43,8 +56,7 @@ def check(resource: Resource, path: str, question: Question) -> list[Issue]:
 
 def _all(resource: Resource, path: str, question: Question, depth: int) -> Iterator[Issue]:
     type = resource["resourceType"]
-    found = CHECKS.get(type)
-    if found is not None:
+    for found in CHECKS.get(type, ()):
         yield from found(resource, path, question)
     within = replace(question, container=resource) if "contained" in resource else question
     for index, inner in enumerate(resource.get("contained") or ()):

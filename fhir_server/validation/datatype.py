@@ -1,0 +1,110 @@
+"""datatype — values of complex types that contradict themselves.
+
+https://hl7.org/fhir/R4/datatypes.html#Attachment
+https://hl7.org/fhir/R4/datatypes.html#Identifier
+https://hl7.org/fhir/R4/datatypes.html#Coding
+
+What R4 says of a type's elements together, in words and not as an invariant. `HOLDS` answers yes
+or no for the fast pass, `issues` says what is wrong.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fhir_server.foundation.outcome import Issue
+from fhir_server.foundation.primitive import is_oid, is_uuid
+from fhir_server.foundation.resource import Resource
+from fhir_server.validation.messages import issue
+
+URI_SYSTEM = "urn:ietf:rfc:3986"
+USUAL = ("http://", "https://", "urn:")
+ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+").fullmatch
+URNS: dict[str, Callable[[Any], bool]] = {"urn:oid:": is_oid, "urn:uuid:": is_uuid}
+
+Rule = Callable[[Resource, str], Iterator[Issue]]
+
+
+def issues(node: str, value: Resource, path: str) -> Iterator[Issue]:
+    """What is wrong with a value of a type; nothing for types that have no such rules."""
+    rule = RULES.get(node)
+    if rule is not None:
+        yield from rule(value, path)
+
+
+# --- Coding ------------------------------------------------------------------------------------
+
+
+def _coding_holds(value: Resource) -> bool:
+    system = value.get("system")
+    return system is None or system.startswith(USUAL) or ABSOLUTE(system) is not None
+
+
+def _coding(value: Resource, path: str) -> Iterator[Issue]:
+    """R4 CodeSystem.url: an absolute URI, and what `Coding.system` names."""
+    system = value.get("system")
+    if isinstance(system, str) and system and not ABSOLUTE(system):
+        yield issue("coding-system", f"{path}.system", system=system)
+
+
+# --- Identifier --------------------------------------------------------------------------------
+
+
+def _identifier_holds(value: Resource) -> bool:
+    return value.get("system") != URI_SYSTEM
+
+
+def _identifier(value: Resource, path: str) -> Iterator[Issue]:
+    """R4 identifier-registry: with this system, the value is a whole URI."""
+    text = value.get("value")
+    if value.get("system") != URI_SYSTEM or not isinstance(text, str):
+        return
+    place = f"{path}.value"
+    if not ABSOLUTE(text):
+        yield issue("identifier-uri", place, value=text)
+        return
+    for start, is_valid in URNS.items():
+        if text.startswith(start) and not is_valid(text):
+            yield issue("identifier-urn", place, value=text, kind=start[4:-1].upper())
+
+
+# --- Attachment --------------------------------------------------------------------------------
+
+
+def _attachment_holds(value: Resource) -> bool:
+    return "data" not in value or ("size" not in value and "hash" not in value)
+
+
+def _attachment(value: Resource, path: str) -> Iterator[Issue]:
+    """R4: `size` and `hash` are those of the data before they were written in base64."""
+    data = value.get("data")
+    if not isinstance(data, str) or _attachment_holds(value):
+        return
+    try:
+        content = binascii.a2b_base64(data)
+    except ValueError:
+        return  # told of `data` itself
+    size, told = value.get("size"), value.get("hash")
+    if isinstance(size, int) and size != len(content):
+        yield issue("attachment-size", f"{path}.size", size=size, found=len(content))
+    if isinstance(told, str):
+        digest = hashlib.sha1(content, usedforsecurity=False).digest()
+        if "".join(told.split()) != binascii.b2a_base64(digest, newline=False).decode():
+            yield issue("attachment-hash", f"{path}.hash")
+
+
+RULES: dict[str, Rule] = {
+    "Coding": _coding,
+    "Identifier": _identifier,
+    "Attachment": _attachment,
+}
+# Whether a value of valid shape surely keeps the rules.
+HOLDS: dict[str, Callable[[Resource], bool]] = {
+    "Coding": _coding_holds,
+    "Identifier": _identifier_holds,
+    "Attachment": _attachment_holds,
+}
