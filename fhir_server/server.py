@@ -27,6 +27,7 @@ from fhir_server.store.engine import store_at
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
 from fhir_server.validation.messages import issue
+from fhir_server.validation.policy import Policy
 from fhir_server.validation.validator import Validator
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def build(settings: Settings) -> Server:
 def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
     """What is known before anything is stored: R4, and the folders of the deployment."""
     own = canonicals_of_r4()
+    policy = policy_of(settings)
 
     def make(canonicals: Canonicals) -> Known:
         terms = Terms(canonicals)
@@ -83,6 +85,7 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
             reference_targets=settings.reference_targets,
             canonicals=canonicals,
             terms=terms,
+            policy=policy,
             zone_minutes=settings.zone_minutes,
         )
         return Known(canonicals, terms, validator)
@@ -103,6 +106,14 @@ def below(settings: Settings) -> Canonicals:
         told = issue(problem.key, file=problem.file, **problem.said)
         log.warning("%s", told.diagnostics)
     return layered(canonicals_of_r4(), ordered)
+
+
+def policy_of(settings: Settings) -> Policy | None:
+    """Which profiles are compulsory; None: none is. Raises PolicyRefused."""
+    if settings.profiles == OFF:
+        return None
+    file = profiles_of(settings) / "policy.toml"
+    return Policy.of(file) if file.exists() else None
 
 
 def profiles_of(settings: Settings) -> Path:

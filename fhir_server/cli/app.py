@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fhir_server.cli import about, copies, doctor, records, reindex, serve
+from fhir_server.cli import about, copies, doctor, package, records, reindex, serve
 from fhir_server.cli.exits import Exit, Refused
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(command.__name__)(command)
+app.add_typer(package.app, name="package")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
     from fhir_server.conformance.canonicals import Canonicals
     from fhir_server.conformance.package import Package
@@ -47,7 +51,8 @@ def add(gathered: Gathered, files: Files) -> None:
     They are stored in the order they need one another. What a package needs and is not there is
     told by name, and the package is added all the same: what can be resolved works. On PostgreSQL
     a running server knows them within a second; for a SQLite database, stop the server first.
-    Adding a package again changes nothing.
+    Adding a package again changes nothing. A definition that is not valid R4 is told and left out,
+    and the status is 1.
 
     \b
     Examples:
@@ -60,23 +65,33 @@ def add(gathered: Gathered, files: Files) -> None:
         tell(problems)
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
-        asyncio.run(store(settings, packages))
+        refused = asyncio.run(store(settings, packages))
+    if refused:
+        sys.exit(Exit.FOUND)
 
 
-async def store(settings: Settings, packages: list[Package]) -> None:
+async def store(settings: Settings, packages: list[Package]) -> int:
+    """Store them; how many definitions were refused."""
     from fhir_server.cli.running import opened
     from fhir_server.exchange import packages as stored
 
+    refused = 0
     async with opened(settings) as server:
         for package in packages:
-            with bar(f"Storing {label(package)}") as bars:
-                task = bars.add_task("", total=len(package.entries) + 1)
-                done = await stored.add(
-                    server,
-                    package,
-                    lambda done, bars=bars, task=task: bars.update(task, completed=done),
-                )
-            typer.echo(f"Added {label(package)}: {done:,} definitions.")
+            with bar(f"Storing {package.identity}") as bars:
+                task = bars.add_task("", total=len(package.entries))
+                added = await stored.add(server, package, partial(advance, bars, task))
+            for url, issues in list(added.refused.items())[:SHOWN]:
+                for issue in issues[:3]:
+                    typer.echo(f"{url}: {issue.expression}: {issue.diagnostics}", err=True)
+            left = f", {len(added.refused):,} refused" if added.refused else ""
+            typer.echo(f"Added {package.identity}: {added.stored:,} definitions{left}.")
+            refused += len(added.refused)
+    return refused
+
+
+def advance(bars: Bars, task: TaskID, done: int) -> None:
+    bars.update(task, completed=done)
 
 
 @takes("database_url")
@@ -168,7 +183,7 @@ def check(
     for package in packages:
         found = [*package.problems, *faults(gathered.settings, package, packages)]
         broken += tell(found)
-        typer.echo(f"{label(package)}: {len(package.entries):,} definitions, {told(found)}.")
+        typer.echo(f"{package.identity}: {len(package.entries):,} definitions, {told(found)}.")
     if against_stored:
         settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
         with reaching(settings):
@@ -231,23 +246,17 @@ def read_all(files: list[Path]) -> list[Package]:
 def faults(settings: Settings, package: Package, packages: Sequence[Package]) -> list[Problem]:
     """What is wrong with a package's definitions, seen with all that is known beside them."""
     from fhir_server.conformance.package import layered, unresolved
-    from fhir_server.conformance.sound import unsound
+    from fhir_server.conformance.sound import all_unsound
 
     canonicals = layered(folders(settings), packages)
     found = unresolved(canonicals, package.entries)
-    for entry in package.entries:
-        found += unsound(canonicals, entry)
-    return found
+    return [*found, *all_unsound(canonicals, package.entries)]
 
 
 def folders(settings: Settings) -> Canonicals:
     from fhir_server.server import below
 
     return below(settings)
-
-
-def label(package: Package) -> str:
-    return f"{package.name}#{package.version}"
 
 
 def tell(problems: Sequence[Problem]) -> int:

@@ -10,6 +10,7 @@ itself is an ImplementationGuide with `packageId` and `version`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from typing import Any, TypeVar
 
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, Canonicals
 from fhir_server.conformance.package import Package
-from fhir_server.foundation.outcome import Conflict, Issue, NotFound
+from fhir_server.foundation.outcome import Conflict, FhirError, Issue, NotFound, Unavailable
 from fhir_server.foundation.resource import ID, Key, Resource
-from fhir_server.interaction import bundle
+from fhir_server.interaction import bundle, update
 from fhir_server.interaction.context import DEFAULT, Server
 from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import Place, Select, Stored, rid
@@ -28,6 +29,7 @@ from fhir_server.validation.validator import Validator
 
 TAG = "https://fhir-server.example/CodeSystem/package"  # code: `name#version`
 GUIDE = "https://fhir-server.example/package/"  # the URL of the ImplementationGuide we write
+UNNAMED = re.compile(r"[^A-Za-z0-9_]")  # R4 ig-0: a name a machine can use
 ENTRIES = 200  # stored at once, or not at all
 PAGE = 500
 
@@ -46,36 +48,63 @@ class Installed:
 
     @property
     def label(self) -> str:
-        return f"{self.name}#{self.version}"
+        return f"{self.name}#{self.version}" if self.version else self.name
 
 
 # --- adding --------------------------------------------------------------------------------------
 
 
-async def add(server: Server, package: Package, progress: Progress = lambda _done: None) -> int:
-    """Store a package's definitions; how many. Done again it changes nothing.
+@dataclass(slots=True)
+class Added:
+    """What became of a package's definitions; refused: by URL, why."""
 
-    Raises Invalid with the issues of a definition that cannot be stored; what was stored before
-    it stays, and adding again goes on.
+    stored: int = 0
+    refused: dict[str, list[Issue]] = field(default_factory=dict)
+
+
+async def add(server: Server, package: Package, progress: Progress = lambda _done: None) -> Added:
+    """Store a package's definitions. Done again it changes nothing.
+
+    Definitions that are not valid R4 are told and left out; packages do hold such. Raises
+    Unavailable where the store is; what was stored before stays, and adding again goes on.
     """
-    label = f"{package.name}#{package.version}"
     wanted = [entry for entry in package.entries if entry.type in CONFORMANCE_TYPES]
     taken = {stored.key: resource_of(stored) async for stored in each(server, CONFORMANCE_TYPES)}
-    resources = [named(entry.load(), label, taken) for entry in wanted]
-    done = 0
-    for part in parts([*resources, guide(package, label)]):
-        entries = [
-            {
-                "resource": one,
-                "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"},
-            }
-            for one in part
-        ]
-        whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        await bundle.bundle(server, bundle.Ask(whole), DEFAULT)
-        done += len(part)
-        progress(done)
-    return len(resources)
+    resources = [named(entry.load(), package.identity, taken) for entry in wanted]
+    added = Added()
+    for part in parts(resources):
+        try:
+            await put(server, part)
+            added.stored += len(part)
+        except Unavailable:
+            raise
+        except FhirError:
+            for one in part:
+                await put_alone(server, one, added)
+        progress(added.stored + len(added.refused))
+    await put(server, [guide(package)])
+    return added
+
+
+async def put(server: Server, resources: Sequence[Resource]) -> None:
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+        for one in resources
+    ]
+    whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    await bundle.bundle(server, bundle.Ask(whole), DEFAULT)
+
+
+async def put_alone(server: Server, resource: Resource, added: Added) -> None:
+    try:
+        await update.update(
+            server, update.Ask(resource["resourceType"], resource["id"], resource), DEFAULT
+        )
+        added.stored += 1
+    except Unavailable:
+        raise
+    except FhirError as refusal:
+        added.refused[str(resource["url"])] = refusal.issues
 
 
 def named(resource: Resource, label: str, taken: dict[Key, Resource]) -> Resource:
@@ -97,11 +126,12 @@ def named(resource: Resource, label: str, taken: dict[Key, Resource]) -> Resourc
     return found
 
 
-def guide(package: Package, label: str) -> Resource:
+def guide(package: Package) -> Resource:
     """The package itself."""
+    label = package.identity
     digest = blake2b(label.encode(), digest_size=6).hexdigest()
     needs = [
-        {"uri": GUIDE + name, "packageId": name, "version": str(version)}
+        {"uri": GUIDE + name, "packageId": name, "version": version or "*"}
         for name, version in sorted(package.dependencies.items())
     ]
     return {
@@ -109,8 +139,8 @@ def guide(package: Package, label: str) -> Resource:
         "id": f"package-{digest}",
         "meta": {"tag": [{"system": TAG, "code": label}]},
         "url": GUIDE + package.name,
-        "version": package.version,
-        "name": package.name,
+        **({"version": package.version} if package.version else {}),
+        "name": UNNAMED.sub("_", package.name),
         "status": "active",
         "packageId": package.name,
         "fhirVersion": ["4.0.1"],

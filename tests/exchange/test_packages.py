@@ -68,11 +68,19 @@ def package(folder, name="vn.wards", version="1.0.0", resources=(), needs=None):
 async def test_what_is_added_is_known_and_listed(server, tmp_path):  # noqa: F811
     added = package(tmp_path, resources=[value_set("a"), value_set("b")])
     assert added.problems == ()
-    assert await packages.add(server, added) == 2
+    assert await packages.add(server, added) == packages.Added(stored=2)
     assert server.knowledge.current.canonicals.get(f"{BASE}/ValueSet/a")
     [found] = await packages.installed(server)
     assert (found.label, found.definitions) == ("vn.wards#1.0.0", 2)
     assert found.needs == (("hl7.fhir.r4.core", "4.0.1"),)
+
+
+async def test_what_is_not_valid_is_told_and_the_rest_is_added(server, tmp_path):  # noqa: F811
+    broken = value_set("b", status="nearly")
+    added = await packages.add(server, package(tmp_path, resources=[value_set("a"), broken]))
+    assert added.stored == 1
+    [(url, [found])] = added.refused.items()
+    assert (url, found.expression) == (f"{BASE}/ValueSet/b", "ValueSet.status")
 
 
 async def test_adding_again_changes_nothing(server, tmp_path):  # noqa: F811
