@@ -59,7 +59,8 @@ def _identifier_holds(value: Resource) -> bool:
 
 
 def _identifier(value: Resource, path: str) -> Iterator[Issue]:
-    """R4 identifier-registry: with this system, the value is a whole URI."""
+    """R4 identifier-registry: with this system, the value is a whole URI, an OID's its URN. Only
+    a warning: the registry asks for it without a SHALL, and HL7's own examples do otherwise."""
     text = value.get("value")
     if value.get("system") != URI_SYSTEM or not isinstance(text, str):
         return

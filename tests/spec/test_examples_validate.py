@@ -19,6 +19,7 @@ VALIDATOR = Validator(load())
 
 # Examples that break R4's own rules: the rule and the place.
 VIOLATIONS = {
+    "DiagnosticReport-example-pgx": ("attachment-hash", "DiagnosticReport.presentedForm[0].hash"),
     "DeviceMetric-example": ("reference-type", "DeviceMetric.parent.reference"),
     "DeviceUseStatement-example": (
         "reference-type",
@@ -34,7 +35,11 @@ pytestmark = pytest.mark.skipif(not EXAMPLES, reason=f"{FOLDER.name} is not besi
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_is_valid_or_a_known_violation(example: Path) -> None:
-    issues = VALIDATOR.check(wire.parse(example.read_bytes()))
+    issues = [
+        issue
+        for issue in VALIDATOR.check(wire.parse(example.read_bytes()))
+        if issue.severity == "error"
+    ]
     known = VIOLATIONS.get(example.stem)
     assert [(issue.rule, issue.expression) for issue in issues] == ([known] if known else [])
 

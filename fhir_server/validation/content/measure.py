@@ -44,9 +44,9 @@ class _Report:
             place = f"{path}.group[{index}]"
             measured = self._of(group, index)
             if measured is None:
-                yield self.issue("measure-group", place, code=told(group.get("code")))
+                yield self.issue("measure-group", place, named=_named(group))
             elif any(measured is one for one in seen):
-                yield self.issue("measure-group.twice", place, code=told(group.get("code")))
+                yield self.issue("measure-group.twice", place, named=_named(group))
             else:
                 seen.append(measured)
                 yield from self._group(group, measured, place)
@@ -80,6 +80,11 @@ class _Report:
             if code is not None and not any(same(one, code) for one in wanted):
                 place = f"{path}.population[{index}].code"
                 yield self.issue("measure-population", place, code=told(code))
+
+
+def _named(group: Resource) -> str:
+    code = told(group.get("code"))
+    return f" (`{code}`)" if code else ""
 
 
 def same(one: Any, other: Any) -> bool:

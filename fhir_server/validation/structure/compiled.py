@@ -14,7 +14,7 @@ from typing import Any
 
 from fhir_server.conformance.definitions import XML_ATTRIBUTE, Definitions, Field
 from fhir_server.foundation.primitive import VALID, is_id, is_uri, is_xhtml
-from fhir_server.validation import narrative
+from fhir_server.validation import datatype, narrative
 from fhir_server.validation.structure import binding
 from fhir_server.validation.structure.demand import Choice, demands
 from fhir_server.validation.structure.reference import RELATIVE, URN_UUID
@@ -71,9 +71,10 @@ class Compiled:
         required, choices = demands(self.definitions, node)
         if node in self.definitions.resource_types:
             required |= {"resourceType"}
-        if not choices:
-            return _place(table, required)
-        return _place_with_choices(table, required, choices)
+        if choices:
+            return _place_with_choices(table, required, choices)
+        place, holds = _place(table, required), datatype.HOLDS.get(node)
+        return place if holds is None else _agreeing(place, holds)
 
     def property(self, node: str, name: str) -> Check | None:
         """The check of one property of a place; None where it has no such property."""
@@ -160,6 +161,11 @@ def _place(table: _Table, required: frozenset[str]) -> Check:
         return check(value) and required <= value.keys()
 
     return check_required if required else check
+
+
+def _agreeing(place: Check, holds: Check) -> Check:
+    """A value whose elements must not contradict one another either."""
+    return lambda value: place(value) and holds(value)
 
 
 def _place_with_choices(table: _Table, required: frozenset[str], choices: list[Choice]) -> Check:

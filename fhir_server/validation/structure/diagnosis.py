@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.conformance.definitions import XML_ATTRIBUTE, Definitions, Field
 from fhir_server.foundation.primitive import JSON_TYPE, VALID, WANTED, is_id, is_uri
 from fhir_server.foundation.resource import Resource
-from fhir_server.validation import narrative
+from fhir_server.validation import datatype, narrative
 from fhir_server.validation.structure import binding, reference
 from fhir_server.validation.structure.contained import Scope
 from fhir_server.validation.structure.demand import demanding
@@ -97,6 +97,8 @@ class Walk:
         self.depth += 1
         self._properties(value, node, path)
         self.depth -= 1
+        for found in datatype.issues(node, value, path):
+            self.report.take(found)
         is_resource = node in self.definitions.resource_types
         if value.keys() == {"id"} and not is_resource and not has_value:
             told = f"`{_leaf(path)}` has an `id` and nothing else. Give it a value or leave it out."

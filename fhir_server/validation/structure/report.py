@@ -57,10 +57,13 @@ class Report:
         return len(self.issues) >= MAX_ISSUES
 
     def add(self, rule: str, path: str, told: str, severity: str = "error") -> None:
+        self.take(Issue(severity, RULES[rule], told, path, rule))
+
+    def take(self, issue: Issue) -> None:
         if self.full:
             self.left_off += 1
             return
-        self.issues.append(Issue(severity, RULES[rule], told, path, rule))
+        self.issues.append(issue)
 
     def all(self) -> list[Issue]:
         if not self.left_off:
