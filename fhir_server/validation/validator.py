@@ -7,20 +7,38 @@ https://hl7.org/fhir/R4/profiling.html
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fhir_server.conformance.canonicals import Canonicals
 from fhir_server.conformance.definitions import Definitions
-from fhir_server.foundation.outcome import Issue
+from fhir_server.conformance.snapshot import Snapshots
+from fhir_server.foundation.fhirpath.items import Item
+from fhir_server.foundation.outcome import FhirError, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.terms import Terms
-from fhir_server.validation import structure
+from fhir_server.validation import content, structure
+from fhir_server.validation.invariant import Invariants
+from fhir_server.validation.messages import issue
+from fhir_server.validation.place import in_order
+from fhir_server.validation.profile.asked import Asked, PolicyLike, asked
+from fhir_server.validation.profile.extension import Extensions
+from fhir_server.validation.profile.known import Profile, Profiles
+from fhir_server.validation.profile.scope import Scope, Surroundings
+from fhir_server.validation.profile.tree import R4_TYPE
+from fhir_server.validation.services import Services
 
 VIETNAM = 420  # minutes before UTC: the day it is in Can Tho
+NOT_AS_R4 = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError, FhirError)
+ERRORS = ("fatal", "error")
 
 
 class Validator:
-    """One for all threads; check() keeps nothing, and raises nothing whatever a client sends."""
+    """One for all threads; check() keeps nothing, and raises nothing whatever a client sends.
+
+    canonicals: without them only R4's structure and invariants are checked. policy: without one
+    the profiles a resource claims are all enforced.
+    """
 
     def __init__(
         self,
@@ -29,7 +47,7 @@ class Validator:
         reference_targets: str = "error",
         canonicals: Canonicals | None = None,
         terms: Terms | None = None,
-        policy: object | None = None,
+        policy: PolicyLike | None = None,
         zone_minutes: int = VIETNAM,
     ) -> None:
         self.definitions = definitions
@@ -37,7 +55,21 @@ class Validator:
         self.terms = terms
         self.policy = policy
         self.zone_minutes = zone_minutes
+        services = Services(terms)
+        self.invariants = Invariants(definitions, services)
         self.structure = structure.Validator(definitions, reference_targets=reference_targets)
+        self.profiles: Profiles | None = None
+        self._extensions: Extensions | None = None
+        if canonicals is not None:
+            self.profiles = Profiles(
+                definitions,
+                canonicals,
+                Snapshots(canonicals),
+                terms=terms,
+                invariants=self.invariants,
+            )
+            self._extensions = Extensions(self.profiles)
+            services.conforms = self._conforms_to
 
     def check(
         self,
@@ -48,6 +80,143 @@ class Validator:
         thorough: bool = False,
         today: dt.date | None = None,
     ) -> list[Issue]:
-        """Every issue of a resource; none where it is what it should be."""
-        del profiles, thorough, today
-        return self.structure.check(resource, expected_type=expected_type)
+        """Every issue of a resource, in the order of its places; none where nothing is wrong.
+
+        profiles: what it must meet beside what it claims and the policy asks. thorough: what is
+        only good practice is told, too, and what is only information.
+        """
+        found = self.structure.check(resource, expected_type=expected_type)
+        is_r4 = not any(each.severity in ERRORS for each in found)
+        around = self._around(today, thorough=thorough)
+        if is_r4:
+            found = [*found, *self._content(resource, around)]
+            if self._surely(resource, profiles, around):
+                return in_order(found, resource) if found else found
+        if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
+            return found
+        issues = self._profile_issues(resource, profiles, around, is_r4=is_r4)
+        return in_order([*found, *issues], resource)
+
+    def _around(self, today: dt.date | None, *, thorough: bool) -> Surroundings:
+        if today is None:
+            here = dt.timezone(dt.timedelta(minutes=self.zone_minutes))
+            today = dt.datetime.now(here).date()
+        return Surroundings(today, self.zone_minutes, thorough=thorough)
+
+    # --- the fast answer -------------------------------------------------------------------------
+
+    def _surely(self, resource: Resource, profiles: Sequence[str], around: Surroundings) -> bool:
+        """Whether there is surely nothing to tell of a resource that is valid R4."""
+        if self.profiles is None or self._extensions is None:
+            return not profiles and not around.thorough
+        if around.thorough:
+            return False
+        try:
+            for each in asked(resource, "", around, self.policy):
+                wanted = [url for url, _ in each.profiles]
+                if each.resource is resource and profiles:
+                    wanted += profiles
+                if not all(self._meets(each, url) for url in wanted):
+                    return False
+                if not self._extensions.hold(each.resource, each.scope):
+                    return False
+        except RecursionError:
+            return False  # the walk says what it can
+        return True
+
+    def _meets(self, asked_for: Asked, url: str) -> bool:
+        assert self.profiles is not None
+        if self.profiles.is_base(url):
+            return self.profiles.conforms(asked_for.resource, url, asked_for.scope)
+        profile = self.profiles.profile(url)
+        if not isinstance(profile, Profile) or profile.is_abstract:
+            return False
+        return self.profiles.conforms(asked_for.resource, url, asked_for.scope)
+
+    # --- the walk --------------------------------------------------------------------------------
+
+    def _content(self, resource: Resource, around: Surroundings) -> list[Issue]:
+        question = content.Question(
+            self.definitions,
+            canonicals=self.canonicals,
+            terms=self.terms,
+            thorough=around.thorough,
+            today=around.today,
+        )
+        return content.check(resource, resource["resourceType"], question)
+
+    def _profile_issues(
+        self, resource: Resource, profiles: Sequence[str], around: Surroundings, *, is_r4: bool
+    ) -> list[Issue]:
+        """What the profiles say. Of a resource that is not R4, as much as can be told."""
+        found: list[Issue] = []
+        try:
+            for each in self._issues(resource, profiles, around):
+                found.append(each)
+        except NOT_AS_R4:
+            if is_r4:
+                found.append(issue("profile-walk", resource["resourceType"]))
+        return found
+
+    def _issues(
+        self, resource: Resource, profiles: Sequence[str], around: Surroundings
+    ) -> Iterator[Issue]:
+        known = self.profiles
+        if known is None or self._extensions is None:
+            for url in profiles:
+                yield issue("profile-unknown", resource["resourceType"], profile=url, url=url)
+            return
+        for each in asked(resource, resource["resourceType"], around, self.policy):
+            wanted = list(each.profiles)
+            if each.resource is resource:
+                wanted += [(url, False) for url in profiles if (url, False) not in wanted]
+            for url, warns in wanted:
+                for told in self._of_profile(each, url):
+                    yield _as_warning(told) if warns else told
+            yield from self._extensions.issues(each.resource, each.scope, each.path)
+            if around.thorough:
+                yield from self._of_r4(each)
+
+    def _of_profile(self, asked_for: Asked, url: str) -> Iterator[Issue]:
+        known = self.profiles
+        assert known is not None
+        resource, path = asked_for.resource, asked_for.path
+        if known.is_base(url):
+            wanted, type = known.type_of(url) or "", resource["resourceType"]
+            if not known.is_a(type, wanted):
+                said = {"found": type, "wanted": wanted, "url": url}
+                yield issue("profile-of-type", path, profile=url, **said)
+            return
+        profile = known.profile(url)
+        if profile is None:
+            yield issue("profile-unknown", path, profile=url, url=url)
+            return
+        if isinstance(profile, Profile) and profile.is_abstract:
+            yield issue("profile-abstract", path, profile=url, url=url)
+        yield from known.issues(resource, url, asked_for.scope, path)
+
+    def _of_r4(self, asked_for: Asked) -> Iterator[Issue]:
+        """The bindings of R4 itself that do no more than advise."""
+        assert self.profiles is not None
+        url = f"{R4_TYPE}{asked_for.resource['resourceType']}"
+        for each in self.profiles.issues(asked_for.resource, url, asked_for.scope, asked_for.path):
+            yield replace(each, profile=None)
+
+    def _conforms_to(self, item: Item, url: str) -> bool | None:
+        """conformsTo() of an invariant."""
+        known = self.profiles
+        assert known is not None
+        if not known.is_base(url) and not isinstance(known.profile(url), Profile):
+            return None
+        root = item
+        while root.parent is not None:
+            root = root.parent
+        around = self._around(None, thorough=False)
+        scope = Scope(root.value if isinstance(root.value, dict) else {}, around)
+        value = item.value
+        is_resource = isinstance(value, dict) and "resourceType" in value
+        return known.conforms(value, url, scope.inner(value) if is_resource else scope)
+
+
+def _as_warning(told: Issue) -> Issue:
+    return replace(told, severity="warning") if told.severity in ERRORS else told

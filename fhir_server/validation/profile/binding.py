@@ -12,7 +12,6 @@ takes its place: what was recorded under the old list stays true.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from fhir_server.foundation.outcome import Issue
@@ -23,7 +22,10 @@ from fhir_server.validation.profile.tree import Bound
 
 LANGUAGES = "http://hl7.org/fhir/ValueSet/languages"
 ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
-BY_SYNTAX = {LANGUAGES, ALL_LANGUAGES}  # all of BCP 47: the structure's check knows how it is written
+BY_SYNTAX = {
+    LANGUAGES,
+    ALL_LANGUAGES,
+}  # all of BCP 47: the structure's check knows how it is written
 
 
 class TermsLike(Protocol):
@@ -39,7 +41,7 @@ class TermsLike(Protocol):
         at: Any = None,
     ) -> Verdict: ...
 
-    def fast(self, value_set: Any) -> frozenset[tuple[str, str]] | None: ...
+    def fast(self, value_set: str) -> frozenset[tuple[str, str]] | None: ...
 
 
 class Code(NamedTuple):
@@ -52,7 +54,6 @@ class Code(NamedTuple):
 
 
 Codes = Callable[[Any], list[Code]]
-NO_VERDICT = Verdict(Standing.UNKNOWN)
 
 
 def _of_text(value: Any) -> list[Code]:
@@ -95,34 +96,28 @@ ORDER = (Standing.MEMBER, Standing.THEN, Standing.UNKNOWN, Standing.NOT_MEMBER)
 
 
 class Membership:
-    """The codes of one value set, asked often. What is answered is kept for a while."""
+    """The codes of one value set, asked often."""
 
     def __init__(self, terms: TermsLike, value_set: str, type: str) -> None:
         self.value_set = value_set
         self.codes = CODES[type]
-        self._terms = terms
+        self.terms = terms
         self._plain = self.codes is _of_text
-        self._members: frozenset[Any] | None = None
-        self._asked = False
-        self._standing = lru_cache(maxsize=4096)(terms.standing)
-
-    @property
-    def members(self) -> frozenset[Any]:
-        """What is always a member: pairs of system and code, or the codes alone."""
-        if not self._asked:
-            pairs = self._terms.fast(self.value_set) or frozenset()
-            self._members = frozenset(code for _, code in pairs) if self._plain else pairs
-            self._asked = True
-        return self._members or frozenset()
+        self._pairs: frozenset[tuple[str, str]] | None = None
+        self._texts: frozenset[str] = frozenset()
 
     def surely(self, value: Any) -> bool:
         """Whether one code is always a member: asked first, it costs nothing."""
-        members = self.members
+        pairs = self.terms.fast(self.value_set)
+        if not pairs:
+            return False
         if self._plain:
-            return value in members
+            if pairs is not self._pairs:
+                self._texts, self._pairs = frozenset(code for _, code in pairs), pairs
+            return value in self._texts
         codings = value.get("coding") if self.codes is _of_concept else (value,)
         for coding in codings or ():
-            if (coding.get("system"), coding.get("code")) in members:
+            if (coding.get("system"), coding.get("code")) in pairs and "version" not in coding:
                 return True
         return False
 
@@ -138,7 +133,7 @@ class Membership:
         return best
 
     def standing(self, code: Code, scope: Scope) -> Verdict:
-        return self._standing(
+        return self.terms.standing(
             self.value_set, code.code, code.system, code.version, None, scope.date
         )
 
@@ -227,7 +222,7 @@ class _Tells:
         )
 
     def _displays(self, value: Any, path: str) -> Iterator[Issue]:
-        terms = self.membership._terms
+        terms = self.membership.terms
         for code in self.membership.codes(value):
             if not code.display or not code.system:
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from fhir_server.conformance.definitions import Field
 from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
 from fhir_server.validation.profile.scope import Scope
 
@@ -32,6 +33,7 @@ class Compiler:
     def __init__(self, conforms: Conforms) -> None:
         self._conforms = conforms
         self._places: dict[int, Check] = {}
+        self._wholes: dict[int, Check] = {}
 
     # --- values ----------------------------------------------------------------------------------
 
@@ -115,7 +117,7 @@ class Compiler:
         def holds(there: Any, scope: Scope) -> bool:
             counts = [0] * len(slices)
             for field, values in there:
-                groups, rest = sort(sliced, field, values, scope, self._meets)
+                groups, rest = sort(sliced, field, values, scope, self.meets)
                 if sliced.default:
                     groups.append(rest)
                     rest = []
@@ -134,13 +136,14 @@ class Compiler:
 
         return holds
 
-    def _meets(self, value: Value, given: Any, scope: Scope) -> bool:
+    def meets(self, value: Value, given: Any, scope: Scope) -> bool:
         """Whether a value meets a slice's whole definition, where nothing else tells the slice."""
-        return self.value(value)(given, scope)
+        check = self._wholes.get(id(value))
+        if check is None:
+            check = self._wholes[id(value)] = self.value(value)
+        return check(given, scope)
 
-    def _by_table(
-        self, member: Member, sliced: Sliced, values: dict[str, Check]
-    ) -> Check | None:
+    def _by_table(self, member: Member, sliced: Sliced, values: dict[str, Check]) -> Check | None:
         """The common slicing: a list of objects told apart by one property, `url` or `system`."""
         [field, *more] = member.fields
         if more or member.boxed or sliced.ordered or sliced.default or not field.element.many:
@@ -257,7 +260,7 @@ def _each(member: Member, values: dict[str, Check]) -> Check:
         [field] = member.fields
         check = values[field.name]
         if field.element.many:
-            return _each_of_list(field.name, check)
+            return _each_of_list(field, check)
         return _single(field.name, check, required=bool(member.min))
     fields, boxed = member.fields, member.boxed
 
@@ -283,15 +286,11 @@ def _single(name: str, check: Check, *, required: bool) -> Check:
     return holds
 
 
-def _each_of_list(name: str, check: Check) -> Check:
-    beside = f"_{name}"
+def _each_of_list(field: Field, check: Check) -> Check:
+    name, beside = field.name, f"_{field.name}"
 
     def holds(owner: Any, scope: Scope) -> bool:
-        values = owner.get(name)
-        if values is None:
-            if beside not in owner:
-                return True
-            values = [None] * len(owner[beside])
+        values = items(owner, field, boxed=False) if beside in owner else owner.get(name, ())
         for value in values:  # noqa: SIM110 - a generator costs as much as two tests
             if not check(value, scope):
                 return False
@@ -308,7 +307,11 @@ def _table(
     every: Check,
     sliced: Sliced,
 ) -> Check:
-    limits = [(number, each) for number, each in enumerate(sliced.slices) if each.min or each.max is not None]
+    limits = [
+        (number, each)
+        for number, each in enumerate(sliced.slices)
+        if each.min or each.max is not None
+    ]
     closed = sliced.rules == "closed"
     least = any(each.min for each in sliced.slices)
     free = every is _accept

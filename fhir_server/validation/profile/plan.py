@@ -25,7 +25,6 @@ from fhir_server.validation.profile.slicing import Matcher, ProfilesLike, matche
 from fhir_server.validation.profile.tree import DEFAULT, Node, Slicing
 
 
-
 class InvariantsLike(Protocol):
     """What is asked of invariants: validation.invariant.Invariants answers it."""
 
@@ -169,9 +168,10 @@ class Planner:
         bound, base = node.binding, of.element.binding
         if bound is None:
             return []
-        same = base is not None and bound.value_set.partition("|")[0] == base.value_set.partition(
-            "|"
-        )[0]
+        same = (
+            base is not None
+            and bound.value_set.partition("|")[0] == base.value_set.partition("|")[0]
+        )
         if same and base is not None and bound.strength == base.strength and not bound.most:
             if not self.of_r4 or base.strength == "required":
                 return []
@@ -183,7 +183,7 @@ class Planner:
         code = of.type.code
         if is_root:
             return ()
-        mine = [t for t in node.types if t.code == code or code == "Resource"]
+        mine = [t for t in node.types if code in (t.code, "Resource")]
         if not all(t.profiles for t in mine):
             return ()
         urls = tuple(url for t in mine for url in t.profiles)
@@ -303,7 +303,10 @@ def _is_idle(sliced: Sliced) -> bool:
         and not sliced.ordered
         and sliced.default is None
         and all(
-            not s.min and s.max is None and not s.must_support and not s.sliced
+            not s.min
+            and s.max is None
+            and not s.must_support
+            and not s.sliced
             and not any(s.values.values())
             for s in sliced.slices
         )

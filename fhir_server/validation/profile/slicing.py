@@ -85,9 +85,7 @@ def matcher(slicing: Slicing, node: Node, field: Field, profiles: ProfilesLike) 
     return Matcher(lambda value, scope: all(test(value, scope) for test in tests))
 
 
-def _test(
-    told: Discriminator, node: Node, field: Field, profiles: ProfilesLike
-) -> Matcher | None:
+def _test(told: Discriminator, node: Node, field: Field, profiles: ProfilesLike) -> Matcher | None:
     path = steps(told.path)
     match told.type:
         case "value" | "pattern":
@@ -104,9 +102,7 @@ def _test(
 # --- value and pattern ----------------------------------------------------------------------------
 
 
-def _by_value(
-    path: Steps, node: Node, field: Field, profiles: ProfilesLike
-) -> Matcher | None:
+def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> Matcher | None:
     if (url := _extension_url(path, node, profiles)) is not None:
         return _keyed("url", url)
     alternatives = defined(node, path, profiles.root)
@@ -206,9 +202,7 @@ def _by_existence(path: Steps, node: Node, profiles: ProfilesLike) -> Matcher | 
     return None
 
 
-def _by_type(
-    path: Steps, node: Node, field: Field, profiles: ProfilesLike
-) -> Matcher | None:
+def _by_type(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> Matcher | None:
     found = defined(node, path, profiles.root)
     wanted = {type.code for each in found for type in each.types}
     wanted |= {each.path for each in found if "." not in each.path}  # the root of a profile
@@ -286,5 +280,7 @@ def _by_type_at_resolve(path: Steps, node: Node, profiles: ProfilesLike) -> Matc
     if not wanted or not path:
         return None
     return Matcher(
-        lambda value, scope: any(_is_of(each, wanted, profiles) for each in reached(value, path, scope))
+        lambda value, scope: any(
+            _is_of(each, wanted, profiles) for each in reached(value, path, scope)
+        )
     )

@@ -214,7 +214,9 @@ def _bound(told: Mapping[str, Any] | None) -> Bound | None:
     ]
     if not told.get("valueSet") and not most:
         return None
-    return Bound(told.get("strength", "example"), told.get("valueSet") or "", next(iter(most), None))
+    return Bound(
+        told.get("strength", "example"), told.get("valueSet") or "", next(iter(most), None)
+    )
 
 
 def _slicing(told: Mapping[str, Any] | None, name: str, *, has_slices: bool) -> Slicing | None:

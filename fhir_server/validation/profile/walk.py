@@ -15,6 +15,7 @@ from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.compiled import Compiler
 from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
 from fhir_server.validation.profile.scope import Scope
+from fhir_server.validation.profile.tree import DEFAULT
 
 Placed = tuple[str, Any]  # a path, and the value that stands there
 
@@ -32,7 +33,7 @@ class Walk:
     def __init__(self, profiles: ProfilesLike, url: str, compiler: Compiler) -> None:
         self._profiles = profiles
         self._url = url
-        self._meets: Callable[[Value, Any, Scope], bool] = compiler._meets
+        self._meets: Callable[[Value, Any, Scope], bool] = compiler.meets
 
     def value(self, plan: Value, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """What is wrong with one value."""
@@ -147,7 +148,7 @@ class Walk:
     ) -> Iterator[Issue]:
         """Values that stand where closed, openAtEnd and ordered slicing does not let them."""
         said = {"name": path.rpartition(".")[2], "profile": self._url}
-        names = [each.name for each in sliced.slices]
+        names = [each.name for each in sliced.slices] + [DEFAULT] * (sliced.default is not None)
         if sliced.rules == "closed":
             for place in rest:
                 yield issue("slice-closed", values[place][0], slices=names, **said)
@@ -172,5 +173,3 @@ def _placed(owner: dict[str, Any], field: Field, path: str, *, boxed: bool) -> l
     if not field.element.many:
         return [(path, value) for value in values]
     return [(f"{path}[{index}]", value) for index, value in enumerate(values)]
-
-

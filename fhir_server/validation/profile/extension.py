@@ -1,0 +1,356 @@
+"""extension — every extension against its own definition, and whether it may stand where it does.
+
+https://hl7.org/fhir/R4/extensibility.html
+https://hl7.org/fhir/R4/defining-extensions.html#context
+
+An extension that is not known is allowed: anyone may add one. A modifierExtension that is not
+known is a warning: R4 extensibility#modifierExtension asks of an application that *processes* the
+data to refuse what it does not understand, but lets one that only stores and hands on the
+resource do so; this server keeps the whole resource, so it tells and does not refuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fhir_server.conformance.definitions import Definitions
+from fhir_server.foundation.fhirpath.evaluate import compile
+from fhir_server.foundation.outcome import Invalid, Issue
+from fhir_server.foundation.resource import Resource
+from fhir_server.validation.messages import issue
+from fhir_server.validation.profile.known import Profile, Profiles
+from fhir_server.validation.profile.scope import Scope
+
+MODIFIER = "modifierExtension"
+EXTENSIONS = {"extension", MODIFIER}
+MAX_KEPT = 10_000  # answers kept for places and urls: a client can nest without end
+MAX_TOLD = 12
+
+
+class Use(NamedTuple):
+    """One extension where it stands.
+
+    owner: the object whose extension it is. place: the path of that without indices, beginning
+    with a type. within: the url of the extension it is part of, or ''.
+    """
+
+    extension: dict[str, Any]
+    owner: dict[str, Any]
+    place: str
+    name: str
+    within: str
+
+
+class Extensions:
+    """What is asked of all extensions of a resource."""
+
+    def __init__(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._definitions = profiles.definitions
+        self._fine: dict[tuple[str, str, str, str], Profile | None] = {}
+
+    # --- the fast answer -------------------------------------------------------------------------
+
+    def hold(self, resource: Resource, scope: Scope) -> bool:
+        """Whether all extensions of a resource are as they should be."""
+        return self._scan(resource, resource["resourceType"], "", scope)
+
+    def _scan(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
+        before = None
+        if "period" in owner and (ended := scope.ended(owner["period"])):
+            before, scope.at = (scope.at,), ended
+        holds = True
+        for name, value in owner.items():
+            kind = value.__class__
+            if kind is str:
+                continue
+            if kind is list:
+                if name in EXTENSIONS:
+                    holds = self._listed(owner, value, name, (place, within), scope)
+                elif value and (value[0].__class__ is dict or name[0] == "_"):
+                    there = f"{place}.{name}"
+                    for each in value:
+                        if each.__class__ is dict and "resourceType" not in each:
+                            holds = holds and self._scan(each, there, "", scope)
+            elif kind is dict and "resourceType" not in value:
+                holds = self._scan(value, f"{place}.{name}", "", scope)
+            if not holds:
+                break
+        if before is not None:
+            scope.at = before[0]
+        return holds
+
+    def _listed(
+        self,
+        owner: dict[str, Any],
+        extensions: list[Any],
+        name: str,
+        at: tuple[str, str],
+        scope: Scope,
+    ) -> bool:
+        place, within = at
+        many = len(extensions) > 1
+        for extension in extensions:
+            if extension.__class__ is not dict:
+                continue
+            url = extension.get("url")
+            if url.__class__ is not str:
+                continue
+            key = place, within, name, url
+            if key in self._fine:
+                profile = self._fine[key]
+            else:
+                use = Use(extension, owner, place, name, within)
+                profile = self._profile(url)
+                if next(self._of_use(use, profile, scope, ""), None) is not None:
+                    return False
+                if not self._depends(profile):
+                    self._keep(key, profile)
+            if profile is not None:
+                if not profile.holds(extension, scope):
+                    return False
+                if many and _is_single(profile) and _is_repeated(extensions, url):
+                    return False
+            if len(extension) > 1 and not self._inner(extension, place, name, url, scope):
+                return False
+        return True
+
+    def _inner(
+        self, extension: dict[str, Any], place: str, name: str, url: str, scope: Scope
+    ) -> bool:
+        """What is within an extension: its own parts, and the extensions of its value."""
+        if all(value.__class__ is str for value in extension.values()):
+            return True
+        return self._scan(extension, f"{place}.{name}", url, scope)
+
+    def _keep(self, key: tuple[str, str, str, str], profile: Profile | None) -> None:
+        if len(self._fine) >= MAX_KEPT:
+            self._fine.clear()
+        self._fine[key] = profile
+
+    def _profile(self, url: str) -> Profile | None:
+        """The definition of an extension; relative urls are parts of the one around them."""
+        if ":" not in url:
+            return None
+        found = self._profiles.profile(url)
+        return found if isinstance(found, Profile) and found.type == "Extension" else None
+
+    # --- the use of one --------------------------------------------------------------------------
+
+    def _of_use(
+        self, use: Use, profile: Profile | None, scope: Scope, path: str
+    ) -> Iterator[Issue]:
+        """What is wrong with where an extension stands."""
+        url = use.extension["url"]
+        if profile is None:
+            if ":" not in url:
+                return
+            if use.name == MODIFIER:
+                yield issue("modifier-unknown", path, url=url)
+            elif scope.around.thorough:
+                yield issue("extension-unknown", path, url=url)
+            return
+        is_modifier = _is_modifier(profile)
+        if is_modifier != (use.name == MODIFIER):
+            key = "extension-modifier" if is_modifier else "extension-modifier.not"
+            yield issue(key, path, profile=profile.url, url=url)
+        if not self._is_in_context(use, profile, scope):
+            contexts = [text for _, text in _contexts(profile)]
+            yield issue(
+                "extension-context",
+                path,
+                profile=profile.url,
+                url=url,
+                place=use.within or use.place,
+                contexts=contexts[:MAX_TOLD],
+            )
+        yield from self._invariants(use, profile, scope, path)
+
+    def _depends(self, profile: Profile | None) -> bool:
+        """Whether its use depends on more than the place."""
+        if profile is None:
+            return False
+        if profile.structure.get("contextInvariant"):
+            return True
+        return any(type == "fhirpath" for type, _ in _contexts(profile))
+
+    def _is_in_context(self, use: Use, profile: Profile, scope: Scope) -> bool:
+        contexts = _contexts(profile)
+        if not contexts:
+            return True
+        names = names_of(self._definitions, use.place, is_within=bool(use.within))
+        for type, expression in contexts:
+            match type:
+                case "element":
+                    if expression.rpartition("#")[2] in names or _is_named(expression, names):
+                        return True
+                case "extension":
+                    if use.within and expression.partition("#")[0] == use.within:
+                        return True
+                case "fhirpath":
+                    if self._selects(expression, use.owner, scope):
+                        return True
+                case _:
+                    return True  # not of R4: nothing can be said
+        return False
+
+    def _selects(self, expression: str, owner: dict[str, Any], scope: Scope) -> bool:
+        try:
+            found = compile(expression, self._definitions).evaluate(scope.resource)
+        except Invalid:
+            return True
+        truths = [item.value for item in found if item.type == "System.Boolean"]
+        if truths:
+            return bool(truths == [True])
+        return any(item.value is owner or item.beside is owner for item in found)
+
+    def _invariants(self, use: Use, profile: Profile, scope: Scope, path: str) -> Iterator[Issue]:
+        told = profile.structure.get("contextInvariant")
+        for expression in told if isinstance(told, list) else ():
+            try:
+                compiled = compile(expression, self._definitions)
+                item = _item_of(scope.resource, use.owner, self._definitions)
+                holds = compiled.is_true(item, variables={"extension": use.extension})
+            except Invalid:
+                continue  # what cannot be asked is not refused
+            if not holds:
+                said = {"url": use.extension["url"], "expression": expression}
+                yield issue("extension-context.invariant", path, profile=profile.url, **said)
+
+    # --- the walk --------------------------------------------------------------------------------
+
+    def issues(self, resource: Resource, scope: Scope, path: str) -> Iterator[Issue]:
+        """Everything that is wrong with the extensions of a resource."""
+        yield from self._walk(resource, resource["resourceType"], "", scope, path)
+
+    def _walk(
+        self, owner: dict[str, Any], place: str, within: str, scope: Scope, path: str
+    ) -> Iterator[Issue]:
+        before = scope.at
+        if "period" in owner:
+            scope.at = scope.ended(owner["period"]) or before
+        for name, value in owner.items():
+            below = f"{path}.{self._said(place, name)}"
+            if name in EXTENSIONS and isinstance(value, list):
+                yield from self._walk_listed(owner, value, (place, name, within), scope, below)
+            elif isinstance(value, list):
+                for index, each in enumerate(value):
+                    if isinstance(each, dict) and "resourceType" not in each:
+                        inner = f"{below}[{index}]"
+                        yield from self._walk(each, f"{place}.{name}", "", scope, inner)
+            elif isinstance(value, dict) and "resourceType" not in value:
+                yield from self._walk(value, f"{place}.{name}", "", scope, below)
+        scope.at = before
+
+    def _said(self, place: str, name: str) -> str:
+        """The name of a property as FHIRPath has it: `value` for `valueQuantity`."""
+        bare = name.removeprefix("_")
+        found = node_of(self._definitions, place)
+        field = self._definitions.children(found).get(bare) if found else None
+        return field.element.name if field else bare
+
+    def _walk_listed(
+        self,
+        owner: dict[str, Any],
+        extensions: list[Any],
+        at: tuple[str, str, str],
+        scope: Scope,
+        path: str,
+    ) -> Iterator[Issue]:
+        place, name, within = at
+        seen: set[str] = set()
+        for index, extension in enumerate(extensions):
+            url = extension.get("url") if isinstance(extension, dict) else None
+            if not isinstance(url, str):
+                continue
+            there, profile = f"{path}[{index}]", self._profile(url)
+            use = Use(extension, owner, place, name, within)
+            yield from self._of_use(use, profile, scope, there)
+            if profile is not None:
+                if url in seen and _is_single(profile):
+                    yield issue("extension-max", there, profile=profile.url, url=url)
+                yield from self._profiles.issues(extension, url, scope, there)
+            seen.add(url)
+            yield from self._walk(extension, f"{place}.{name}", url, scope, there)
+
+
+# --- definitions ----------------------------------------------------------------------------------
+
+
+def _contexts(profile: Profile) -> list[tuple[str, str]]:
+    listed = profile.structure.get("context")
+    return [
+        (each.get("type", "element"), each.get("expression", ""))
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, dict)
+    ]
+
+
+def _is_modifier(profile: Profile) -> bool:
+    return profile.root.is_modifier
+
+
+def _is_single(profile: Profile) -> bool:
+    """Whether the definition lets it stand but once in a place."""
+    return profile.root.max == 1
+
+
+def _is_repeated(extensions: list[Any], url: str) -> bool:
+    return sum(e.__class__ is dict and e.get("url") == url for e in extensions) > 1
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def node_of(definitions: Definitions, place: str) -> str | None:
+    """The node of a place: `HumanName` for `Patient.name`."""
+    return _steps(definitions, place)[-1][1]
+
+
+def _steps(definitions: Definitions, place: str) -> list[tuple[str, str | None]]:
+    """Each step of a place, from its type on: the element's own path, and its node."""
+    first, *rest = place.split(".")
+    found: list[tuple[str, str | None]] = [(first, first)]
+    for name in rest:
+        node = found[-1][1]
+        try:
+            field = definitions.children(node).get(name.removeprefix("_")) if node else None
+        except KeyError:
+            field = None
+        found.append(("", None) if field is None else (field.element.path, field.node))
+    return found
+
+
+def names_of(definitions: Definitions, place: str, *, is_within: bool) -> frozenset[str]:
+    """All that a context may call a place: its path, its type, and what that derives from."""
+    steps = _steps(definitions, place)
+    element, node = steps[-1]
+    names = {element, element.removesuffix("[x]"), "*", "Element"}
+    told = [name.removeprefix("_") for name in place.split(".")]
+    for start, (_, owner) in enumerate(steps):  # `Patient.contact.name`, `HumanName.family`
+        if owner is not None:
+            names.add(".".join([owner, *told[start + 1 :]]))
+    if node is not None:
+        names.add(node)
+        with contextlib.suppress(KeyError):
+            names.update(["BackboneElement"] if "." in node else definitions.ancestors(node))
+    if is_within:
+        names.add("Extension")
+    return frozenset(name for name in names if name)
+
+
+def _is_named(expression: str, names: frozenset[str]) -> bool:
+    """`Observation.value[x]` and `Observation.valueQuantity`, or a type by its whole URL."""
+    bare = expression.removesuffix("[x]").removeprefix("http://hl7.org/fhir/StructureDefinition/")
+    return bare in names
+
+
+def _item_of(resource: Resource, owner: dict[str, Any], definitions: Definitions) -> Any:
+    """The owner as an item that knows what it stands in; found by looking for it."""
+    everything = compile("descendants()", definitions).evaluate(resource)
+    for item in everything:
+        if item.value is owner or item.beside is owner:
+            return item
+    return resource

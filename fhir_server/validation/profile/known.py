@@ -1,0 +1,230 @@
+"""known — the profiles that are known, each compiled when it is first asked for.
+
+https://hl7.org/fhir/R4/profiling.html
+https://hl7.org/fhir/R4/structuredefinition.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fhir_server.conformance.canonicals import Canonicals
+from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.snapshot.broken import BrokenProfile
+from fhir_server.foundation.outcome import FhirError, Issue
+from fhir_server.foundation.resource import Resource
+from fhir_server.validation.messages import issue
+from fhir_server.validation.profile.binding import TermsLike
+from fhir_server.validation.profile.compiled import Check, Compiler
+from fhir_server.validation.profile.plan import InvariantsLike, Planner, Value
+from fhir_server.validation.profile.scope import MAX_DEPTH, Scope
+from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
+from fhir_server.validation.profile.walk import Walk
+
+KIND = "StructureDefinition"
+
+
+class SnapshotsLike(Protocol):
+    """The elements of a snapshot, carried or made: conformance.snapshot.Snapshots has them."""
+
+    def elements(self, url: str) -> tuple[dict[str, Any], ...]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """A profile, ready to be asked."""
+
+    url: str
+    type: str
+    structure: Resource
+    root: Node
+    plan: Value
+    holds: Check
+    walk: Walk
+
+    @property
+    def is_abstract(self) -> bool:
+        return bool(self.structure.get("abstract"))
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A profile that is known and cannot be used, and why."""
+
+    url: str
+    why: str
+
+
+class Profiles:
+    """All profiles. One for all threads: two that compile the same one make the same."""
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        canonicals: Canonicals,
+        snapshots: SnapshotsLike,
+        *,
+        terms: TermsLike | None = None,
+        invariants: InvariantsLike | None = None,
+    ) -> None:
+        self.definitions = definitions
+        self.canonicals = canonicals
+        self.snapshots = snapshots
+        self.terms = terms
+        self.invariants = invariants
+        self._profiles: dict[str, Profile | Unusable | None] = {}
+        self._roots: dict[str, Node | None] = {}
+
+    # --- what is known ---------------------------------------------------------------------------
+
+    def is_base(self, url: str) -> bool:
+        """Whether it is a type of R4 itself, of which nothing is left to ask."""
+        url = url.partition("|")[0]
+        return url.startswith(R4_TYPE) and url[len(R4_TYPE) :] in self.definitions.all_types
+
+    def is_known(self, url: str) -> bool:
+        return self.canonicals.entry(url, KIND) is not None
+
+    def type_of(self, url: str) -> str | None:
+        """The type a profile is of; None where it is not known."""
+        if self.is_base(url):
+            return url.partition("|")[0].removeprefix(R4_TYPE)
+        structure = self.canonicals.get(url, KIND)
+        type = structure.get("type") if structure else None
+        return type.removeprefix(R4_TYPE) if isinstance(type, str) else None
+
+    def is_a(self, type: str, general: str) -> bool:
+        """Whether a type is another, or derives from it."""
+        if type == general:
+            return True
+        try:
+            return general in self.definitions.ancestors(type)
+        except KeyError:
+            return False
+
+    def root(self, url: str) -> Node | None:
+        """The tree of a profile; None where there is none to be had."""
+        if self.is_base(url):
+            return Node(url.partition("|")[0].removeprefix(R4_TYPE), "")
+        if url not in self._roots:
+            try:
+                self._roots[url] = tree(self.snapshots.elements(self._exact(url)))
+            except (BrokenProfile, FhirError, ValueError, TypeError, KeyError, AttributeError):
+                self._roots[url] = None
+        return self._roots[url]
+
+    def _exact(self, url: str) -> str:
+        """The canonical as the snapshots know it."""
+        return url.partition("#")[0]
+
+    def profile(self, url: str) -> Profile | Unusable | None:
+        """The profile a canonical names; None where it is not known."""
+        if url not in self._profiles:
+            if not self.is_known(url):
+                return None  # and not kept: clients would fill the table
+            self._profiles[url] = self._made(url)
+        return self._profiles[url]
+
+    def _made(self, url: str) -> Profile | Unusable:
+        structure = self.canonicals.get(url, KIND)
+        type = self.type_of(url)
+        if structure is None or type not in self.definitions.all_types:
+            return Unusable(url, f"`{type}` is not a type of R4")
+        bare = url.partition("|")[0]
+        try:
+            root = tree(self.snapshots.elements(self._exact(url)))
+            plan = Planner(self, bare, root).plan(type)
+            compiler = Compiler(self.conforms)
+            return Profile(
+                bare, type, structure, root, plan, compiler.value(plan), Walk(self, bare, compiler)
+            )
+        except (
+            BrokenProfile,
+            FhirError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as broken:
+            return Unusable(bare, _why(broken))
+        except RecursionError:
+            return Unusable(bare, "it goes too deep")
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def conforms(self, value: Any, url: str, scope: Scope) -> bool:
+        """Whether a value surely is as a profile asks. What cannot be asked is not refused."""
+        if self.is_base(url):
+            return self._is_of_type(value, url)
+        profile = self.profile(url)
+        if not isinstance(profile, Profile):
+            return True
+        if not isinstance(value, dict) or "resourceType" not in value:
+            return profile.holds(value, scope)
+        if not self.is_a(value["resourceType"], profile.type):
+            return False
+        around = scope.around
+        key = id(value), profile.url
+        known = around.memo.get(key)
+        if known is not None:
+            return known
+        if around.depth >= MAX_DEPTH:
+            return True
+        around.memo[key] = True  # so it is, unless it is refused: profiles may be circular
+        around.depth += 1
+        try:
+            found = around.memo[key] = profile.holds(value, scope)
+        finally:
+            around.depth -= 1
+        return found
+
+    def _is_of_type(self, value: Any, url: str) -> bool:
+        type = value.get("resourceType") if isinstance(value, dict) else None
+        return not isinstance(type, str) or self.is_a(type, self.type_of(url) or "")
+
+    def issues(self, value: Any, url: str, scope: Scope, path: str) -> Iterator[Issue]:
+        """What is wrong with a value against a profile; each value is told of once."""
+        profile = self.profile(url)
+        if isinstance(profile, Unusable):
+            yield issue("profile-unusable", path, profile=profile.url, url=url, why=profile.why)
+            return
+        if profile is None:
+            if self.is_base(url):
+                return
+            if scope.around.thorough:
+                yield issue("profile-unknown.type", path, profile=url, url=url)
+            return
+        type = value.get("resourceType") if isinstance(value, dict) else None
+        if isinstance(type, str) and not self.is_a(type, profile.type):
+            said = {"found": type, "wanted": profile.type, "url": url}
+            yield issue("profile-of-type", path, profile=profile.url, **said)
+            return
+        around, key = scope.around, (id(value), profile.url)
+        if key in around.told or around.depth >= MAX_DEPTH:
+            return
+        is_resource = isinstance(type, str)
+        if is_resource:
+            around.told.add(key)
+        around.depth += 1
+        try:
+            yield from profile.walk.value(profile.plan, value, scope, path)
+        finally:
+            around.depth -= 1
+
+
+def _why(broken: Exception) -> str:
+    why = getattr(broken, "why", None)
+    if isinstance(why, str):
+        return why.rstrip(".")
+    if isinstance(broken, KeyError | TypeError | AttributeError):
+        return "an ElementDefinition of it is not as R4 asks"
+    return str(broken).rstrip(".")
+
+
+def claimed(resource: Mapping[str, Any]) -> list[str]:
+    """The profiles a resource says it is of."""
+    meta = resource.get("meta")
+    listed = meta.get("profile") if isinstance(meta, dict) else None
+    return [url for url in listed if isinstance(url, str)] if isinstance(listed, list) else []
