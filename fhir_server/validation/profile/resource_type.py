@@ -35,7 +35,7 @@ def type_leaf(profiles: ProfilesLike, types: tuple[Type, ...], profile: str) -> 
         if not holds(value, scope):
             found = value.get("resourceType") if isinstance(value, dict) else None
             yield issue(
-                "profile-type.resource", path, profile=profile, found=found, types=sorted(codes)
+                "narrowed-type.resource", path, profile=profile, found=found, types=sorted(codes)
             )
 
     return [Leaf(holds, tell)]

@@ -78,7 +78,7 @@ class Walk:
             return
         if found := [name for name in plan.forbidden if name in owner]:
             kept = [f.name for f in plan.fields]
-            yield issue("profile-type", there, found=found[0].lstrip("_"), types=kept, **said)
+            yield issue("narrowed-type", there, found=found[0].lstrip("_"), types=kept, **said)
         placed = [(f, _placed(owner, f, there, boxed=plan.boxed)) for f in plan.fields]
         count = sum(len(values) for _, values in placed)
         if count < plan.min and not found:
