@@ -37,7 +37,7 @@ from fhir_server.terminology.value_set import Question, ValueSets
 __all__ = ["Choice", "Concept", "Expansion", "Match", "Standing", "Terms", "Verdict"]
 
 MAX_EXPANSION = 50_000  # concepts of one expansion
-KEPT_EXPANSIONS, KEPT_CONCEPTS = 16, 5_000  # those kept between pages, and how large they may be
+KEPT_EXPANSIONS, KEPT_CONCEPTS = 16, 20_000  # those kept between pages, and how large they may be
 MAX_FILTER = 200  # characters of the text that filters an expansion
 SUCCESSION = 5  # how many times a code may have been followed by another
 
