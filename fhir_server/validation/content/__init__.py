@@ -16,6 +16,8 @@ from fhir_server.validation.content.bundle import bundle
 from fhir_server.validation.content.conformance.canonical import TYPES, canonical
 from fhir_server.validation.content.conformance.code_system import code_system
 from fhir_server.validation.content.conformance.search_parameter import search_parameter
+from fhir_server.validation.content.conformance.sound import sound
+from fhir_server.validation.content.conformance.structure_definition import structure_definition
 from fhir_server.validation.content.conformance.value_set import value_set
 from fhir_server.validation.content.ids import ids
 from fhir_server.validation.content.measure import measure_report
@@ -33,8 +35,9 @@ OF_TYPE: dict[str, tuple[Check, ...]] = {
     "MeasureReport": (ids, measure_report),
     "Questionnaire": (ids, questionnaire),
     "QuestionnaireResponse": (ids, response),
-    "SearchParameter": (search_parameter,),
-    "ValueSet": (value_set,),
+    "SearchParameter": (sound, search_parameter),
+    "StructureDefinition": (sound, structure_definition),
+    "ValueSet": (sound, value_set),
 }
 CHECKS: dict[str, tuple[Check, ...]] = OF_TYPE | {
     type: (canonical, *OF_TYPE.get(type, ())) for type in TYPES

@@ -2,6 +2,8 @@
 
 https://hl7.org/fhir/R4/searchparameter.html
 https://hl7.org/fhir/R4/search.html#composite
+
+Its own expression is looked at as that of any definition (sound.py).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from fhir_server.validation.messages import issue
 
 def search_parameter(resource: Resource, path: str, question: Question) -> list[Issue]:
     """The issues of a SearchParameter."""
-    found = _expression(resource, path, question)
+    found: list[Issue] = []
     components = resource.get("component") or []
     if resource.get("type") == "composite":
         if len(components) < 2:
