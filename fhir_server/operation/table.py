@@ -17,11 +17,18 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Answer, Asked, Circumstances, Server
-from fhir_server.operation import validate
+from fhir_server.operation import expand, lookup, subsumes, translate, validate, validate_code
 from fhir_server.operation.call import Call, Given, Operation
 from fhir_server.operation.parameters import of_query, of_resource
 
-OPERATIONS: tuple[Operation, ...] = (*validate.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (
+    *validate.OPERATIONS,
+    *lookup.OPERATIONS,
+    *subsumes.OPERATIONS,
+    *validate_code.OPERATIONS,
+    *expand.OPERATIONS,
+    *translate.OPERATIONS,
+)
 
 PLACEHOLDER: Resource = {"resourceType": "Basic", "code": {"text": "-"}}  # for a resource within
 
