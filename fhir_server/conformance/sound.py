@@ -40,13 +40,13 @@ class Asked:
     """A definition that is looked at, among all that is known."""
 
     resource: Resource
-    url: str
+    name: str  # with its version: a profile may stand on an older version of itself
     canonicals: Canonicals
     snapshots: Snapshots
     definitions: Definitions
 
     def problem(self, key: str, **said: Any) -> Problem:
-        return Problem(key, self.url, said)
+        return Problem(key, self.name, said)
 
     @property
     def elements(self) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def all_unsound(
     """What makes the definitions of a package unfit. canonicals: with those of the package."""
     snapshots = Snapshots(canonicals)
     known = definitions or definitions_of_r4()
-    asked = (Asked(e.load(), e.url, canonicals, snapshots, known) for e in entries)
+    asked = (Asked(e.load(), _name(e), canonicals, snapshots, known) for e in entries)
     return [problem for each in asked for problem in _unsound(each)]
 
 
@@ -97,18 +97,16 @@ def _views(asked: Asked) -> Iterator[Problem]:
 
 def _bases(asked: Asked) -> Iterator[Problem]:
     """The chain of base definitions ends, and what derives is of the type it derives from."""
-    chain, structure = [asked.url], asked.resource
-    while base := structure.get("baseDefinition"):
-        bare = base.partition("|")[0]
-        if bare in chain:
-            way = [*chain[chain.index(bare) :], bare]
-            yield asked.problem("unsound-base.circle", circle=" -> ".join(way))
-            return
-        chain.append(bare)
-        above = asked.canonicals.get(base, "StructureDefinition")
-        if above is None or len(chain) > MAX_CHAIN:
+    chain, structure = [asked.name], asked.resource
+    while (base := structure.get("baseDefinition")) and len(chain) <= MAX_CHAIN:
+        above = asked.canonicals.entry(base, "StructureDefinition")
+        if above is None:
             break
-        structure = above
+        if (name := _name(above)) in chain:
+            yield asked.problem("unsound-base.circle", circle=_circle(chain, name))
+            return
+        chain.append(name)
+        structure = above.load()
     yield from _derived(asked)
 
 
@@ -190,26 +188,32 @@ def _patterns(asked: Asked) -> Iterator[Problem]:
 
 def _imports(asked: Asked) -> Iterator[Problem]:
     """R4 valueset#compositions: a value set does not import itself, be it through others."""
-    way = [asked.url]
+    way = [asked.name]
     waiting = [_imported(asked.resource)]
-    seen = {asked.url}
+    seen = {asked.name}
     while waiting:
         if not waiting[-1]:
             waiting.pop()
             way.pop()
             continue
-        url = waiting[-1].pop().partition("|")[0]
-        if url in way:
-            circle = " -> ".join([*way[way.index(url) :], url])
-            yield asked.problem("unsound-import", circle=circle)
-            return
-        if url in seen or len(seen) > MAX_IMPORTED:
+        entry = asked.canonicals.entry(waiting[-1].pop(), "ValueSet")
+        if entry is None:
             continue
-        seen.add(url)
-        value_set = asked.canonicals.get(url, "ValueSet")
-        if value_set is not None:
-            way.append(url)
-            waiting.append(_imported(value_set))
+        if (name := _name(entry)) in way:
+            yield asked.problem("unsound-import", circle=_circle(way, name))
+            return
+        if name not in seen and len(seen) <= MAX_IMPORTED:
+            seen.add(name)
+            way.append(name)
+            waiting.append(_imported(entry.load()))
+
+
+def _name(entry: Canonical) -> str:
+    return f"{entry.url}|{entry.version}" if entry.version else entry.url
+
+
+def _circle(way: list[str], name: str) -> str:
+    return " -> ".join([*way[way.index(name) :], name])
 
 
 def _imported(value_set: Resource) -> list[str]:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 BLOCK = 512
 MB = 1_000_000
@@ -70,19 +70,14 @@ class _Stream:
     """Unpacked bytes, counted."""
 
     def __init__(self, unpacked: gzip.GzipFile, allowed: int) -> None:
-        self._unpacked: IO[bytes] = unpacked  # type: ignore[assignment]  # GzipFile is one
+        self._unpacked = unpacked
         self._allowed = allowed
-        self.left = allowed
+        self._left = allowed
 
     def take(self, size: int) -> bytes:
         """So many bytes. Raises Broken where there are fewer, or too many altogether."""
-        self.left -= size
-        if self.left < 0:
-            raise Broken("package-too-large.unpacked", most=self._allowed // MB)
-        try:
-            found = self._unpacked.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            raise Broken("package-unreadable.damaged") from error
+        self._spend(size)
+        found = self._read(size)
         if len(found) < size:
             raise Broken("package-unreadable.damaged")
         return found
@@ -91,12 +86,29 @@ class _Stream:
         while size:
             size -= len(self.take(min(size, MB)))
 
+    def end(self) -> None:
+        """Unpack what is left: only at its end does gzip tell whether all of it was whole."""
+        while self._read(MB):
+            self._spend(MB)
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise Broken("package-too-large.unpacked", most=self._allowed // MB)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._unpacked.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Broken("package-unreadable.damaged") from error
+
 
 def _files(stream: _Stream, bounds: Bounds) -> Iterator[Member]:
     name = ""  # as a header before has given it
     for _ in range(bounds.files):
         block = stream.take(BLOCK)
         if not block.strip(b"\0"):
+            stream.end()
             return
         header = _header(block)
         padding = -header.size % BLOCK
@@ -108,14 +120,14 @@ def _files(stream: _Stream, bounds: Bounds) -> Iterator[Member]:
             name = _pax_path(text) if header.type in PAX else _text(text.rstrip(b"\0"))
             continue
         member = _member(name or header.name, header, bounds)
-        if member.content is None:
-            stream.skip(header.size + padding)
-        else:
-            member = member._replace(content=stream.take(header.size))
-            stream.skip(padding)
         name = ""
-        if member.content is not None or member.wrong:
+        if member.content is not None:
+            yield member._replace(content=stream.take(header.size))
+            stream.skip(padding)
+            continue
+        if member.wrong:
             yield member
+        stream.skip(header.size + padding)
     raise Broken("package-too-large.files", most=bounds.files)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import IO
@@ -46,6 +47,7 @@ class Shelf:
     def _written(self, packed: bytes) -> tuple[int, int]:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shelf
+            weakref.finalize(self, self._file.close)
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(packed)
         self._file.flush()
