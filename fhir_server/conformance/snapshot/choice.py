@@ -5,8 +5,9 @@ https://hl7.org/fhir/R4/profiling.html#slicing
 https://hl7.org/fhir/R4/elementdefinition.html#ElementDefinition.slicing
 
 `Observation.valueQuantity` in a differential is short for the slice `valueQuantity` of
-`Observation.value[x]`, by type. Where it is all that a differential says of the choice, no other
-type is left: so R4's own profiles (bodyweight, bp) are made.
+`Observation.value[x]`, by type: it speaks of quantities, and leaves the other types as they are
+(HL7's ruling FHIR-12259; the tool that made R4's own profiles still closed the choice). Where
+other types are to go, `value[x]` lists those that stay.
 """
 
 from __future__ import annotations

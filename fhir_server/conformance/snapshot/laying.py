@@ -105,8 +105,10 @@ class Laying:
         return f"there is no element `{asked.id}`."
 
     def _lay_slices(self, parent: Node, child: Node, asked: list[Wish], depth: int) -> None:
-        """An element and its slices: the element first, because slices are made from it."""
+        """An element and its slices. A new slice begins as the base has the element: what this
+        profile asks of the element is asked of each of its values already, slices or not."""
         whole = [wish for wish in asked if wish.slice is None and wish.name == child.name]
+        template = child if self.adds or len(whole) == len(asked) else child.copy()
         for wish in whole:
             self.lay(child, wish, depth + 1)
         rest = [wish for wish in asked if wish not in whole]
@@ -118,35 +120,36 @@ class Laying:
                 slices.append((wish.slice or wish.name, wish))
         if not slices:
             return
-        self._slice(child, slices, only=not whole)
+        self._slice(child, slices)
         for slice, wish in slices:
-            self.lay(self._sliced(parent, child, slice, wish, depth), wish, depth + 1)
+            node = parent.child(child.name, slice) or self._same_type(parent, child, wish)
+            node = node or self._new_slice(parent, child, template, (slice, wish), depth)
+            self.lay(node, wish, depth + 1)
         if child.is_choice and choice.is_by_type(child.definition):
             choice.close(child, parent.slices(child.name))
 
-    def _slice(self, child: Node, slices: list[tuple[str, Wish]], *, only: bool) -> None:
+    def _slice(self, child: Node, slices: list[tuple[str, Wish]]) -> None:
         """How an element is sliced, where R4 lets a differential leave that unsaid."""
         if child.definition.get("slicing"):
             return
         if child.name in EXTENSIONS:
-            slicing = {"discriminator": [BY_URL], "ordered": False, "rules": "open"}
+            by = BY_URL
         elif child.is_choice:
-            short = only and all(wish.slice is None for _, wish in slices)
-            rules = "closed" if short else "open"
-            slicing = {"discriminator": [choice.BY_TYPE], "ordered": False, "rules": rules}
+            by = choice.BY_TYPE
         else:
             name, wish = slices[0]
             raise self.broken(
                 f"`{wish.id}` is the slice `{name}`, but nothing says how its element is sliced. "
                 "Give the element `slicing` with a discriminator."
             )
+        slicing = {"discriminator": [by], "ordered": False, "rules": "open"}
         child.definition = {**child.definition, "slicing": slicing}
 
-    def _sliced(self, parent: Node, child: Node, slice: str, wish: Wish, depth: int) -> Node:
-        """The node of a slice: the base's, or a new one behind its neighbors."""
-        found = parent.child(child.name, slice) or self._same_type(parent, child, wish)
-        if found is not None:
-            return found
+    def _new_slice(
+        self, parent: Node, child: Node, template: Node, of: tuple[str, Wish], depth: int
+    ) -> Node:
+        """A slice that the base does not have, behind its neighbors."""
+        slice, wish = of
         code = choice.type_in(child, slice) if child.is_choice else None
         if not wish.definition and code is None:
             raise self.broken(
@@ -157,7 +160,7 @@ class Laying:
             # R4 reslicing: `a/b` slices `a` again; by what `a` is told by, if nothing is said.
             slicing = {**child.definition["slicing"], "rules": "open"}
             outer.definition = {**outer.definition, "slicing": slicing}
-        template = outer or child
+        template = outer or template
         new = template.copy()
         self._take(new.size())
         new.slice, new.definition = slice, of_slice(template.definition, slice)

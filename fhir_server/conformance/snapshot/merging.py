@@ -17,6 +17,8 @@ from fhir_server.conformance.snapshot.tree import Definition
 # Properties of which an element has one, whatever type it is written with.
 ONE_OF = ("fixed", "pattern", "minValue", "maxValue", "defaultValue")
 NOT_INHERITED = ("slicing", "sliceName", "sliceIsConstraining")
+# R4 terminologies#4.1: coded elements, string and uri.
+BINDABLE = {"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"}
 KEPT_FROM_BASE = {"id", "path", "base", "sliceName"}
 
 
@@ -33,13 +35,15 @@ def merged(base: Definition, own: Definition, source: str) -> Definition:
                 _drop(found, "pattern")
         merge = MERGES.get(name)
         found[name] = merge(base[name], value) if merge and base.get(name) else value
+    if "binding" in found and found.get("type") and not _bindable(found["type"]):
+        del found["binding"]  # of an extension's values, say: that is for its own definition
     if own.get("constraint"):
         found["constraint"] = _constraints(base.get("constraint") or [], own["constraint"], source)
     return found
 
 
 def of_slice(template: Definition, slice: str) -> Definition:
-    """What a new slice begins with: all that is asked of the element it slices, but that it must
+    """What a new slice begins with: all the base asks of the element it slices, but that it must
     be there."""
     found = {name: value for name, value in template.items() if name not in NOT_INHERITED}
     return {**found, "sliceName": slice, "min": 0}
@@ -50,6 +54,10 @@ def less(one: str, other: str) -> str:
     if "*" in (one, other):
         return other if one == "*" else one
     return min(one, other, key=int)
+
+
+def _bindable(types: list[dict[str, Any]]) -> bool:
+    return any(type["code"] in BINDABLE for type in types)
 
 
 def _drop(definition: Definition, group: str) -> None:
@@ -99,4 +107,6 @@ MERGES: dict[str, Any] = {
     "alias": _union,
     "binding": lambda base, own: {**base, **own},
     "mustSupport": lambda base, own: base or own,
+    "isModifier": lambda base, own: base or own,
+    "isSummary": lambda base, own: base or own,
 }
