@@ -20,7 +20,8 @@ from xml.parsers import expat
 from fhir_server.foundation.outcome import Issue
 
 MAX_TEXT = 16 * 1024 * 1024  # bytes: longer ones take seconds, and nobody looks at a line of them
-MAX_EXPRESSION = 1000
+MAX_EXPRESSION = 1000  # characters
+MAX_EXPRESSIONS = 2000
 MAX_STEPS = 40
 
 BOM = b"\xef\xbb\xbf"
@@ -132,6 +133,8 @@ class _Wanted:
 
     def add(self, expression: str) -> None:
         if expression in self.nodes or expression.startswith("http.") or not expression:
+            return
+        if len(self.nodes) >= MAX_EXPRESSIONS:
             return
         node = self.root
         for place, (name, index) in enumerate(_steps(expression)):

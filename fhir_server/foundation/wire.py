@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Self
 import msgspec
 import orjson
 
-from fhir_server.foundation.outcome import Invalid
+from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource
 
 MAX_DEPTH = 100
@@ -239,10 +239,14 @@ def _refuse(body: bytes, error: Exception) -> NoReturn:
         raise Invalid("The body is empty. Send a resource as JSON.") from None
     reason = str(error).partition("(byte")[0].removeprefix("JSON is malformed:").strip()
     if found := BYTE.search(str(error)):
-        place = _where(body, int(found[1]))
+        at = int(found[1])
     else:
-        place, reason = _where(body, len(body)), "it ends too early"
-    raise Invalid(f"The body is not well-formed JSON: {reason}{place}.") from None
+        at, reason = len(body), "it ends too early"
+    place = _where(body, at)
+    told = f"The body is not well-formed JSON: {reason}{place}."
+    line, column = _line_and_column(body, at)
+    issue = Issue("error", "invalid", told, line=line, column=column)
+    raise Invalid(told, issues=[issue]) from None
 
 
 def _refuse_encoding(body: bytes) -> NoReturn:
@@ -292,10 +296,13 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _where(body: bytes, position: int) -> str:
-    before = body[:position]
-    line = before.count(b"\n") + 1
-    column = len(before) - before.rfind(b"\n")
+    line, column = _line_and_column(body, position)
     return f", at line {line}, column {column}"
+
+
+def _line_and_column(body: bytes, position: int) -> tuple[int, int]:
+    before = body[:position]
+    return before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
 
 
 def _short(text: str) -> str:

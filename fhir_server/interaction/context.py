@@ -151,6 +151,7 @@ class Circumstances:
     once: Once | None = None
     representation: bool = False  # Prefer: return=representation, for the entries of a Bundle
     language: str | None = None  # in which issues are told: en, vi; None: both
+    text: tuple[bytes, str] | None = None  # the body, and `json` or `xml`: for lines of issues
 
 
 DEFAULT = Circumstances()

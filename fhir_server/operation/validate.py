@@ -119,7 +119,7 @@ async def of_content(
         sent = await stored(server, call, circumstances)
     issues = await judged(server, call, sent, profile)
     issues += of_id(call, sent, mode)
-    return placed(call, given, issues)
+    return await placed(call, given, issues)
 
 
 async def judged(server: Server, call: Call, sent: Resource, profile: str | None) -> list[Issue]:
@@ -162,12 +162,14 @@ def of_id(call: Call, sent: Resource, mode: str | None) -> list[Issue]:
     return [issue(key, f"{call.type}.id", found=id, wanted=call.id)]
 
 
-def placed(call: Call, given: Given | None, issues: list[Issue]) -> list[Issue]:
+async def placed(call: Call, given: Given | None, issues: list[Issue]) -> list[Issue]:
     """The issues with the line of each in the text that was sent."""
     if call.text is None or not issues:
         return issues
     place = f"{given.place}.resource" if given and given.place else None
-    return position.located(issues, *call.text, place)
+    if len(call.text[0]) < LONG_WORK:
+        return position.located(issues, *call.text, place)
+    return await asyncio.to_thread(position.located, issues, *call.text, place)
 
 
 OPERATIONS = (

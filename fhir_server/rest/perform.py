@@ -52,6 +52,7 @@ def circumstances(request: Request, body: bytes | None = None) -> Circumstances:
         once=once,
         representation=request.preferences.returned == "representation",
         language=request.language,
+        text=request.text,
     )
 
 
@@ -125,6 +126,7 @@ async def resource_sent(server: Server, request: Request) -> tuple[Resource, byt
         kind = sent(request, RESOURCE)
         body = await request.body()
     refuse_empty(body)
+    request.text = body, kind
     return await resource(server, body, kind), body
 
 
@@ -268,6 +270,7 @@ async def _bundle(server: Server, request: Request) -> Answer:
     kind = sent(request, RESOURCE)
     body = await request.body()
     refuse_empty(body)
+    request.text = body, kind
     content = await resource(server, body, kind)
     if content.get("type") == "batch":
         request.interaction = "batch"

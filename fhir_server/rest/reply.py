@@ -14,6 +14,7 @@ from fhir_server.conformance.subset import shaped
 from fhir_server.conformance.xml import to_xml
 from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
 from fhir_server.foundation.wire import parse, render, render_pretty
+from fhir_server.interaction.bundle.respond import lined
 from fhir_server.interaction.context import Answer
 from fhir_server.rest import binary, compression, headers
 from fhir_server.rest.formats import JSON, XML
@@ -34,14 +35,15 @@ SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 REVALIDATED = frozenset({"read", "vread", "capabilities"})
 WRITES = frozenset({"create", "update", "patch"})
+ABOUT_THE_BODY = (400, 422)
 SHAPED = WRITES | {"delete", "operation"}  # the others shape what they answer themselves
 # RFC 7234 5.5: a warning of any kind, for who did not ask for an OperationOutcome.
 WARNED = b'299 - "%d warnings: ask with Prefer: return=OperationOutcome, or $validate"'
 ALL_IS_WELL = {
-    "create": "The resource was stored.",
-    "update": "The resource was stored.",
-    "patch": "The resource was changed.",
-    "delete": "The resource is deleted.",
+    "create": ("The resource was stored.", "Đã lưu tài nguyên."),
+    "update": ("The resource was stored.", "Đã lưu tài nguyên."),
+    "patch": ("The resource was changed.", "Đã sửa tài nguyên."),
+    "delete": ("The resource is deleted.", "Đã xóa tài nguyên."),
 }
 
 
@@ -108,7 +110,8 @@ def _preferred(request: Request, answer: Answer, found: RawHeaders) -> tuple[int
         case "minimal":
             return status, None
         case "OperationOutcome":
-            well = Issue("information", "informational", ALL_IS_WELL[name])
+            english, vietnamese = ALL_IS_WELL[name]
+            well = Issue("information", "informational", english, vietnamese=vietnamese)
             told = operation_outcome([well, *answer.outcome], request.language)
             return 200 if status == 204 else status, render(told)
     return status, body
@@ -168,7 +171,10 @@ async def refused(definitions: Definitions, request: Request, refusal: FhirError
     found = basic(request)
     for name, value in refusal.headers.items():
         found.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
-    body = render(operation_outcome([_clean(issue) for issue in refusal.issues], request.language))
+    issues = [_clean(issue) for issue in refusal.issues]
+    if refusal.status in ABOUT_THE_BODY:
+        issues = await lined(issues, request.text)
+    body = render(operation_outcome(issues, request.language))
     return await packed(definitions, request, Reply(refusal.status, found, body))
 
 

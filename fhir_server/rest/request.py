@@ -65,6 +65,7 @@ class Request:
         "receive",
         "row",
         "shape",
+        "text",
     )
 
     def __init__(self, scope: Scope, receive: Receive, options: Options, held: Held) -> None:
@@ -89,6 +90,7 @@ class Request:
         self.row: Row = routes.NOTHING
         self.pairs: Pairs = []
         self.media: str | None = None  # what the body turned out to be written in
+        self.text: tuple[bytes, str] | None = None  # the body, so that an issue can tell its line
 
     def header(self, name: bytes) -> str | None:
         return headers.text(self.headers, name)

@@ -31,12 +31,13 @@ async def batch(server: Server, resource: Resource, circumstances: Circumstances
     # An Idempotency-Key would have to cover every entry at once; a batch promises no such thing.
     circumstances = replace(circumstances, once=None)
     done: dict[int, Entry] = {}
+    refusals: dict[int, FhirError] = {}
     requests = []
     for index, entry in enumerate(entries):
         try:
             requests.append(understood(server, index, entry, circumstances.base))
         except FhirError as refusal:
-            done[index] = refused(f"Bundle.entry[{index}]", refusal, circumstances)
+            refusals[index] = refusal
     names = {r.full_url for r in requests if r.method == "POST" and r.full_url}
     requests.sort(key=lambda request: request.order)
     for _, group in groupby(requests, key=lambda request: request.order):
@@ -44,20 +45,25 @@ async def batch(server: Server, resource: Resource, circumstances: Circumstances
         for start in range(0, len(waiting), SIDE_BY_SIDE):
             part = waiting[start : start + SIDE_BY_SIDE]
             answers = await asyncio.gather(*(_one(server, r, circumstances, names) for r in part))
-            done.update(zip((request.index for request in part), answers, strict=True))
+            for request, answer in zip(part, answers, strict=True):
+                if isinstance(answer, FhirError):
+                    refusals[request.index] = answer
+                else:
+                    done[request.index] = answer
+    done |= await refused(refusals, circumstances)
     answered = [done[index] for index in range(len(entries))]
     return Answer(status=200, body=bundle.rendered("batch-response", answered))
 
 
 async def _one(
     server: Server, request: Request, circumstances: Circumstances, names: set[str]
-) -> Entry:
+) -> Entry | FhirError:
     try:
         if names and request.resource:
             demand_independent(server, request, names)
         answer = await _done(server, request, circumstances)
     except FhirError as refusal:
-        return refused(request.place, refusal, circumstances)
+        return refusal
     return responded(request, answer, circumstances)
 
 

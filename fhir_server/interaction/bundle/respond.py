@@ -5,13 +5,19 @@ https://hl7.org/fhir/R4/http.html#transaction-response
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
+from fhir_server.foundation import position
 from fhir_server.foundation.bundle import Entry, instant, status_line
 from fhir_server.foundation.outcome import FhirError, Issue, operation_outcome
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.bundle.entry import Request
 from fhir_server.interaction.context import Answer, Circumstances
+
+LONG_WORK = 64 * 1024  # bytes that take milliseconds to go through: others go first
 
 
 def responded(request: Request, answer: Answer, circumstances: Circumstances) -> Entry:
@@ -35,15 +41,36 @@ def responded(request: Request, answer: Answer, circumstances: Circumstances) ->
     )
 
 
-def refused(place: str, refusal: FhirError, circumstances: Circumstances) -> Entry:
-    """An entry of a batch that failed: its status, and why."""
-    issues = [located(place, issue) for issue in refusal.issues]
-    return Entry(
-        response={
-            "status": status_line(refusal.status),
-            "outcome": operation_outcome(issues, circumstances.language),
-        }
-    )
+async def refused(
+    refusals: Mapping[int, FhirError], circumstances: Circumstances
+) -> dict[int, Entry]:
+    """The entries of a batch that failed, by their places: the status of each, and why."""
+    issues = [
+        located(f"Bundle.entry[{index}]", issue)
+        for index, refusal in refusals.items()
+        for issue in refusal.issues
+    ]
+    told = iter(await lined(issues, circumstances.text))
+    return {
+        index: Entry(
+            response={
+                "status": status_line(refusal.status),
+                "outcome": operation_outcome(
+                    list(islice(told, len(refusal.issues))), circumstances.language
+                ),
+            }
+        )
+        for index, refusal in refusals.items()
+    }
+
+
+async def lined(issues: list[Issue], text: tuple[bytes, str] | None) -> list[Issue]:
+    """The issues with their lines in the text that was sent; all of them cost one pass."""
+    if text is None or not issues:
+        return issues
+    if len(text[0]) < LONG_WORK:
+        return position.located(issues, *text)
+    return await asyncio.to_thread(position.located, issues, *text)
 
 
 def located(place: str, issue: Issue) -> Issue:
