@@ -90,7 +90,10 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
         )
         return Known(canonicals, terms, validator)
 
-    return Knowledge(below(settings), make, own=lambda url: own.entry(url) is not None)
+    everything = below(settings)
+    for profile in policy.unknown(lambda url: everything.entry(url) is not None) if policy else ():
+        log.warning("policy.toml asks for `%s`, which is not known here.", profile)
+    return Knowledge(everything, make, own=lambda url: own.entry(url) is not None)
 
 
 def below(settings: Settings) -> Canonicals:
@@ -109,7 +112,7 @@ def below(settings: Settings) -> Canonicals:
 
 
 def policy_of(settings: Settings) -> Policy | None:
-    """Which profiles are compulsory; None: none is. Raises PolicyRefused."""
+    """Which profiles are compulsory; None: none is. Raises BadPolicy."""
     if settings.profiles == OFF:
         return None
     file = profiles_of(settings) / "policy.toml"

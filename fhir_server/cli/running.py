@@ -14,16 +14,18 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from fhir_server.cli.exits import Exit
-from fhir_server.server import build
+from fhir_server.cli.exits import Exit, refuse
+from fhir_server.server import OFF, build, policy_of
 from fhir_server.settings import Settings
 from fhir_server.store.stamp import IndexDiffers
+from fhir_server.validation.policy_file import BadPolicy
 
 if TYPE_CHECKING:
     from fhir_server.interaction.context import Server
@@ -45,9 +47,24 @@ def rest_options(settings: Settings) -> Options:
     return Options(**told)
 
 
+def demand_profiles(settings: Settings) -> None:
+    """Refuse a folder of profiles that is not there, or a policy that cannot be followed."""
+    if settings.profiles not in ("", OFF) and not Path(settings.profiles).is_dir():
+        refuse(
+            Exit.MISUSED,
+            f"`profiles` is `{settings.profiles}`, which is no folder. Say where the local profiles"
+            " are, or `off` for R4 alone.",
+        )
+    try:
+        policy_of(settings)
+    except BadPolicy as error:
+        refuse(Exit.MISUSED, str(error))
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Server]:
     """A server without HTTP, for a command that uses the interactions."""
+    demand_profiles(settings)
     server = build(settings)
     await server.store.open()
     try:

@@ -41,6 +41,7 @@ def serve(gathered: Gathered) -> None:
         settings = prepare(settings, migrating=settings.migrate)
         from fhir_server.cli import running
 
+        running.demand_profiles(settings)
         base = base_url(settings, listening)
 
         async def announce(server: Server) -> None:

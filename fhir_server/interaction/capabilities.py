@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fhir_server.conformance.r4_resources import SOURCE
 from fhir_server.conformance.subset import shaped
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
@@ -18,6 +19,7 @@ from fhir_server.foundation.wire import parse, render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
 from fhir_server.interaction.patch import UNPATCHED
 from fhir_server.search.parameters import Parameter
+from fhir_server.validation.knowledge import Known
 
 MODES = ("full", "normative", "terminology")
 TYPE_INTERACTIONS = (
@@ -47,22 +49,24 @@ async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = 
     if ask.mode not in MODES:
         known = ", ".join(f"`{mode}`" for mode in MODES)
         raise Invalid(f"`mode={ask.mode[:40]}` is none of {known}.", expression="http.mode")
-    body = rendered(server, ask.mode, circumstances.base)
+    body = rendered(server, server.knowledge.current, ask.mode, circumstances.base)
     if not circumstances.shape.is_whole:
         body = render(shaped(server.definitions, parse(body), circumstances.shape))
     etag = hashlib.sha256(body).hexdigest()[:16]
     return Answer(status=200, body=body, headers={"ETag": f'W/"{etag}"'})
 
 
-@lru_cache(maxsize=8)  # by base: the first takes 0.1 s, because every type's parameters are read
-def rendered(server: Server, mode: str, base: str) -> bytes:
+# By what is known and by base: the first takes 0.1 s, because every type's parameters are read.
+@lru_cache(maxsize=8)
+def rendered(server: Server, known: Known, mode: str, base: str) -> bytes:
     if mode == "terminology":
-        return render(terminology_capabilities(server))
-    return render(capability_statement(server, base))
+        return render(terminology_capabilities(server, known))
+    return render(capability_statement(server, known, base))
 
 
-def capability_statement(server: Server, base: str) -> Resource:
+def capability_statement(server: Server, known: Known, base: str) -> Resource:
     """The CapabilityStatement of this very server."""
+    profiles = supported_profiles(server, known)
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -78,7 +82,7 @@ def capability_statement(server: Server, base: str) -> Resource:
                 "mode": "server",
                 "security": {"cors": True},
                 "resource": [
-                    resource_type(server, type)
+                    resource_type(server, type, profiles.get(type, []))
                     for type in sorted(server.definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
@@ -93,11 +97,12 @@ def capability_statement(server: Server, base: str) -> Resource:
     }
 
 
-def resource_type(server: Server, type: str) -> Resource:
+def resource_type(server: Server, type: str, profiles: list[str]) -> Resource:
     """CapabilityStatement.rest.resource of one type."""
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        **({"supportedProfile": profiles} if profiles else {}),
         "interaction": [
             {"code": code} for code in TYPE_INTERACTIONS if code != "patch" or type not in UNPATCHED
         ],
@@ -134,13 +139,42 @@ def search_parameters(known: Mapping[str, Parameter]) -> list[Resource]:
     ]
 
 
-def terminology_capabilities(server: Server) -> Resource:
-    """R4 terminologycapabilities: no terminology operation is offered yet, and it says so."""
+def supported_profiles(server: Server, known: Known) -> dict[str, list[str]]:
+    """The profiles on each type that resources are checked against where they claim them."""
+    found: dict[str, list[str]] = {}
+    types = server.definitions.resource_types
+    for entry in known.canonicals.of_type("StructureDefinition"):
+        if entry.source == SOURCE:  # R4's own profiles are for all servers alike
+            continue
+        structure = entry.load()
+        type = structure.get("type")
+        if structure.get("derivation") == "constraint" and type in types:
+            found.setdefault(str(type), []).append(entry.url)
+    return {type: sorted(urls) for type, urls in found.items()}
+
+
+def terminology_capabilities(server: Server, known: Known) -> Resource:
+    """R4 terminologycapabilities: the code systems that are known, in their versions."""
+    versions: dict[str, set[str]] = {}
+    for url in known.canonicals.urls():
+        for entry in known.canonicals.versions(url):
+            if entry.type == "CodeSystem":
+                versions.setdefault(url, set()).add(entry.version or "")
+    systems = [code_system(url, versions[url]) for url in sorted(versions)]
     return {
         "resourceType": "TerminologyCapabilities",
         "status": "active",
         "date": server.released,
         "kind": "instance",
         "software": {"name": "fhir_server", "version": server.software_version},
+        **({"codeSystem": systems} if systems else {}),
+        "expansion": {"hierarchical": False, "paging": True},
         "codeSearch": "explicit",
+        "validateCode": {"translations": False},
+        "translation": {"needsMap": False},
     }
+
+
+def code_system(url: str, versions: set[str]) -> Resource:
+    named = [{"code": version} for version in sorted(versions) if version]
+    return {"uri": url, **({"version": named} if named else {})}

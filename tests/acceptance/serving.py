@@ -32,7 +32,7 @@ class Serving:
         self.url = url
         self.port = free_port()
         self.errors = folder / f"stderr-{self.port}"
-        self.settings = {"log_requests": "false", **settings}
+        self.settings = {"log_requests": "false", "profiles": "off", **settings}
         self.process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
