@@ -247,9 +247,10 @@ def faults(settings: Settings, package: Package, packages: Sequence[Package]) ->
     """What is wrong with a package's definitions, seen with all that is known beside them."""
     from fhir_server.conformance.package import layered, unresolved
     from fhir_server.conformance.sound import all_unsound
+    from fhir_server.terminology.syntax import SYNTAXES
 
     canonicals = layered(folders(settings), packages)
-    found = unresolved(canonicals, package.entries)
+    found = unresolved(canonicals, package.entries, tuple(SYNTAXES))
     return [*found, *all_unsound(canonicals, package.entries)]
 
 

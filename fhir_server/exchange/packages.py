@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, Canonicals
+from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, Canonicals, of_resource
 from fhir_server.conformance.package import Package
 from fhir_server.foundation.outcome import Conflict, FhirError, Issue, NotFound, Unavailable
 from fhir_server.foundation.resource import ID, Key, Resource
@@ -56,7 +56,7 @@ class Installed:
 
 @dataclass(slots=True)
 class Added:
-    """What became of a package's definitions; refused: by URL, why."""
+    """What became of a package's definitions; refused: by type and id, why."""
 
     stored: int = 0
     refused: dict[str, list[Issue]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ async def add(server: Server, package: Package, progress: Progress = lambda _don
     """
     wanted = [entry for entry in package.entries if entry.type in CONFORMANCE_TYPES]
     taken = {stored.key: resource_of(stored) async for stored in each(server, CONFORMANCE_TYPES)}
-    resources = [named(entry.load(), package.identity, taken) for entry in wanted]
+    resources = [named(entry, package.identity, taken) for entry in wanted]
     added = Added()
     for part in parts(resources):
         try:
@@ -104,17 +104,19 @@ async def put_alone(server: Server, resource: Resource, added: Added) -> None:
     except Unavailable:
         raise
     except FhirError as refusal:
-        added.refused[str(resource["url"])] = refusal.issues
+        added.refused[f"{resource['resourceType']}/{resource['id']}"] = refusal.issues
 
 
-def named(resource: Resource, label: str, taken: dict[Key, Resource]) -> Resource:
+def named(entry: Canonical, label: str, taken: dict[Key, Resource]) -> Resource:
     """The definition under an id nobody else has, with the package's tag."""
-    type, url, version = resource["resourceType"], resource["url"], resource.get("version")
+    resource = entry.load()
+    type, url, version = entry.type, entry.url, entry.version
     id = resource.get("id")
 
     def is_free(candidate: str) -> bool:
         there = taken.get(Key(type, candidate))
-        return there is None or (there.get("url"), there.get("version")) == (url, version)
+        same = of_resource(there, "") if there is not None else None
+        return there is None or (same is not None and (same.url, same.version) == (url, version))
 
     if not isinstance(id, str) or not ID.fullmatch(id) or not is_free(id):
         digest = blake2b(f"{url}|{version}".encode(), digest_size=6).hexdigest()

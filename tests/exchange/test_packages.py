@@ -79,8 +79,21 @@ async def test_what_is_not_valid_is_told_and_the_rest_is_added(server, tmp_path)
     broken = value_set("b", status="nearly")
     added = await packages.add(server, package(tmp_path, resources=[value_set("a"), broken]))
     assert added.stored == 1
-    [(url, [found])] = added.refused.items()
-    assert (url, found.expression) == (f"{BASE}/ValueSet/b", "ValueSet.status")
+    [(which, [found])] = added.refused.items()
+    assert (which, found.expression) == ("ValueSet/b", "ValueSet.status")
+
+
+async def test_a_naming_system_has_no_url_and_is_added_all_the_same(server, tmp_path):  # noqa: F811
+    naming = {
+        "resourceType": "NamingSystem",
+        "id": "wards",
+        "name": "Wards",
+        "status": "active",
+        "kind": "identifier",
+        "date": "2026-01-01",
+        "uniqueId": [{"type": "uri", "value": f"{BASE}/sid/ward", "preferred": True}],
+    }
+    assert (await packages.add(server, package(tmp_path, resources=[naming]))).stored == 1
 
 
 async def test_adding_again_changes_nothing(server, tmp_path):  # noqa: F811
