@@ -148,6 +148,7 @@ def leaves(terms: TermsLike | None, bound: Bound | None, type: str, profile: str
         found.append(_leaf(membership, bound.strength, profile))
     if bound.most and bound.most.partition("|")[0] not in BY_SYNTAX:
         found.append(_leaf(Membership(terms, bound.most, type), "max", profile))
+    found += [_leaf(Membership(terms, url, type), "required", profile) for url in bound.also]
     return found
 
 

@@ -58,14 +58,22 @@ class Compiler:
         found = self._places.get(id(place))
         if found is not None:
             return found
-        # While it is being made, a place within itself asks by way of the table.
-        self._places[id(place)] = lambda value, scope: self._places[id(place)](value, scope)
+        self._places[id(place)] = self._later(id(place))
         checks = [check for m in place.members if (check := self.member(m)) is not None]
         made = _all(checks)
         if place.dated:
             made = _dated(made)
         self._places[id(place)] = made
         return made
+
+    def _later(self, place: int) -> Check:
+        """A place within itself, while it is being made."""
+        places = self._places
+
+        def holds(value: Any, scope: Scope) -> bool:
+            return places[place](value, scope)
+
+        return holds
 
     # --- members ---------------------------------------------------------------------------------
 

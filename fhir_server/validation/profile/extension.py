@@ -58,44 +58,51 @@ class Extensions:
         return self._scan(resource, resource["resourceType"], "", scope)
 
     def _scan(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
-        before = None
-        if "period" in owner and (ended := scope.ended(owner["period"])):
-            before, scope.at = (scope.at,), ended
-        holds = True
+        ended = scope.ended(owner["period"]) if "period" in owner else None
+        if ended is None:
+            return self._members(owner, place, within, scope)
+        before, scope.at = scope.at, ended
+        try:
+            return self._members(owner, place, within, scope)
+        finally:
+            scope.at = before
+
+    def _members(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
         for name, value in owner.items():
             kind = value.__class__
             if kind is str:
                 continue
             if kind is list:
                 if name in EXTENSIONS:
-                    holds = self._listed(owner, value, name, (place, within), scope)
-                elif value and (value[0].__class__ is dict or name[0] == "_"):
-                    there = f"{place}.{name}"
-                    for each in value:
-                        if each.__class__ is dict and "resourceType" not in each:
-                            holds = holds and self._scan(each, there, "", scope)
-            elif kind is dict and "resourceType" not in value:
-                holds = self._scan(value, f"{place}.{name}", "", scope)
-            if not holds:
-                break
-        if before is not None:
-            scope.at = before[0]
-        return holds
+                    if not self._listed(owner, value, (place, name, within), scope):
+                        return False
+                elif not self._each(name, value, place, scope):
+                    return False
+            elif (
+                kind is dict
+                and "resourceType" not in value
+                and not self._scan(value, f"{place}.{name}", "", scope)
+            ):
+                return False
+        return True
+
+    def _each(self, name: str, values: list[Any], place: str, scope: Scope) -> bool:
+        """The objects of a list that is not of extensions."""
+        if not values or (values[0].__class__ is not dict and name[0] != "_"):
+            return True
+        there = f"{place}.{name}"
+        return all(
+            self._scan(each, there, "", scope)
+            for each in values
+            if each.__class__ is dict and "resourceType" not in each
+        )
 
     def _listed(
-        self,
-        owner: dict[str, Any],
-        extensions: list[Any],
-        name: str,
-        at: tuple[str, str],
-        scope: Scope,
+        self, owner: dict[str, Any], listed: list[Any], at: tuple[str, str, str], scope: Scope
     ) -> bool:
-        place, within = at
-        many = len(extensions) > 1
-        for extension in extensions:
-            if extension.__class__ is not dict:
-                continue
-            url = extension.get("url")
+        place, name, within = at
+        for extension in listed:
+            url = extension.get("url") if extension.__class__ is dict else None
             if url.__class__ is not str:
                 continue
             key = place, within, name, url
@@ -108,12 +115,9 @@ class Extensions:
                     return False
                 if not self._depends(profile):
                     self._keep(key, profile)
-            if profile is not None:
-                if not profile.holds(extension, scope):
-                    return False
-                if many and _is_single(profile) and _is_repeated(extensions, url):
-                    return False
-            if len(extension) > 1 and not self._inner(extension, place, name, url, scope):
+            if profile is not None and not _is_good(profile, extension, listed, scope):
+                return False
+            if not self._inner(extension, place, name, url, scope):
                 return False
         return True
 
@@ -297,8 +301,15 @@ def _is_single(profile: Profile) -> bool:
     return profile.root.max == 1
 
 
+def _is_good(profile: Profile, extension: dict[str, Any], listed: list[Any], scope: Scope) -> bool:
+    """Whether an extension is as its definition asks, and not there too often."""
+    if not profile.holds(extension, scope):
+        return False
+    return len(listed) == 1 or not _is_single(profile) or not _is_repeated(listed, profile.url)
+
+
 def _is_repeated(extensions: list[Any], url: str) -> bool:
-    return sum(e.__class__ is dict and e.get("url") == url for e in extensions) > 1
+    return bool(profile.root.max == 1)
 
 
 # --- places ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import orjson
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.primitive import interval
 from fhir_server.validation.messages import issue
-from fhir_server.validation.profile.scope import Leaf, Scope, bare
+from fhir_server.validation.profile.scope import Box, Leaf, Scope, bare
 from fhir_server.validation.profile.tree import Node, Typed
 
 Test = Callable[[Any], bool]
@@ -40,7 +40,24 @@ def values(node: Node, profile: str) -> list[Leaf]:
         found.append(_told("max-value", test, node.max_value.value, profile))
     if node.max_length is not None:
         found.append(_told("max-length", _short(node.max_length), node.max_length, profile))
+    if node.alternatives:
+        found.append(_alternatives(node.alternatives, profile))
     return found
+
+
+def _alternatives(urls: tuple[str, ...], profile: str) -> Leaf:
+    """A primitive that has a value, or one of the extensions that may stand for it."""
+
+    def holds(value: Any, _scope: Scope) -> bool:
+        if value.__class__ is not Box or "value" in value:
+            return True
+        return any(each.get("url") in urls for each in value.get("extension", ()))
+
+    def tell(value: Any, scope: Scope, path: str) -> Iterator[Issue]:
+        if not holds(value, scope):
+            yield issue("value-missing", path, profile=profile, urls=list(urls))
+
+    return Leaf(holds, tell)
 
 
 def _told(key: str, test: Test, wanted: Any, profile: str) -> Leaf:

@@ -24,6 +24,7 @@ from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
 from fhir_server.validation.profile.walk import Walk
 
 KIND = "StructureDefinition"
+NOT_USABLE = (BrokenProfile, FhirError, ValueError, TypeError, KeyError, AttributeError)
 
 
 class SnapshotsLike(Protocol):
@@ -46,7 +47,7 @@ class Profile:
 
     @property
     def is_abstract(self) -> bool:
-        return bool(self.structure.get("abstract"))
+        return self.structure.get("abstract") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +111,11 @@ class Profiles:
             return Node(url.partition("|")[0].removeprefix(R4_TYPE), "")
         if url not in self._roots:
             try:
-                self._roots[url] = tree(self.snapshots.elements(self._exact(url)))
-            except (BrokenProfile, FhirError, ValueError, TypeError, KeyError, AttributeError):
+                whole = tree(self.snapshots.elements(url.partition("#")[0]))
+                self._roots[url] = _element(whole, url)
+            except NOT_USABLE:
                 self._roots[url] = None
         return self._roots[url]
-
-    def _exact(self, url: str) -> str:
-        """The canonical as the snapshots know it."""
-        return url.partition("#")[0]
 
     def profile(self, url: str) -> Profile | Unusable | None:
         """The profile a canonical names; None where it is not known."""
@@ -132,22 +130,15 @@ class Profiles:
         type = self.type_of(url)
         if structure is None or type not in self.definitions.all_types:
             return Unusable(url, f"`{type}` is not a type of R4")
-        bare = url.partition("|")[0]
+        bare = url.partition("|")[0].partition("#")[0]
         try:
-            root = tree(self.snapshots.elements(self._exact(url)))
-            plan = Planner(self, bare, root).plan(type)
+            whole = tree(self.snapshots.elements(url.partition("#")[0]))
+            root = _element(whole, url)
+            plan = Planner(self, bare, root, whole).plan(type)
             compiler = Compiler(self.conforms)
-            return Profile(
-                bare, type, structure, root, plan, compiler.value(plan), Walk(self, bare, compiler)
-            )
-        except (
-            BrokenProfile,
-            FhirError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-        ) as broken:
+            holds, walk = compiler.value(plan), Walk(self, bare, compiler)
+            return Profile(bare, type, structure, root, plan, holds, walk)
+        except NOT_USABLE as broken:
             return Unusable(bare, _why(broken))
         except RecursionError:
             return Unusable(bare, "it goes too deep")
@@ -156,20 +147,24 @@ class Profiles:
 
     def conforms(self, value: Any, url: str, scope: Scope) -> bool:
         """Whether a value surely is as a profile asks. What cannot be asked is not refused."""
-        if self.is_base(url):
-            return self._is_of_type(value, url)
-        profile = self.profile(url)
-        if not isinstance(profile, Profile):
-            return True
-        if not isinstance(value, dict) or "resourceType" not in value:
+        profile = self._profiles.get(url) or self.profile(url)
+        if not isinstance(profile, Profile) or url.startswith(R4_TYPE):
+            if self.is_base(url):
+                return self._is_of_type(value, url)
+            if not isinstance(profile, Profile):
+                return True
+        if value.__class__ is not dict or "resourceType" not in value:
             return profile.holds(value, scope)
-        if not self.is_a(value["resourceType"], profile.type):
-            return False
+        return self._resource_conforms(value, profile, scope)
+
+    def _resource_conforms(self, value: Resource, profile: Profile, scope: Scope) -> bool:
         around = scope.around
         key = id(value), profile.url
         known = around.memo.get(key)
         if known is not None:
             return known
+        if not self.is_a(value["resourceType"], profile.type):
+            return False
         if around.depth >= MAX_DEPTH:
             return True
         around.memo[key] = True  # so it is, unless it is refused: profiles may be circular
@@ -186,13 +181,18 @@ class Profiles:
 
     def issues(self, value: Any, url: str, scope: Scope, path: str) -> Iterator[Issue]:
         """What is wrong with a value against a profile; each value is told of once."""
+        is_r4 = self.is_base(url)
+        if is_r4 and not (scope.around.thorough and self.is_known(url)):
+            if not self._is_of_type(value, url):
+                type = value.get("resourceType")
+                said = {"found": type, "wanted": self.type_of(url), "url": url}
+                yield issue("profile-of-type", path, profile=url, **said)
+            return
         profile = self.profile(url)
         if isinstance(profile, Unusable):
             yield issue("profile-unusable", path, profile=profile.url, url=url, why=profile.why)
             return
         if profile is None:
-            if self.is_base(url):
-                return
             if scope.around.thorough:
                 yield issue("profile-unknown.type", path, profile=url, url=url)
             return
@@ -212,6 +212,15 @@ class Profiles:
             yield from profile.walk.value(profile.plan, value, scope, path)
         finally:
             around.depth -= 1
+
+
+def _element(whole: Node, url: str) -> Node:
+    """The tree of a profile, or of the one element that a fragment names."""
+    id = url.partition("#")[2]
+    found = whole if not id else next((n for n in whole.walk() if n.id == id), None)
+    if found is None:
+        raise ValueError(f"it has no element `{id[:80]}`")
+    return found
 
 
 def _why(broken: Exception) -> str:

@@ -99,13 +99,12 @@ def _below(node: Node, step: Step, roots: Roots) -> list[Node]:
         case "child":
             return _children(node, step.said, roots)
         case "extension":
-            slices = [
+            return [
                 extension
                 for head in _children(node, "extension", roots)
                 for extension in head.slices
                 if step.said in urls_of(extension, roots)
             ]
-            return slices
         case "resolve":
             targets = [url for type in node.types for url in type.targets]
             return [root for url in targets if (root := roots(url)) is not None]
@@ -116,11 +115,10 @@ def _below(node: Node, step: Step, roots: Roots) -> list[Node]:
 
 def _children(node: Node, name: str, roots: Roots) -> list[Node]:
     own = node.child(name)
-    if own is not None:
-        return [own]
     profiles = [url for type in node.types for url in type.profiles]
     profiled = [root for url in profiles if (root := roots(url)) is not None]
-    return [child for root in profiled if (child := root.child(name)) is not None]
+    below = [child for root in profiled if (child := root.child(name)) is not None]
+    return below if own is None else [own, *below]
 
 
 def urls_of(extension: Node, roots: Roots) -> set[str]:

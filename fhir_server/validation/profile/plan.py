@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fhir_server.conformance.definitions import Definitions, Element, Field, TypeChoice
+from fhir_server.conformance.definitions import Binding, Definitions, Element, Field, TypeChoice
 from fhir_server.validation.invariant import Invariant
 from fhir_server.validation.profile import binding, constraint, fixed, reference
 from fhir_server.validation.profile.path import Unreadable
@@ -130,18 +130,21 @@ class Member:
 class Planner:
     """Makes the plan of one profile."""
 
-    def __init__(self, known: Known, url: str, root: Node) -> None:
+    def __init__(self, known: Known, url: str, root: Node, whole: Node) -> None:
         self.known = known
         self.url = url
         self.root = root
+        self.whole = whole  # the tree the root is of: itself, but for one element of a profile
         self.of_r4 = known.is_base(url)  # then bindings that only warn are what is left to ask
         self._places: dict[tuple[int, str], Place] = {}
         self._making: list[Place] = []  # what is within itself by a contentReference is not empty
 
     def plan(self, type: str) -> Value:
-        """What is asked of a resource or datatype of the profile's type."""
+        """What is asked of a resource, datatype or element of the profile's type."""
         element = self.known.definitions.type(type).elements[0]
         whole = Field(type, element, TypeChoice(type), type)
+        for name in self.root.path.split(".")[1:]:  # one element of a profile stands for it
+            whole = self.known.definitions.children(whole.node)[name.removesuffix("[x]")]
         return self._value(self.root, whole, is_root=True)
 
     # --- values ----------------------------------------------------------------------------------
@@ -161,7 +164,8 @@ class Planner:
         value.profiles = self._profiles(node, of, is_root=is_root)
         value.place = self._place_of(node, of)
         has_constraint = is_primitive and any(c.get("key") != "ele-1" for c in node.constraints)
-        value.boxed = is_primitive and (value.place is not None or has_constraint)
+        asks_beside = value.place is not None or has_constraint or bool(node.alternatives)
+        value.boxed = is_primitive and asks_beside
         return value
 
     def _bindings(self, node: Node, of: Field) -> list[Leaf]:
@@ -172,9 +176,9 @@ class Planner:
             base is not None
             and bound.value_set.partition("|")[0] == base.value_set.partition("|")[0]
         )
-        if same and base is not None and bound.strength == base.strength and not bound.most:
-            if not self.of_r4 or base.strength == "required":
-                return []
+        is_told = same and base is not None and bound.strength == base.strength
+        if is_told and not (bound.most or bound.also or (self.of_r4 and base and not _must(base))):
+            return []
         return binding.leaves(self.known.terms, bound, of.type.code, self.url)
 
     def _profiles(self, node: Node, of: Field, *, is_root: bool) -> tuple[str, ...]:
@@ -187,7 +191,7 @@ class Planner:
         if not all(t.profiles for t in mine):
             return ()
         urls = tuple(url for t in mine for url in t.profiles)
-        if any(self.known.is_base(url) for url in urls):
+        if any(self.known.is_base(url) and self.known.type_of(url) == code for url in urls):
             return ()
         if code == "Extension" and len(urls) == 1 and self.known.is_known(urls[0]):
             return ()
@@ -208,7 +212,7 @@ class Planner:
 
     def _referred(self, told: str) -> Node | None:
         path = told.partition("#")[2]
-        return next((node for node in self.root.walk() if node.path == path), None)
+        return next((node for node in self.whole.walk() if node.path == path), None)
 
     def _place(self, node: Node, base: str) -> Place:
         known = self._places.get((id(node), base))
@@ -288,6 +292,10 @@ class Planner:
     def _is_boxed(self, slicing: Slicing, of: Field) -> bool:
         is_primitive = of.type.code in self.known.definitions.primitive_types
         return is_primitive and any(d.path not in ("$this", "") for d in slicing.discriminators)
+
+
+def _must(base: Binding) -> bool:
+    return base.strength == "required"
 
 
 def _narrower(node: Node, base: Element) -> int | None:

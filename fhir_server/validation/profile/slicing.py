@@ -105,13 +105,14 @@ def _test(told: Discriminator, node: Node, field: Field, profiles: ProfilesLike)
 def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> Matcher | None:
     if (url := _extension_url(path, node, profiles)) is not None:
         return _keyed("url", url)
-    alternatives = defined(node, path, profiles.root)
-    conditions = [c for each in alternatives if (c := _condition(each, field, profiles))]
-    if not conditions:
+    told = [(n, c) for n in defined(node, path, profiles.root) if (c := _of(n, field, profiles))]
+    if not told:
         return _by_existence(path, node, profiles)
-    if len(path) == 1 and path[0].kind == "child" and len(alternatives) == 1:
-        fixed = alternatives[0].fixed or alternatives[0].pattern
-        if fixed is not None and isinstance(fixed.value, str) and not alternatives[0].is_choice:
+    conditions = [condition for _, condition in told]
+    if len(path) == 1 and path[0].kind == "child" and len(told) == 1:
+        [(only, _)] = told
+        fixed = only.fixed or only.pattern
+        if fixed is not None and isinstance(fixed.value, str) and not only.is_choice:
             return _keyed(path[0].said, fixed.value)
 
     def match(value: Any, scope: Scope) -> bool:
@@ -136,7 +137,7 @@ def _extension_url(path: Steps, node: Node, profiles: ProfilesLike) -> str | Non
     return next(iter(found)) if len(found) == 1 else None
 
 
-def _condition(node: Node, field: Field | None, profiles: ProfilesLike) -> Condition | None:
+def _of(node: Node, field: Field | None, profiles: ProfilesLike) -> Condition | None:
     """What a definition wants of the value at a discriminator's path."""
     if node.fixed is not None or node.pattern is not None:
         typed = node.fixed or node.pattern
@@ -167,12 +168,12 @@ def _member(terms: TermsLike, bound: Bound, type: str) -> Condition:
 def _of_parts(node: Node, profiles: ProfilesLike) -> Condition | None:
     """A definition that fixes its children, or one of whose slices must be there."""
     parts: list[tuple[str, Condition]] = []
-    needed = [s for s in node.slices if s.min and (c := _condition(s, None, profiles))]
+    needed = [s for s in node.slices if s.min and (c := _of(s, None, profiles))]
     if needed:
-        wanted = [c for s in needed if (c := _condition(s, None, profiles))]
+        wanted = [c for s in needed if (c := _of(s, None, profiles))]
         return lambda found, scope: any(c(found, scope) for c in wanted)
     for child in node.children:
-        if child.max != 0 and (found := _condition(child, None, profiles)) is not None:
+        if child.max != 0 and (found := _of(child, None, profiles)) is not None:
             parts.append((child.name, found))
     if not parts:
         return None

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 MAX_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet"
+ADDITIONAL = {
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+    "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+}
+# R5's, as a profile of R4 may carry it: the value may be missing where one of these is there.
+ALTERNATIVES = (
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.valueAlternatives"
+)
+PROFILE_ELEMENT = "http://hl7.org/fhir/StructureDefinition/elementdefinition-profile-element"
 SYSTEM = "http://hl7.org/fhirpath/System."
 R4_TYPE = "http://hl7.org/fhir/StructureDefinition/"
 DEFAULT = "@default"  # R4 profiling#default-slice
@@ -27,11 +37,13 @@ class Type(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """ElementDefinition.binding, with R4's extension for the maximum."""
+    """ElementDefinition.binding, with R4's extension for the maximum, and what R5 lets a profile
+    add: further value sets a code must be of."""
 
     strength: str
     value_set: str
     most: str | None = None  # what even an extensible binding must not leave
+    also: tuple[str, ...] = ()
 
 
 class Typed(NamedTuple):
@@ -61,6 +73,7 @@ class Node:
 
     path: str
     name: str  # without `[x]`
+    id: str = ""
     is_choice: bool = False
     slice_name: str = ""
     min: int = 0
@@ -75,6 +88,7 @@ class Node:
     max_length: int | None = None
     must_support: bool = False
     is_modifier: bool = False
+    alternatives: tuple[str, ...] = ()
     content_reference: str | None = None
     slicing: Slicing | None = None
     slices: tuple[Node, ...] = ()
@@ -164,6 +178,7 @@ def _node(draft: _Draft, slices: tuple[Node, ...], children: tuple[Node, ...]) -
     return Node(
         draft.path,
         name.removesuffix("[x]"),
+        element.get("id") or "",
         name.endswith("[x]"),
         draft.slice_name,
         int(element.get("min", 0)),
@@ -178,6 +193,11 @@ def _node(draft: _Draft, slices: tuple[Node, ...], children: tuple[Node, ...]) -
         element.get("maxLength"),
         bool(element.get("mustSupport")),
         bool(element.get("isModifier")),
+        tuple(
+            extension["valueCanonical"]
+            for extension in element.get("extension", ())
+            if extension.get("url") == ALTERNATIVES and "valueCanonical" in extension
+        ),
         element.get("contentReference"),
         _slicing(element.get("slicing"), name, has_slices=bool(slices)),
         slices,
@@ -191,10 +211,23 @@ def _type(told: Mapping[str, Any]) -> Type:
         code = code.removeprefix(SYSTEM).lower()
     return Type(
         code.removeprefix(R4_TYPE),
-        tuple(told.get("profile", ())),
+        tuple(map(_profile, told.get("profile", ()), _besides(told, "profile"))),
         tuple(told.get("targetProfile", ())),
         frozenset(told.get("aggregation", ())),
     )
+
+
+def _besides(told: Mapping[str, Any], name: str) -> Iterator[Any]:
+    """What stands in `_name`, item by item, and nothing for ever after."""
+    return chain(told.get(f"_{name}", ()), repeat(None))
+
+
+def _profile(url: str, beside: Mapping[str, Any] | None) -> str:
+    """A profile, or one element of it, which R4's extension names: `url#Composition.section:a`."""
+    for extension in (beside or {}).get("extension", ()):
+        if extension.get("url") == PROFILE_ELEMENT:
+            return f"{url}#{extension.get('valueString', '')}"
+    return url
 
 
 def _typed(element: Mapping[str, Any], what: str) -> Typed | None:
@@ -207,16 +240,28 @@ def _typed(element: Mapping[str, Any], what: str) -> Typed | None:
 def _bound(told: Mapping[str, Any] | None) -> Bound | None:
     if told is None:
         return None
+    extensions = told.get("extension", ())
     most = [
         extension.get("valueCanonical") or extension.get("valueUri")
-        for extension in told.get("extension", ())
+        for extension in extensions
         if extension.get("url") == MAX_VALUE_SET
     ]
-    if not told.get("valueSet") and not most:
+    also = tuple(found for e in extensions if (found := _additional(e)))
+    value_set = told.get("valueSet") or ""
+    if not value_set and not most and not also:
         return None
-    return Bound(
-        told.get("strength", "example"), told.get("valueSet") or "", next(iter(most), None)
-    )
+    return Bound(told.get("strength", "example"), value_set, next(iter(most), None), also)
+
+
+def _additional(extension: Mapping[str, Any]) -> str | None:
+    """The value set of an additional binding that is required wherever the element is used."""
+    if extension.get("url") not in ADDITIONAL:
+        return None
+    parts = {part.get("url"): part for part in extension.get("extension", ())}
+    if parts.get("purpose", {}).get("valueCode") != "required" or "usage" in parts:
+        return None
+    found = parts.get("valueSet", {}).get("valueCanonical")
+    return found if isinstance(found, str) else None
 
 
 def _slicing(told: Mapping[str, Any] | None, name: str, *, has_slices: bool) -> Slicing | None:
