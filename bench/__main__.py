@@ -1,4 +1,4 @@
-"""python -m bench — W1, reads, W2, disk, memory and start, on both databases, with their floors.
+"""python -m bench — validation, then W1, reads, W2, disk, memory and start on both databases.
 
     python -m bench [--databases sqlite,postgresql] [--seconds 8] [--clients 1,8] [--patients 2000]
 
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import data, disk, floor
+from bench import data, disk, floor, validation
 from bench.drive import Measured, drive, request
 from bench.processes import cpu_of, family, resident, serving
 from fhir_server.store.migrate import migrate
@@ -39,6 +39,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.machine()}, patients {asked.patients}")
     floors(asked.seconds)
+    validation.report(seconds=asked.seconds / 8, patients=300)
     for name in asked.databases.split(","):
         with database(name) as (url, servers, size):
             workers = asked.workers if name == "postgresql" else 1
