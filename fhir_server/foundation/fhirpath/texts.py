@@ -6,6 +6,7 @@ http://hl7.org/fhirpath/N1/#string-manipulation
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,13 @@ from fhir_server.foundation.outcome import Invalid
 MAX_PATTERN = 1_000
 # How often a pattern may be tried: the text's length to the power of its open repetitions.
 MAX_TRIES = 20_000_000
+# R4's eld-19: its first character is all it needs, so it is found at once or tried in vain at once.
+CHEAP = frozenset(
+    {
+        r"""[^\s\.,:;\'"\/|?!@#$%&*()\[\]{}]{1,64}(\.[^\s\.,:;\'"\/|?!@#$%&*()\[\]{}]{1,64}"""
+        r"""(\[x\])?(\:[^\s\.]+)?)*"""
+    }
+)
 # What stands in a pattern: an escape, a class, a group's begin and end, a repetition, the rest
 PIECE = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\((?:\?:)?)|(?P<close>\))"
@@ -86,7 +94,7 @@ def matches_full(value: str, pattern: Any) -> bool:
     return _pattern(string(pattern), len(value)).fullmatch(value) is not None
 
 
-def _replace_matches(value: str, pattern: Any, substitution: Any) -> str:
+def replace_matches(value: str, pattern: Any, substitution: Any) -> str:
     if pattern == "":
         return value
     found = _pattern(string(pattern), len(value))
@@ -103,10 +111,26 @@ def _replace_matches(value: str, pattern: Any, substitution: Any) -> str:
 
 def _pattern(pattern: str, length: int) -> re.Pattern[str]:
     """A pattern that can be tried on a text of this length. Raises Invalid where it cannot."""
+    if pattern in CHEAP:
+        return _made(pattern)
     compiled, power, choices = _compiled(pattern)
     if (length + 1) ** power << choices > MAX_TRIES:
         raise Invalid("FHIRPath: the pattern could take too long on so long a text.")
     return compiled
+
+
+def bounded(pattern: str) -> tuple[re.Pattern[str], int]:
+    """A pattern, and the longest text it may be tried on. Raises Invalid where there is none."""
+    if pattern in CHEAP:
+        return _made(pattern), sys.maxsize
+    compiled, power, choices = _compiled(pattern)
+    tries = MAX_TRIES >> choices
+    if power == 0:
+        return compiled, sys.maxsize if tries else -1
+    longest = int(tries ** (1 / power)) + 1
+    while longest >= 0 and (longest + 1) ** power > tries:
+        longest -= 1
+    return compiled, longest
 
 
 @lru_cache(maxsize=512)
@@ -115,8 +139,13 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], int, int]:
     if len(pattern) > MAX_PATTERN:
         raise Invalid(f"FHIRPath: a pattern is longer than {MAX_PATTERN} characters.")
     power, choices = _cost(pattern)
+    return _made(pattern), power, choices
+
+
+@lru_cache(maxsize=512)
+def _made(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern, re.DOTALL), power, choices
+        return re.compile(pattern, re.DOTALL)
     except (re.error, RecursionError, OverflowError) as error:
         raise Invalid(f"FHIRPath: `{pattern[:50]}` is no pattern: {error}.") from None
 
@@ -192,7 +221,7 @@ FUNCTIONS: dict[str, tuple[Body, int, int]] = {
     "replace": (of_string(_replace), 2, 2),
     "matches": (of_string(_matches), 1, 1),
     "matchesFull": (of_string(matches_full), 1, 1),
-    "replaceMatches": (of_string(_replace_matches), 2, 2),
+    "replaceMatches": (of_string(replace_matches), 2, 2),
 }
 
 

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/fhirpath.html
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,12 +34,14 @@ class Env:
     """Where the element stands.
 
     resource: `%resource`, the nearest resource around it. root: `%rootResource`, which contains
-    that one, or the same. resolve: the resource that a reference names, or None.
+    that one, or the same. resolve: gives the resource that a reference
+    names, or None.
     """
 
     resource: Resource | None = None
     root: Resource | None = None
     resolve: Resolve | None = None
+    now: dt.datetime | None = None  # what today() and now() tell; None: the time it is
 
 
 NOWHERE = Env()
@@ -94,6 +97,7 @@ class Invariant:
                 resolve=env.resolve,
                 variables={name: value for name, value in given.items() if value is not None},
                 max_steps=MAX_STEPS,
+                now=env.now,
                 services=self.services,
             )
         except Invalid as refusal:
@@ -129,7 +133,7 @@ class Invariant:
         except Unusable as unusable:
             said = {"named": self.key, "why": unusable.why}
             return issue("invariant-unusable", path, profile=profile, **said)
-        said = {"named": self.key, "human": self.human}
+        said = {"named": self.key, "human": self.human, "human_vi": self.human_vi or self.human}
         return issue(
             "invariant", path, severity=self.severity, rule=self.key, profile=profile, **said
         )

@@ -1,0 +1,58 @@
+"""block — the lines of a function while it is written.
+
+http://hl7.org/fhirpath/N1
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_LINES = 400  # a longer function gains nothing
+
+
+class NotQuick(Exception):
+    """What the engine does better: nothing surely the same is known in plain Python."""
+
+
+class Block:
+    """Lines at one depth; inner blocks write on, one step deeper, to the same lines."""
+
+    def __init__(self, lines: list[str], names: dict[str, Any], depth: int, loops: int) -> None:
+        self.lines = lines
+        self.names = names
+        self.depth = depth
+        self.loops = loops  # how many loops are around
+
+    @staticmethod
+    def outermost() -> Block:
+        return Block([], {}, 1, 0)
+
+    def emit(self, line: str) -> None:
+        if len(self.lines) >= MAX_LINES:
+            raise NotQuick("It becomes too long.")
+        self.lines.append(" " * self.depth + line)
+
+    def inner(self, header: str) -> Block:
+        """What stands below an `if` or a `for`."""
+        self.emit(header)
+        below = Block(self.lines, self.names, self.depth + 1, self.loops + header.startswith("for"))
+        below.emit("pass")
+        return below
+
+    def variable(self) -> str:
+        """A name not used before."""
+        name = f"x{len(self.names)}"
+        self.names[name] = None
+        return name
+
+    def kept(self, value: Any) -> str:
+        """The name of a value that is made once."""
+        name = f"k{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def set(self, value: str) -> str:
+        """A new variable with a value."""
+        name = self.variable()
+        self.emit(f"{name} = {value}")
+        return name

@@ -1,0 +1,97 @@
+"""runtime — what quick expressions call: the engine's own answers, the usual ones told sooner.
+
+http://hl7.org/fhirpath/N1/#operations
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Hashable, Iterable
+from itertools import repeat, zip_longest
+from typing import Any, NoReturn
+
+from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.temporal import Temporal
+from fhir_server.foundation.fhirpath.values import compare, equal, item_key
+from fhir_server.foundation.outcome import Invalid
+
+MAX_STEPS = 100_000
+NOTHING: tuple[Any, ...] = ()
+SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
+
+
+def pairs(values: Any, besides: Any) -> Iterable[tuple[Any, Any]]:
+    """Each primitive of a list with what stands beside it."""
+    if besides is None:
+        return zip(values or NOTHING, repeat(None))
+    both = zip_longest(values or NOTHING, besides)
+    return [(one, other) for one, other in both if one is not None or other is not None]
+
+
+def costly() -> NoReturn:
+    raise Invalid(f"FHIRPath: the expression takes more than {MAX_STEPS} steps.")
+
+
+def too_many(count: int) -> NoReturn:
+    raise Invalid(f"FHIRPath: a single value is needed, and there are {count}.")
+
+
+def too_long() -> NoReturn:
+    raise Invalid("FHIRPath: the pattern could take too long on so long a text.")
+
+
+def time_order(one: Any, one_type: str, two: Any, two_type: str, op: str) -> int | None:
+    """As values.compare(); at once where both are written alike, so that their texts tell."""
+    if (
+        one.__class__ is str
+        and two.__class__ is str
+        and len(one) == len(two)
+        and one_type != "time"
+    ):
+        length = len(one)
+        if length <= 10 or (one[19:] == two[19:] and (length == 20 or one[-6] in "+-")):
+            return (one > two) - (one < two)
+    return compare(plain(Item(one, one_type)), plain(Item(two, two_type)), op)
+
+
+def quantity_order(one: Any, one_type: str, two: Any, two_type: str, op: str) -> int | None:
+    return compare(plain(Item(one, one_type)), plain(Item(two, two_type)), op)
+
+
+def same(one: Any, one_type: str, two: Any, two_type: str) -> bool | None:
+    """`=` of two values."""
+    return equal([Item(one, one_type)], [Item(two, two_type)])
+
+
+def key(value: Any, beside: Any, type: str) -> Hashable:
+    """What is equal for equal items."""
+    if isinstance(value, str) and type not in TIMES:
+        return value
+    return item_key(Item(value, type, beside=beside))
+
+
+TIMES = frozenset({"date", "dateTime", "instant", "time"})
+
+
+def today(now: dt.datetime | None) -> Temporal:
+    return _clock(now, "date", 10)
+
+
+def moment(now: dt.datetime | None) -> Temporal:
+    return _clock(now, "dateTime", None)
+
+
+def _clock(now: dt.datetime | None, kind: str, end: int | None) -> Temporal:
+    text = (now or dt.datetime.now(dt.UTC).astimezone()).isoformat(timespec="milliseconds")[:end]
+    found = Temporal.parse(text, kind)
+    assert found is not None
+    return found
+
+
+def time_value(value: Any, type: str) -> Any:
+    return plain(Item(value, type))
+
+
+def made_order(one: Any, two: Any, op: str) -> int | None:
+    """The order of two values of System."""
+    return compare(plain(made(one)), plain(made(two)), op)
