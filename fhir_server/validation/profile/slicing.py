@@ -105,8 +105,9 @@ def _test(told: Discriminator, node: Node, field: Field, profiles: ProfilesLike)
 def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> Matcher | None:
     if (url := _extension_url(path, node, profiles)) is not None:
         return _keyed("url", url)
-    told = [(n, c) for n in defined(node, path, profiles.root) if (c := _of(n, field, profiles))]
-    if not told:
+    places = defined(node, path, profiles.root)
+    told = [(n, c) for n in places if (c := _of(n, field, profiles))]
+    if not told or all(each.max == 0 for each in places):
         return _by_existence(path, node, profiles)
     conditions = [condition for _, condition in told]
     if len(path) == 1 and path[0].kind == "child" and len(told) == 1:
