@@ -39,6 +39,7 @@ __all__ = ["Choice", "Concept", "Expansion", "Match", "Standing", "Terms", "Verd
 MAX_EXPANSION = 50_000  # concepts of one expansion
 KEPT_EXPANSIONS, KEPT_CONCEPTS = 16, 20_000  # those kept between pages, and how large they may be
 MAX_FILTER = 200  # characters of the text that filters an expansion
+TONES = frozenset("\u0300\u0301\u0303\u0309\u0323")  # the five of Vietnamese, as combining marks
 SUCCESSION = 5  # how many times a code may have been followed by another
 
 Outcome = Literal["equivalent", "subsumes", "subsumed-by", "not-subsumed"]
@@ -295,4 +296,9 @@ def _is_called(named: Concept, display: str, known: Concept) -> bool:
 
 
 def _plain(display: str) -> str:
-    return " ".join(normalize("NFC", display).casefold().split())
+    """A display as displays are compared: `Hòa` and `Hoà` are two ways to write one word."""
+    found = []
+    for word in normalize("NFD", display.casefold()).split():
+        tones = "".join(sign for sign in word if sign in TONES)
+        found.append("".join(sign for sign in word if sign not in TONES) + tones)
+    return " ".join(found)
