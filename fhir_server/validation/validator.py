@@ -29,6 +29,7 @@ from fhir_server.validation.profile.tree import R4_TYPE
 from fhir_server.validation.services import Services
 
 VIETNAM = 420  # minutes before UTC: the day it is in Can Tho
+# What a walk may stumble over in a resource that is not R4, and, though it should not, elsewhere.
 NOT_AS_R4 = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError, FhirError)
 ERRORS = ("fatal", "error")
 
@@ -120,8 +121,8 @@ class Validator:
                     return False
                 if not self._extensions.hold(each.resource, each.scope):
                     return False
-        except RecursionError:
-            return False  # the walk says what it can
+        except NOT_AS_R4:
+            return False  # too deep, or not as it should be: the walk says what it can
         return True
 
     def _meets(self, asked_for: Asked, url: str) -> bool:
@@ -153,6 +154,8 @@ class Validator:
         try:
             for each in self._issues(resource, profiles, around):
                 found.append(each)
+        except RecursionError:
+            found.append(issue("profile-deep", resource["resourceType"]))
         except NOT_AS_R4:
             if is_r4:
                 found.append(issue("profile-walk", resource["resourceType"]))

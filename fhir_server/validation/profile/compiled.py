@@ -42,7 +42,8 @@ class Compiler:
         if value.profiles:
             tests.append(self._profiles(value.profiles))
         if value.place is not None:
-            tests.append(_if_object(self.place(value.place)))
+            place = self.place(value.place)
+            tests.append(_of_resource(place) if value.is_resource else _if_object(place))
         return _all(tests)
 
     def _profiles(self, urls: tuple[str, ...]) -> Check:
@@ -193,6 +194,10 @@ def _all(tests: Sequence[Check]) -> Check:
 def _if_object(place: Check) -> Check:
     """A primitive that has only its `_name` is no object to look into."""
     return lambda value, scope: value is None or place(value, scope)
+
+
+def _of_resource(place: Check) -> Check:
+    return lambda value, scope: place(value, scope.inner(value))
 
 
 def _dated(inner: Check) -> Check:

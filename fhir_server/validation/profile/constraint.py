@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from fhir_server.conformance.definitions import Definitions, Field
@@ -36,14 +37,38 @@ def leaves(known: Known, node: Node, of: Field, profile: str) -> list[Leaf]:
     """What a definition's constraints ask that R4 itself does not."""
     if known.invariants is None:
         return []
-    focus = of.node
-    if of.type.code == "Resource":
-        focus = next((t.code for t in node.types if len(node.types) == 1), "Resource")
-    found = []
-    for told in node.constraints:
-        if told.get("expression") and not _is_of_r4(known.definitions, told):
-            found.append(_leaf(known.invariants.compiled(told, focus, source=profile), profile))
-    return found
+    of_type = partial(known.invariants.compiled, source=profile)
+    return [
+        _leaf(_Typed(told, of_type, of.node), profile)
+        for told in node.constraints
+        if told.get("expression") and not _is_of_r4(known.definitions, told)
+    ]
+
+
+class _Typed:
+    """One constraint, compiled for the type of what it is asked of: any resource may stand in an
+    entry of a Bundle."""
+
+    def __init__(
+        self,
+        told: Mapping[str, Any],
+        compiled: Callable[[Mapping[str, Any], str], Invariant],
+        node: str,
+    ) -> None:
+        self._told = told
+        self._compiled = compiled
+        self._dynamic = node == "Resource"
+        self.usual = compiled(told, node)
+        self._by_type: dict[str, Invariant] = {}
+
+    def of(self, value: Any) -> Invariant:
+        if not self._dynamic:
+            return self.usual
+        type = value["resourceType"]
+        found = self._by_type.get(type)
+        if found is None:
+            found = self._by_type[type] = self._compiled(self._told, type)
+        return found
 
 
 def _is_of_r4(definitions: Definitions, told: Mapping[str, Any]) -> bool:
@@ -58,22 +83,23 @@ def _is_of_r4(definitions: Definitions, told: Mapping[str, Any]) -> bool:
     return name in definitions.all_types
 
 
-def _leaf(invariant: Invariant, profile: str) -> Leaf:
+def _leaf(typed: _Typed, profile: str) -> Leaf:
+    is_advice = typed.usual.best_practice
+
     def holds(value: Any, scope: Scope) -> bool:
-        if invariant.best_practice:
-            return True
         beside = value if value.__class__ is Box else None
         try:
-            return invariant.holds(bare(value), scope.env, beside=beside)
+            return typed.of(value).holds(bare(value), scope.env, beside=beside)
         except Unusable:
             return False
 
     def tell(value: Any, scope: Scope, path: str) -> Iterator[Issue]:
-        if invariant.best_practice and not scope.around.thorough:
+        if is_advice and not scope.around.thorough:
             return
         beside = value if value.__class__ is Box else None
+        invariant = typed.of(value)
         found = invariant.issue(bare(value), path, scope.env, beside=beside, profile=profile)
         if found is not None:
             yield found
 
-    return Leaf(holds, tell)
+    return Leaf(None if is_advice else holds, tell)

@@ -11,7 +11,6 @@ resource do so; this server keeps the whole resource, so it tells and does not r
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -309,7 +308,7 @@ def _is_good(profile: Profile, extension: dict[str, Any], listed: list[Any], sco
 
 
 def _is_repeated(extensions: list[Any], url: str) -> bool:
-    return bool(profile.root.max == 1)
+    return sum(e.__class__ is dict and e.get("url") == url for e in extensions) > 1
 
 
 # --- places ---------------------------------------------------------------------------------------
@@ -342,14 +341,20 @@ def names_of(definitions: Definitions, place: str, *, is_within: bool) -> frozen
     told = [name.removeprefix("_") for name in place.split(".")]
     for start, (_, owner) in enumerate(steps):  # `Patient.contact.name`, `HumanName.family`
         if owner is not None:
-            names.add(".".join([owner, *told[start + 1 :]]))
+            below = told[start + 1 :]
+            names.update(".".join([each, *below]) for each in _lineage(definitions, owner))
     if node is not None:
-        names.add(node)
-        with contextlib.suppress(KeyError):
-            names.update(["BackboneElement"] if "." in node else definitions.ancestors(node))
+        names.update(_lineage(definitions, node))
     if is_within:
         names.add("Extension")
     return frozenset(name for name in names if name)
+
+
+def _lineage(definitions: Definitions, node: str) -> tuple[str, ...]:
+    """A node, and the types it derives from."""
+    if "." in node:
+        return node, "BackboneElement"
+    return definitions.ancestors(node) if node in definitions.all_types else (node,)
 
 
 def _is_named(expression: str, names: frozenset[str]) -> bool:

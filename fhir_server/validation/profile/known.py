@@ -19,7 +19,7 @@ from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.binding import TermsLike
 from fhir_server.validation.profile.compiled import Check, Compiler
 from fhir_server.validation.profile.plan import InvariantsLike, Planner, Value
-from fhir_server.validation.profile.scope import MAX_DEPTH, Scope
+from fhir_server.validation.profile.scope import MAX_DEPTH, Box, Scope
 from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
 from fhir_server.validation.profile.walk import Walk
 
@@ -153,7 +153,10 @@ class Profiles:
                 return self._is_of_type(value, url)
             if not isinstance(profile, Profile):
                 return True
-        if value.__class__ is not dict or "resourceType" not in value:
+        if value.__class__ is not dict:
+            is_primitive = profile.type in self.definitions.primitive_types
+            return is_primitive == (value.__class__ is not Box) and profile.holds(value, scope)
+        if "resourceType" not in value:
             return profile.holds(value, scope)
         return self._resource_conforms(value, profile, scope)
 

@@ -59,6 +59,7 @@ class Value:
     place: Place | None = None
     profiles: tuple[str, ...] = ()  # of which it must meet one
     boxed: bool = False  # a primitive whose `_name` is asked about, too
+    is_resource: bool = False  # within another: what is below it stands in it
 
     def __bool__(self) -> bool:
         return bool(self.leaves or self.place or self.profiles)
@@ -159,6 +160,7 @@ class Planner:
             if told.code == code and code == "Reference":
                 value.leaves += reference.leaves(self.known, told, self.url, of.type.targets)
         if code == "Resource" and not is_root:
+            value.is_resource = True
             value.leaves += type_leaf(self.known, node.types, self.url)
         value.leaves += constraint.leaves(self.known, node, of, self.url)
         value.profiles = self._profiles(node, of, is_root=is_root)
@@ -211,7 +213,9 @@ class Planner:
         return place if place.members or place in self._making else None
 
     def _referred(self, told: str) -> Node | None:
-        path = told.partition("#")[2]
+        url, _, path = told.partition("#")
+        if url and url != self.url:
+            return None  # R4's own element: the profile asks nothing of what is within it
         return next((node for node in self.whole.walk() if node.path == path), None)
 
     def _place(self, node: Node, base: str) -> Place:

@@ -42,6 +42,7 @@ class Walk:
         if plan.profiles:
             yield from self._by_profiles(plan.profiles, value, scope, path)
         if plan.place is not None and isinstance(value, dict):
+            scope = scope.inner(value) if plan.is_resource else scope
             yield from self.place(plan.place, value, scope, path)
 
     def _by_profiles(
