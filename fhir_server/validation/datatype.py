@@ -4,8 +4,8 @@ https://hl7.org/fhir/R4/datatypes.html#Attachment
 https://hl7.org/fhir/R4/datatypes.html#Identifier
 https://hl7.org/fhir/R4/datatypes.html#Coding
 
-What R4 says of a type's elements together, in words and not as an invariant. `HOLDS` answers yes
-or no for the fast pass, `issues` says what is wrong.
+What R4 says of a type's elements together, in words and not as an invariant. `Rules.holds` answers
+yes or no for the fast pass, `Rules.issues` says what is wrong.
 """
 
 from __future__ import annotations
@@ -19,14 +19,92 @@ from typing import Any
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.primitive import is_oid, is_uuid
 from fhir_server.foundation.resource import Resource
+from fhir_server.terminology.terms import Terms
 from fhir_server.validation.messages import issue
 
 URI_SYSTEM = "urn:ietf:rfc:3986"
 USUAL = ("http://", "https://", "urn:")
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+").fullmatch
+# Systems whose codes HL7 publishes apart from R4, and goes on adding to
+GROWING = ("http://terminology.hl7.org/", "http://snomed.info/", "http://loinc.org")
+MAX_SYSTEMS = 1_000
 URNS: dict[str, Callable[[Any], bool]] = {"urn:oid:": is_oid, "urn:uuid:": is_uuid}
 
 Rule = Callable[[Resource, str], Iterator[Issue]]
+Holds = Callable[[Resource], bool]
+
+
+class Rules:
+    """The rules of datatypes. codes: what is known of code systems, where anything is."""
+
+    def __init__(self, codes: Codes | None = None) -> None:
+        self.codes = codes
+        self.holds: dict[str, Holds] = dict(HOLDS)
+        if codes is not None:
+            self.holds["Coding"] = codes.hold
+
+    def issues(self, node: str, value: Resource, path: str) -> Iterator[Issue]:
+        """What is wrong with a value of a type; nothing for types that have no such rules."""
+        yield from issues(node, value, path)
+        if node == "Coding" and self.codes is not None:
+            yield from self.codes.issues(value, path)
+
+
+class Codes:
+    """The codes of every system that is known in full.
+
+    R4 Coding.code: "a symbol in syntax defined by the system". What is not one of a system's is no
+    such symbol, whatever the element is bound to. Systems that HL7 maintains elsewhere have grown
+    since, so a code of theirs that is not known here may well be one.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._known: dict[str, frozenset[str] | None] = {}
+
+    def of(self, system: str) -> frozenset[str] | None:
+        """All codes of a system, in any of its versions; None where there may be more."""
+        if system in self._known:
+            return self._known[system]
+        if len(self._known) >= MAX_SYSTEMS:
+            self._known.clear()  # clients name systems as they like
+        found = self._known[system] = self._all(system)
+        return found
+
+    def _all(self, system: str) -> frozenset[str] | None:
+        if system.startswith(GROWING):
+            return None
+        entries = [e for e in self._terms.canonicals.versions(system) if e.type == "CodeSystem"]
+        if not entries or any(not _is_whole(entry.load()) for entry in entries):
+            return None
+        versions = self._terms.systems.versions(system)
+        listed = [one.codes() for one in versions]
+        if not versions or None in listed:
+            return None
+        return frozenset(code for codes in listed for code in codes or ())
+
+    def hold(self, value: Resource) -> bool:
+        system = value.get("system")
+        if system is None:
+            return True
+        known = self.of(system)
+        if known is None:
+            return _coding_holds(value)
+        code = value.get("code")
+        return code is None or code in known
+
+    def issues(self, value: Resource, path: str) -> Iterator[Issue]:
+        system, code, version = (value.get(name) for name in ("system", "code", "version"))
+        if not isinstance(system, str) or not isinstance(code, str) or not self.of(system):
+            return
+        its = self._terms.systems.versions(system)
+        named = [one for one in its if version is None or one.version == version]
+        if named and all(one.find(code) is None and one.lacks(code) for one in named):
+            yield issue("coding-code", f"{path}.code", code=code, system=system)
+
+
+def _is_whole(system: Resource) -> bool:
+    return system.get("content") == "complete" and system.get("compositional") is not True
 
 
 def issues(node: str, value: Resource, path: str) -> Iterator[Issue]:
@@ -104,7 +182,7 @@ RULES: dict[str, Rule] = {
     "Attachment": _attachment,
 }
 # Whether a value of valid shape surely keeps the rules.
-HOLDS: dict[str, Callable[[Resource], bool]] = {
+HOLDS: dict[str, Holds] = {
     "Coding": _coding_holds,
     "Identifier": _identifier_holds,
     "Attachment": _attachment_holds,
