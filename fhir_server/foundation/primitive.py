@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/datatypes.html#primitive
 
 `VALID[type](value)` is asked for every value of every resource, so each predicate decides by the
-cheapest true test first. `WANTED[type]` says the rule in words, for a message.
+cheapest true test first.
 """
 
 from __future__ import annotations
@@ -180,36 +180,13 @@ VALID: dict[str, Predicate] = {
 }
 
 # The JSON type of each, where it is not a string. https://hl7.org/fhir/R4/json.html#primitive
+# The types that are no text in JSON.
 JSON_TYPE: dict[str, str] = {
-    "boolean": "`true` or `false`, without quotes",
-    "integer": "a number without quotes",
-    "unsignedInt": "a number without quotes",
-    "positiveInt": "a number without quotes",
-    "decimal": "a number without quotes",
-}
-
-WANTED: dict[str, str] = {
-    "base64Binary": "base64: groups of four of `A-Z a-z 0-9 + /`, padded with `=`",
-    "boolean": "`true` or `false`, without quotes",
-    "canonical": "a canonical URL without blanks, perhaps with `|version`",
-    "code": "a code: no blank at its beginning or end, and single blanks within",
-    "date": "a real date written `YYYY`, `YYYY-MM` or `YYYY-MM-DD`",
-    "dateTime": "a real date written `YYYY`, `YYYY-MM`, `YYYY-MM-DD` or "
-    "`YYYY-MM-DDThh:mm:ss+zz:zz`, with its zone where there is a time",
-    "decimal": "a number of at most 308 digits before the point",
-    "id": "1 to 64 of the characters `A-Z a-z 0-9 - .`",
-    "instant": "a real date and time with its zone: `YYYY-MM-DDThh:mm:ss.sss+zz:zz`",
-    "integer": "a whole number from -2147483648 to 2147483647",
-    "markdown": "text that is not blank, of at most 1 MB, without control characters",
-    "oid": "an OID such as `urn:oid:1.2.3.4`",
-    "positiveInt": "a whole number from 1 to 2147483647",
-    "string": "text that is not blank, of at most 1 MB, without control characters",
-    "time": "a time of day written `hh:mm:ss`, without a zone",
-    "unsignedInt": "a whole number from 0 to 2147483647",
-    "uri": "a URI without blanks",
-    "url": "a URL without blanks",
-    "uuid": "a UUID such as `urn:uuid:c757873d-ec9a-4326-a141-556f43239520`, in lower case",
-    "xhtml": "an XHTML `<div>`",
+    "boolean": "boolean",
+    "integer": "number",
+    "unsignedInt": "number",
+    "positiveInt": "number",
+    "decimal": "number",
 }
 
 # --- the interval a date spans --------------------------------------------------------------------

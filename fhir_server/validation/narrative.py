@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/narrative.html
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 XHTML = "http://www.w3.org/1999/xhtml"
@@ -50,10 +50,10 @@ PLAIN = re.compile(r'<div xmlns="http://www\.w3\.org/1999/xhtml">([^<&\]]*)</div
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a narrative: the rule it breaks and what to do."""
+    """One thing wrong with a narrative: the message's key (of txt-1 or txt-2), and what it says."""
 
-    rule: str  # txt-1 | txt-2
-    told: str
+    key: str
+    said: dict[str, Any]
 
 
 def is_allowed(div: str) -> bool:
@@ -74,22 +74,14 @@ def problems(div: str) -> list[Problem]:
     try:
         reading.parser.Parse(div.encode("utf-8", "replace"), True)  # noqa: FBT003 - its signature
     except expat.ExpatError as error:
-        reading.add("txt-1", _malformed(error))
+        reading.malformed(error)
     else:
         if not reading.shown:
-            reading.add("txt-2", "The narrative shows nothing. Give it text or an image.")
+            reading.add("txt-2")
     return reading.found
 
 
-def _malformed(error: expat.ExpatError) -> str:
-    reason = expat.ErrorString(error.code)
-    mend = "Write it as well-formed XML in one `<div>`."
-    if error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]:
-        mend = "XML knows no HTML entities: write the character itself, or `&#160;` for `&nbsp;`."
-    return (
-        f"The narrative is not XHTML: {reason} at line {error.lineno}, column "
-        f"{error.offset + 1}. {mend}"
-    )
+UNDEFINED_ENTITY = expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
 
 
 class _Reading:
@@ -107,19 +99,24 @@ class _Reading:
         parser.ProcessingInstructionHandler = self.instruction
         parser.XmlDeclHandler = self.declaration
 
-    def add(self, rule: str, told: str) -> None:
+    def add(self, key: str, **said: Any) -> None:
         if len(self.found) < MAX_PROBLEMS:
-            self.found.append(Problem(rule, told))
+            self.found.append(Problem(key, said))
+
+    def malformed(self, error: expat.ExpatError) -> None:
+        key = "txt-1.entity" if error.code == UNDEFINED_ENTITY else "txt-1.malformed"
+        reason = expat.ErrorString(error.code)
+        self.add(key, reason=reason, line=error.lineno, column=error.offset + 1)
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
         if self.depth == 0 and local != "div":
-            self.add("txt-1", f"The narrative is a `<{local[:50]}>`. Wrap it in one `<div>`.")
+            self.add("txt-1.not-div", element=local[:50])
         elif namespace != XHTML:
             if self.depth == 0 or namespace:
-                self.add("txt-1", f'`<{local[:50]}>` is not in XHTML. Write `xmlns="{XHTML}"`.')
+                self.add("txt-1.namespace", element=local[:50])
         elif local not in ELEMENTS:
-            self.add("txt-1", f"A narrative may not have `<{local[:50]}>`. Remove it.")
+            self.add("txt-1.element", element=local[:50])
         self.depth += 1
         self.shown = self.shown or (local == "img" and "src" in attributes)
         for attribute, value in attributes.items():
@@ -127,22 +124,16 @@ class _Reading:
 
     def attribute(self, element: str, name: str, value: str) -> None:
         if name not in ATTRIBUTES:
-            shown = name.rpartition(" ")[2][:50]
-            self.add("txt-1", f"`<{element[:50]}>` may not have `{shown}`. Remove it.")
+            self.add("txt-1.attribute", element=element[:50], name=name.rpartition(" ")[2])
         elif name == "style" and ACTIVE_STYLE.search(value):
-            self.add("txt-1", f"The style `{value[:50]}` does more than show. Remove it.")
+            self.add("txt-1.style", found=value)
         elif name in LINKS:
             scheme = SCHEME.match(bare := INVISIBLE.sub("", value))
             if scheme is None:
                 return
             said = scheme[1].lower()
             if said not in SCHEMES[name] or (said == "data" and not IMAGE.match(bare)):
-                allowed = ", ".join(sorted(SCHEMES[name]))
-                self.add(
-                    "txt-1",
-                    f"`{name}` may not be `{bare[:50]}`. Use one of {allowed}, "
-                    "`#` within the narrative, or a relative link.",
-                )
+                self.add("txt-1.link", name=name, found=bare, schemes=sorted(SCHEMES[name]))
 
     def end(self, _name: str) -> None:
         self.depth -= 1
@@ -151,10 +142,10 @@ class _Reading:
         self.shown = self.shown or not characters.isspace()
 
     def doctype(self, *_: object) -> None:
-        self.add("txt-1", "A narrative may not have a DOCTYPE. Remove it.")
+        self.add("txt-1.doctype")
 
     def instruction(self, *_: object) -> None:
-        self.add("txt-1", "A narrative may not have a processing instruction. Remove it.")
+        self.add("txt-1.instruction")
 
     def declaration(self, *_: object) -> None:
-        self.add("txt-1", "A narrative is a fragment: remove the XML declaration.")
+        self.add("txt-1.declaration")

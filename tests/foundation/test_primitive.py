@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.conformance.definitions import load
-from fhir_server.foundation.primitive import VALID, WANTED, interval
+from fhir_server.foundation.primitive import VALID, interval
 from fhir_server.foundation.wire import Written
 
 UUID = "urn:uuid:c757873d-ec9a-4326-a141-556f43239520"
@@ -116,7 +116,7 @@ def test_a_primitive_is_what_its_type_says(type, value, valid):
 
 
 def test_every_primitive_type_of_r4_has_its_rule_and_its_words():
-    assert set(VALID) == set(WANTED) == load().primitive_types
+    assert set(VALID) == load().primitive_types
 
 
 @settings(deadline=None)

@@ -15,8 +15,11 @@ from structure_cases import DIV, INVALID, PATIENT, VALID, patient
 from fhir_server.conformance.definitions import load
 from fhir_server.foundation import wire
 from fhir_server.foundation.outcome import operation_outcome
+from fhir_server.validation.messages import catalogue
 from fhir_server.validation.structure import Validator
-from fhir_server.validation.structure.report import MAX_ISSUES, RULES
+from fhir_server.validation.structure.report import MAX_ISSUES
+
+RULES = {message.rule: message.code for message in catalogue().values()}
 
 R4 = load()
 VALIDATOR = Validator(R4)

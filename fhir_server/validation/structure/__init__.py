@@ -14,9 +14,10 @@ from typing import Any
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
+from fhir_server.validation.invariant import Invariants
+from fhir_server.validation.messages import issue
 from fhir_server.validation.structure.compiled import Compiled
 from fhir_server.validation.structure.diagnosis import Walk
-from fhir_server.validation.structure.report import shown
 
 __all__ = ["Validator"]
 
@@ -27,27 +28,44 @@ class Validator:
     """Structural validation against R4 itself. One for all threads; check() keeps nothing.
 
     reference_targets: how to tell of a reference to a type its element does not allow, `error`,
-    `warning` or `off`: some of HL7's own examples do it.
+    `warning` or `off`: some of HL7's own examples do it. invariants: R4's own; made if not given.
     """
 
-    def __init__(self, definitions: Definitions, *, reference_targets: str = "error") -> None:
+    def __init__(
+        self,
+        definitions: Definitions,
+        *,
+        reference_targets: str = "error",
+        invariants: Invariants | None = None,
+    ) -> None:
         if reference_targets not in REFERENCE_TARGETS:
             raise ValueError(f"reference_targets is one of {', '.join(REFERENCE_TARGETS)}")
         self.definitions = definitions
         self.reference_targets = reference_targets
-        self._compiled = Compiled(definitions, targets_matter=reference_targets != "off")
+        self.invariants = invariants or Invariants(definitions)
+        targets_matter = reference_targets != "off"
+        self._compiled = Compiled(definitions, self.invariants, targets_matter=targets_matter)
 
-    def check(self, resource: Resource, *, expected_type: str | None = None) -> list[Issue]:
-        """Every issue of a resource, at most a hundred; none where it is valid R4."""
+    def check(
+        self, resource: Resource, *, expected_type: str | None = None, thorough: bool = False
+    ) -> list[Issue]:
+        """Every issue of a resource, at most a hundred; none where it is valid R4.
+
+        thorough: what is only good practice, too.
+        """
         type = resource.get("resourceType") if isinstance(resource, dict) else None
         if expected_type is not None and type != expected_type:
-            told = f"`resourceType` is {shown(type)}; a `{expected_type}` is expected here."
-            return [Issue("error", "structure", told, "resourceType", "resource-type")]
-        if self._surely_valid(resource):
+            said = {"found": type, "wanted": expected_type}
+            return [issue("resource-type.expected", "resourceType", **said)]
+        if not thorough and self._surely_valid(resource):
             return []
-        walk = Walk(self.definitions, self.reference_targets, self._surely_valid)
+        surely = self._never if thorough else self._surely_valid
+        walk = Walk(self.invariants, self.reference_targets, surely, thorough=thorough)
         walk.resource(resource, "")
         return walk.report.all()
+
+    def _never(self, _: Any) -> bool:
+        return False
 
     def _surely_valid(self, resource: Any) -> bool:
         try:

@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions, Field
-
-MAX_LISTED = 12  # codes told in a message
+from fhir_server.validation.messages import MAX_LISTED
 
 # RFC 6838 4.2:  type "/" subtype, perhaps with parameters; FHIR also writes xml, json, ttl
 MIME = re.compile(
@@ -24,11 +23,12 @@ CURRENCY = re.compile(r"[A-Z]{3}")  # ISO 4217
 LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")  # BCP 47
 
 VALUE_SETS = "http://hl7.org/fhir/ValueSet/"
+# With the message for what is not written so.
 SYNTAX: dict[str, tuple[re.Pattern[str], str]] = {
-    f"{VALUE_SETS}mimetypes": (MIME, "a MIME type such as `application/pdf`"),
-    f"{VALUE_SETS}currencies": (CURRENCY, "an ISO 4217 currency such as `VND`"),
+    f"{VALUE_SETS}mimetypes": (MIME, "binding.mimetypes"),
+    f"{VALUE_SETS}currencies": (CURRENCY, "binding.currencies"),
     # R4 binds it `preferred`, its maximum being all of BCP 47.
-    f"{VALUE_SETS}languages": (LANGUAGE, "a BCP 47 language such as `vi` or `vi-VN`"),
+    f"{VALUE_SETS}languages": (LANGUAGE, "binding.languages"),
 }
 
 
@@ -40,7 +40,7 @@ class Bound:
     systems: dict[str, frozenset[str]]  # empty where only the syntax is known
     codes: frozenset[str]
     syntax: re.Pattern[str] | None = None
-    syntax_told: str = ""
+    wrong: str = "binding.code"  # the key of the catalogue
 
     def has_code(self, code: Any) -> bool:
         if code.__class__ is not str:
@@ -61,16 +61,6 @@ class Bound:
         """R4 terminologies#required: one of the codings is from the value set."""
         codings = concept.get("coding") if concept.__class__ is dict else None
         return codings.__class__ is list and any(map(self.has_coding, codings))
-
-    @property
-    def listed(self) -> str:
-        """The codes in words, for a message."""
-        if self.syntax:
-            return self.syntax_told
-        some = sorted(self.codes)[:MAX_LISTED]
-        more = len(self.codes) - len(some)
-        told = ", ".join(f"`{code}`" for code in some)
-        return f"one of {told}" + (f" or {more} more of `{self.value_set}`" if more else "")
 
 
 CHECKS: dict[str, Callable[[Bound, Any], bool]] = {
@@ -100,4 +90,6 @@ def _enumerated(definitions: Definitions, value_set: str) -> Bound | None:
     systems = definitions.codes(value_set)
     if systems is None:
         return None
-    return Bound(value_set, systems, frozenset().union(*systems.values()))
+    codes = frozenset().union(*systems.values())
+    wrong = "binding.code-many" if len(codes) > MAX_LISTED else "binding.code"
+    return Bound(value_set, systems, codes, wrong=wrong)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.foundation.resource import Resource
-from fhir_server.validation.structure.report import Report, name_shown, shown
+from fhir_server.validation.messages import tellable
+from fhir_server.validation.structure.report import Report
 
 
 class Scope:
@@ -39,27 +40,15 @@ class Scope:
     def check_entry(self, report: Report, entry: Resource, path: str) -> None:
         """What R4 asks of a contained resource beyond what it asks of any."""
         if "contained" in entry:
-            report.add(
-                "dom-2",
-                f"{path}.contained",
-                "A contained resource may not contain another. Move it to the outer `contained`.",
-            )
+            report.add("dom-2", f"{path}.contained")
         if "id" not in entry:
-            report.add(
-                "contained-id",
-                path,
-                "A contained resource must have an `id`, by which `#id` refers to it. Give it one.",
-            )
+            report.add("contained-id.missing", path)
         meta = entry.get("meta")
         if not isinstance(meta, dict):
             return
         for name, rule in (("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")):
             if name in meta:
-                report.add(
-                    rule,
-                    f"{path}.meta.{name}",
-                    f"A contained resource has no `meta.{name}` of its own. Remove it.",
-                )
+                report.add(rule, f"{path}.meta.{name}", name=name)
 
     def check_ties(self, report: Report, path: str) -> None:
         """R4 dom-3: each is named from elsewhere, or names the container; and ids are unique."""
@@ -69,16 +58,7 @@ class Scope:
             if not isinstance(id, str):
                 continue
             if id in seen:
-                report.add(
-                    "contained-id",
-                    f"{path}.contained[{index}].id",
-                    f"Two contained resources have the id {shown(id)}. Give each its own.",
-                )
+                report.add("contained-id.twice", f"{path}.contained[{index}].id", found=id)
             seen.add(id)
             if id not in self.named and index not in self.tied:
-                report.add(
-                    "dom-3",
-                    f"{path}.contained[{index}]",
-                    f"Nothing refers to the contained resource {shown(id)}. Refer to it by "
-                    f"`#{name_shown(id)}`, or remove it.",
-                )
+                report.add("dom-3", f"{path}.contained[{index}]", id=tellable(id))

@@ -10,14 +10,16 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from fhir_server.conformance.definitions import XML_ATTRIBUTE, Definitions, Field
-from fhir_server.foundation.primitive import JSON_TYPE, VALID, WANTED, is_id, is_uri
+from fhir_server.conformance.definitions import XML_ATTRIBUTE, Field
+from fhir_server.foundation.primitive import JSON_TYPE, VALID, is_id, is_uri
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation import datatype, narrative
+from fhir_server.validation.invariant import Invariants
 from fhir_server.validation.structure import binding, reference
+from fhir_server.validation.structure.constraint import Asking
 from fhir_server.validation.structure.contained import Scope
 from fhir_server.validation.structure.demand import demanding
-from fhir_server.validation.structure.report import Report, name_shown, shown
+from fhir_server.validation.structure.report import Report, name_shown
 
 Check = Callable[[Any], bool]
 
@@ -29,47 +31,54 @@ FRAGMENTS = {"canonical", "uri", "url"}  # beside Reference.reference, what may 
 class Walk:
     """One walk through one resource, adding to a report whatever it finds."""
 
-    def __init__(self, definitions: Definitions, targets: str, surely: Check) -> None:
-        self.definitions = definitions
+    def __init__(
+        self, invariants: Invariants, targets: str, surely: Check, *, thorough: bool = False
+    ) -> None:
+        self.definitions = invariants.definitions
         self.surely = surely  # the fast answer: spares the good entries of a Bundle
         self.targets = targets  # error | warning | off
         self.report = Report()
         self.depth = 0
         self.in_transaction = False
         self.scope = Scope({})
+        self.asking = Asking(invariants, self.report, thorough=thorough)
 
     # --- resources -------------------------------------------------------------------------------
 
     def resource(self, value: Any, path: str, *, contained: bool = False) -> None:
         """A resource: the one asked about, or one within it."""
         if not isinstance(value, dict):
-            name = f"`{_leaf(path)}`" if path else "This"
-            told = f"{name} is {shown(value)}; it must be a resource, a JSON object."
-            self.report.add("json-type", path, told)
+            key = "json-type.resource" if path else "json-type.whole"
+            self.report.add(key, path, found=value, **({"name": _leaf(path)} if path else {}))
             return
         type = value.get("resourceType")
         if not isinstance(type, str) or type not in self.definitions.resource_types:
-            self.report.add("resource-type", path, self._type_told(value))
+            self._unknown_type(value, path)
             return
         path = path or type
         if contained:
             self.scope.check_entry(self.report, value, path)
+            before = self.asking.enter(value, self.asking.env.root)
             self.place(value, type, path)
+            self.asking.env = before
             return
-        outer = self.scope, self.in_transaction
+        outer = self.scope, self.in_transaction, self.asking.enter(value)
         self.scope = Scope(value)
         if type == "Bundle":
             self.in_transaction = value.get("type") == "transaction"
         self.place(value, type, path)
         self.scope.check_ties(self.report, path)
-        self.scope, self.in_transaction = outer
+        self.scope, self.in_transaction, self.asking.env = outer
 
-    def _type_told(self, value: Resource) -> str:
+    def _unknown_type(self, value: Resource, path: str) -> None:
         if "resourceType" not in value:
-            return "`resourceType` is missing. Name the resource's type, such as `Patient`."
+            self.report.add("resource-type.missing", path)
+            return
         type = value["resourceType"]
-        hint = _hint(type, sorted(self.definitions.resource_types), self.report)
-        return f"`resourceType` is {shown(type)}, which is not a type of resource in R4.{hint}"
+        if near := _near(type, sorted(self.definitions.resource_types), self.report):
+            self.report.add("resource-type.near", path, found=type, near=near)
+        else:
+            self.report.add("resource-type.unknown", path, found=type)
 
     def _contained(self, values: Any, path: str) -> None:
         if not self._is_array(values, path):
@@ -84,25 +93,26 @@ class Walk:
     def place(self, value: Any, node: str, path: str, *, has_value: bool = False) -> None:
         """An object that stands for a type or a BackboneElement, or beside a primitive."""
         if not isinstance(value, dict):
-            told = f"`{_leaf(path)}` is {shown(value)}; it must be a JSON object (`{node}`)."
-            self.report.add("null" if value is None else "json-type", path, told)
+            if value is None:
+                self.report.add("null.object", path, name=_leaf(path), node=node)
+            else:
+                self.report.add("json-type.object", path, name=_leaf(path), found=value, node=node)
             return
         if not value:
-            told = f"`{_leaf(path)}` is empty. Fill it or leave it out."
-            self.report.add("empty", path, told)
+            self.report.add("empty.object", path, name=_leaf(path))
             return
         if self.depth >= MAX_DEPTH:
-            self.report.add("depth", path, f"This is nested deeper than {MAX_DEPTH} levels.")
+            self.report.add("depth", path, most=MAX_DEPTH)
             return
         self.depth += 1
         self._properties(value, node, path)
         self.depth -= 1
         for found in datatype.issues(node, value, path):
             self.report.take(found)
+        self.asking.of_place(value, node, path)
         is_resource = node in self.definitions.resource_types
         if value.keys() == {"id"} and not is_resource and not has_value:
-            told = f"`{_leaf(path)}` has an `id` and nothing else. Give it a value or leave it out."
-            self.report.add("ele-1", path, told)
+            self.report.add("ele-1", path, name=_leaf(path))
 
     def _properties(self, value: Resource, node: str, path: str) -> None:
         fields = self.definitions.children(node)
@@ -130,19 +140,17 @@ class Walk:
 
     def _unknown(self, name: str, node: str, path: str) -> None:
         fields = self.definitions.children(node)
-        shown_name = name_shown(name)
+        there = f"{path}.{name_shown(name)}"
         choice = [f.name for f in fields.values() if f.element.is_choice and f.element.name == name]
         if choice:
-            mend = f" Its name tells its type: write {_listed(choice[:6])}."
+            said: dict[str, Any] = {"name": name, "node": node, "names": choice[:6]}
+            self.report.add("unknown-element.choice", there, **said)
         elif name == "fhir_comments":
-            mend = " FHIR's JSON has no comments since R3. Remove it."
+            self.report.add("unknown-element.comments", there, name=name, node=node)
+        elif near := _near(name, list(fields), self.report):
+            self.report.add("unknown-element.near", there, name=name, node=node, near=near)
         else:
-            mend = _hint(name, list(fields), self.report)
-        self.report.add(
-            "unknown-element",
-            f"{path}.{shown_name}",
-            f"`{shown_name}` is not an element of `{node}`.{mend}",
-        )
+            self.report.add("unknown-element", there, name=name, node=node)
 
     def _demands(self, value: Resource, node: str, path: str) -> None:
         """What must be there is there, and of each choice there is only one."""
@@ -152,19 +160,19 @@ class Walk:
             found = [name for name in names if name in value or f"_{name}" in value]
             there = f"{path}.{element.name}"
             if len(found) > 1:
-                told = f"{_listed(found, 'and')} stand together; `{element.name}[x]` has one value."
-                self.report.add("choice", there, f"{told} Keep one of them.")
+                self.report.add("choice", there, found=found, name=element.name)
             elif not found and element.min:
-                told = f"`{element.name}` is required in `{_leaf(path)}` and is missing."
-                self.report.add("min", there, f"{told} Add {_listed(names[:6])}.")
+                said: dict[str, Any] = {
+                    "name": element.name,
+                    "owner": _leaf(path),
+                    "names": names[:6],
+                }
+                self.report.add("min", there, **said)
 
     def _extension(self, value: Resource, path: str) -> None:
         has_value = any(name.lstrip("_").startswith("value") for name in value)
         if has_value == ("extension" in value):
-            found = "both" if has_value else "neither"
-            told = f"An extension has either a value or extensions of its own; this has {found}."
-            mend = "Keep one of them." if has_value else "Add `value[x]` or `extension`."
-            self.report.add("ext-1", path, f"{told} {mend}")
+            self.report.add("ext-1.both" if has_value else "ext-1.neither", path)
 
     # --- fields ----------------------------------------------------------------------------------
 
@@ -189,9 +197,11 @@ class Walk:
         is_resource = node in self.definitions.resource_types
         if is_id(value) if is_resource else is_uri(value):
             return
-        wanted = WANTED["id"] if is_resource else "text without blanks"
-        rule = "id" if isinstance(value, str) else "json-type"
-        self.report.add(rule, path, f"`id` is {shown(value)}; it must be {wanted}.")
+        if not isinstance(value, str):
+            type = "id" if is_resource else "string"
+            self.report.add("json-type.text", path, name="id", found=value, type=type)
+        else:
+            self.report.add("id.resource" if is_resource else "id.element", path, found=value)
 
     def _repeating(self, owner: Resource, field: Field, path: str) -> None:
         name = field.name
@@ -202,19 +212,15 @@ class Walk:
             return
         primitive = self._has_sibling(field)
         if values and siblings and len(values) != len(siblings):
-            self.report.add(
-                "padding",
-                path,
-                f"`{name}` has {len(values)} items and `_{name}` has {len(siblings)}. Pad the "
-                "shorter with `null`, so that each item stands beside its own.",
-            )
+            said: dict[str, Any] = {"values": len(values), "siblings": len(siblings)}
+            self.report.add("padding", path, name=name, sibling=f"_{name}", **said)
         for index in range(max(len(values or ()), len(siblings or ()))):
             value = values[index] if values and index < len(values) else None
             sibling = siblings[index] if siblings and index < len(siblings) else None
             there = f"{path}[{index}]"
             if primitive and value is None and sibling is None:
-                told = f"Item {index} of `{name}` is `null`, with nothing in `_{name}`. Remove it."
-                self.report.add("null", there, told)
+                said = {"index": index, "name": name, "sibling": f"_{name}"}
+                self.report.add("null.item", there, **said)
                 continue
             if value is not None or not primitive:
                 self._value(value, field, there)
@@ -225,12 +231,12 @@ class Walk:
         name = f"{mark}{_leaf(path)}"
         if isinstance(values, list):
             if not values:
-                told = f"`{name}` is an empty array. Leave it out."
-                self.report.add("empty", path, told)
+                self.report.add("empty.array", path, name=name)
             return bool(values)
-        rule = "null" if values is None else "array"
-        told = f"`{name}` may repeat, so it must be an array; it is {shown(values)}."
-        self.report.add(rule, path, f"{told} Write `[...]` around it.")
+        if values is None:
+            self.report.add("null.array", path, name=name)
+        else:
+            self.report.add("array.many", path, name=name, found=values)
         return False
 
     # --- values ----------------------------------------------------------------------------------
@@ -239,27 +245,27 @@ class Walk:
         """One value of a field."""
         code = field.type.code
         if isinstance(value, list):
-            told = f"`{field.name}` has one value, so it must not be an array."
-            self.report.add("array", path, f"{told} Write the value without `[...]`.")
+            self.report.add("array.one", path, name=field.name)
         elif value is None:
-            told = f"`{field.name}` is `null`. Leave out what has no value."
-            self.report.add("null", path, told)
+            self.report.add("null", path, name=field.name)
         elif code == "Resource":
             if self.depth > OF_A_BUNDLE or not self.surely(value):
                 self.resource(value, path)
         elif code in VALID:
             self._primitive(value, field, path)
+            self.asking.of_element(value, field, path)
         else:
             self.place(value, field.node, path)
             if code == "Reference" and isinstance(value, dict):
                 self._reference(value, field, path)
             self._binding(value, field, path)
+            self.asking.of_element(value, field, path)
 
     def _primitive(self, value: Any, field: Field, path: str) -> None:
         code = field.type.code
         if code == "xhtml" and VALID[code](value):
             for problem in narrative.problems(value):
-                self.report.add(problem.rule, path, problem.told)
+                self.report.add(problem.key, path, **problem.said)
             for link in narrative.inner_links(value):
                 self.scope.note(link)
         elif not VALID[code](value):
@@ -273,27 +279,20 @@ class Walk:
         code = field.type.code
         is_text = isinstance(value, str)
         if value == "":
-            told = f"`{field.name}` is an empty text. Leave out what has no value."
-            self.report.add("empty", path, told)
+            self.report.add("empty.text", path, name=field.name)
         elif is_text == (code in JSON_TYPE) or isinstance(value, (dict, bool)):
-            wanted = JSON_TYPE.get(code, "a text in quotes")
-            told = f"`{field.name}` is {shown(value)}; a `{code}` must be {wanted}."
-            self.report.add("json-type", path, told)
+            key = f"json-type.{JSON_TYPE.get(code, 'text')}"
+            self.report.add(key, path, name=field.name, found=value, type=code)
         else:
-            told = f"`{field.name}` is {shown(value)}; a `{code}` must be {WANTED[code]}."
-            self.report.add("value", path, told)
+            self.report.add(f"value.{code}", path, name=field.name, found=value)
 
     def _binding(self, value: Any, field: Field, path: str) -> None:
         bound = binding.bound(self.definitions, field)
         if bound is None or binding.CHECKS[field.type.code](bound, value):
             return
-        if isinstance(value, str):
-            found = f"`{field.name}` is {shown(value)}; it must be {bound.listed}."
-        else:
-            found = (
-                f"`{field.name}` has no coding from `{bound.value_set}`. Add one: {bound.listed}."
-            )
-        self.report.add("binding", path, found)
+        said: dict[str, Any] = {"codes": sorted(bound.codes), "value_set": bound.value_set}
+        key = bound.wrong if isinstance(value, str) else "binding.concept"
+        self.report.add(key, path, name=field.name, found=value, **said)
 
     # --- references ------------------------------------------------------------------------------
 
@@ -303,16 +302,15 @@ class Walk:
         type = self._type_named(value.get("reference"), f"{path}.reference")
         if isinstance(said, str) and (said := said.removeprefix(reference.OWN)) in types:
             if type is not None and type != said:
-                told = f"`type` says `{said}`, `reference` names a `{type}`. Make them agree."
-                self.report.add("reference-type", f"{path}.type", told)
+                self.report.add("reference-type.said", f"{path}.type", said=said, type=type)
             type = type or said
         targets = field.type.targets
         if self.targets == "off" or not targets or "Resource" in targets:
             return
         if type is not None and type not in targets:
-            told = f"`{field.name}` refers to a `{type}`; it may refer to a"
-            told = f"{told} {_listed(list(targets))}."
-            self.report.add("reference-type", f"{path}.reference", told, self.targets)
+            told: dict[str, Any] = {"name": field.name, "type": type, "targets": targets}
+            there = f"{path}.reference"
+            self.report.add("reference-type", there, severity=self.targets, **told)
 
     def _type_named(self, text: Any, path: str) -> str | None:
         """The type of resource a reference tells; None where it does not."""
@@ -323,14 +321,14 @@ class Walk:
             if text == "#":
                 return self.scope.type
             if text[1:] not in self.scope.types:
-                mend = "Contain it, or mend the reference."
-                self.report.add("ref-1", path, f"{shown(text)} names no contained resource. {mend}")
+                self.report.add("ref-1", path, found=text)
             return self.scope.types.get(text[1:])
         types = self.definitions.resource_types
         found = reference.read(text, types, conditional=self.in_transaction)
-        if found.wrong:
-            self.report.add("reference", path, f"{shown(text)} {found.wrong}.", found.severity)
-        return found.type
+        if found.wrong is None:
+            return found.type
+        self.report.add(found.wrong, path, found=text, type=found.type)
+        return None
 
 
 def _leaf(path: str) -> str:
@@ -338,15 +336,11 @@ def _leaf(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _listed(names: list[str], joined: str = "or") -> str:
-    return f" {joined} ".join(f"`{name}`" for name in names)
-
-
-def _hint(name: Any, known: list[str], report: Report) -> str:
-    """` Did you mean ...?`, where something known is near."""
+def _near(name: Any, known: list[str], report: Report) -> str | None:
+    """What was probably meant, where something known is near."""
     if report.full or not isinstance(name, str) or len(name) > 64:
-        return ""  # comparing costs; nobody would read it
+        return None  # comparing costs; nobody would read it
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if not near:
         near = [other for other in known if other.lower() == name.lower()]
-    return f" Did you mean `{near[0]}`?" if near else ""
+    return near[0] if near else None

@@ -22,17 +22,13 @@ CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?\S+").fullmatch
 
 
 class Read(NamedTuple):
-    """A reference understood: the type it tells, if it does; else what is wrong with it."""
+    """A reference understood: the type it tells, if it does; and the message of what is wrong."""
 
     type: str | None = None
-    wrong: str | None = None
-    severity: str = "error"
+    wrong: str | None = None  # the key of the catalogue
 
 
-CONDITIONAL_HERE = Read(
-    wrong="is a conditional reference, which only the entries of a transaction may have. "
-    "Write `Type/id`"
-)
+CONDITIONAL_HERE = Read(wrong="reference.conditional")
 
 
 def read(text: str, types: frozenset[str], *, conditional: bool) -> Read:
@@ -45,7 +41,7 @@ def read(text: str, types: frozenset[str], *, conditional: bool) -> Read:
     if found_literal and not found_literal.base:
         return _known(found_literal.key.type, types)
     if not ABSOLUTE(text):
-        return Read(wrong="is not a reference. Write `Type/id`, an absolute URL or `#id`")
+        return Read(wrong="reference.text")
     is_web = text.startswith(("http://", "https://"))
     type = found_literal.key.type if found_literal and is_web else None
     return Read(type if type in types else None)  # not every URL that looks like it is FHIR's
@@ -54,17 +50,13 @@ def read(text: str, types: frozenset[str], *, conditional: bool) -> Read:
 def _urn(text: str) -> Read:
     """A URN is compared, not looked up: one that is badly made can still be what it says."""
     if not ABSOLUTE(text):
-        return Read(wrong="is not a URN. Write it without blanks")
+        return Read(wrong="reference.urn")
     if text.startswith("urn:uuid:") and not URN_UUID(text):
-        wrong = "is not a UUID. Write `urn:uuid:` and 36 hexadecimal characters"
-        return Read(wrong=wrong, severity="warning")
+        return Read(wrong="reference.uuid")
     if text.startswith("urn:oid:") and not URN_OID(text):
-        wrong = "is not an OID. Write `urn:oid:` and numbers joined by `.`"
-        return Read(wrong=wrong, severity="warning")
+        return Read(wrong="reference.oid")
     return Read()
 
 
 def _known(type: str, types: frozenset[str]) -> Read:
-    if type in types:
-        return Read(type)
-    return Read(wrong=f"names `{type}`, which is not a type of R4")
+    return Read(type, None if type in types else "reference.type")
