@@ -90,7 +90,7 @@ def judged(asked: Asked, verdict: Verdict, coded: Coded) -> Judged:
     concept = verdict.concept
     display = concept.in_language(asked.language) if concept else None
     if verdict.standing is Standing.THEN:
-        return Judged(result=False, message=then(coded, verdict, asked.at), display=display)
+        return Judged(result=False, message=then(coded, verdict, asked), display=display)
     if concept is not None and concept.abstract and not asked.abstract:
         message = f"`{coded.code}` only groups other codes, and is not to be used itself."
         return Judged(result=False, message=message, display=display)
@@ -102,15 +102,20 @@ def judged(asked: Asked, verdict: Verdict, coded: Coded) -> Judged:
     return Judged(result=True, message=hint, display=display)
 
 
-def then(coded: Coded, verdict: Verdict, at: dt.date) -> str:
+def then(coded: Coded, verdict: Verdict, asked: Asked) -> str:
+    """When a code that is not in force was, or will be, and what takes its place."""
     concept = verdict.concept
-    said = f"The code `{coded.code}` is not in force on {at.isoformat()}"
-    if concept is not None and concept.since is not None and at < concept.since:
-        said += f"; it will be from {concept.since.isoformat()}"
-    elif concept is not None and concept.until is not None:
-        said += f"; it was until {(concept.until - dt.timedelta(days=1)).isoformat()}"
-    elif concept is not None and concept.version:
-        said += f"; it is of version `{concept.version}`"
+    said = f"The code `{coded.code}` is not in force on {asked.at.isoformat()}"
+    since = concept.since if concept is not None else None
+    until = concept.until if concept is not None else None
+    if concept is not None and concept.in_force(asked.at) and concept.version:
+        system = asked.terms.systems.version(concept.system, concept.version, asked.at)
+        since, until = (system.since, system.until) if system is not None else (None, None)
+        said += f"; it {'is' if until is None else 'was'} of version `{concept.version}`"
+    if since is not None and asked.at < since:
+        said += f", from {since.isoformat()}"
+    elif until is not None:
+        said += f", until {(until - dt.timedelta(days=1)).isoformat()}"
     if verdict.successors:
         said += f". In its place there is {', '.join(named(each) for each in verdict.successors)}"
     return said + "."

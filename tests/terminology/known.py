@@ -99,6 +99,8 @@ COLORS = code_system(
     language="en",
     property=[
         {"code": "depth", "type": "integer"},
+        {"code": "notSelectable", "type": "boolean"},
+        {"code": "status", "type": "code"},
         {"code": "parent", "uri": STANDARD + "parent", "type": "code"},
     ],
 )
@@ -140,7 +142,7 @@ PLACES_MAP = {
                 {
                     "code": "B",
                     "target": [
-                        {"code": "A", "equivalence": "inexact"},
+                        {"code": "A", "equivalence": "inexact", "comment": "the north"},
                         {"code": "D", "equivalence": "inexact", "comment": "the south"},
                     ],
                 },
