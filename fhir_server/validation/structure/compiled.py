@@ -15,7 +15,8 @@ from typing import Any
 from fhir_server.conformance.definitions import XML_ATTRIBUTE, Definitions, Field
 from fhir_server.foundation.primitive import VALID, is_id, is_uri, is_xhtml
 from fhir_server.validation import datatype, narrative
-from fhir_server.validation.structure import binding
+from fhir_server.validation.invariant import Invariant, Invariants
+from fhir_server.validation.structure import binding, constraint
 from fhir_server.validation.structure.demand import Choice, demands
 from fhir_server.validation.structure.reference import RELATIVE, URN_UUID
 
@@ -37,8 +38,11 @@ def _narrative(value: Any) -> bool:
 class Compiled:
     """The closures of all types, made as they are needed."""
 
-    def __init__(self, definitions: Definitions, *, targets_matter: bool) -> None:
+    def __init__(
+        self, definitions: Definitions, invariants: Invariants, *, targets_matter: bool
+    ) -> None:
         self.definitions = definitions
+        self.invariants = invariants
         self.targets_matter = targets_matter
         self._places: dict[str, Check] = {}
         self._resources: dict[str, Check] = {}
@@ -71,10 +75,13 @@ class Compiled:
         required, choices = demands(self.definitions, node)
         if node in self.definitions.resource_types:
             required |= {"resourceType"}
+        place = _place(table, required)
         if choices:
-            return _place_with_choices(table, required, choices)
-        place, holds = _place(table, required), datatype.HOLDS.get(node)
-        return place if holds is None else _agreeing(place, holds)
+            place = _place_with_choices(place, choices)
+        holds = datatype.HOLDS.get(node)
+        if holds is not None:
+            place = _agreeing(place, holds)
+        return constraint.asking(place, self.invariants.of(node))
 
     def property(self, node: str, name: str) -> Check | None:
         """The check of one property of a place; None where it has no such property."""
@@ -84,13 +91,20 @@ class Compiled:
         field = self.definitions.children(node).get(name.removeprefix("_"))
         if field is None:
             return None
+        own = self._own_invariants(field)
         if name.startswith("_"):
-            return self._with_extension if self._extensible(field) else _refuse
+            return self._with_extension if self._extensible(field) and not own else _refuse
         if name == "contained" or field.element.max == 0:
             return _refuse
         key = is_id if is_resource else is_uri
         check: Check = key if name == "id" else self._value(field)
+        check = constraint.asking(check, own)
         return _many(check) if field.element.many else check
+
+    def _own_invariants(self, field: Field) -> tuple[Invariant, ...]:
+        """Those of the element that its type has not."""
+        path = field.element.path
+        return () if path == field.node else self.invariants.of_element(path, field.node)
 
     def _extensible(self, field: Field) -> bool:
         """Whether `_name` is the common case: beside a single primitive that is no choice."""
@@ -168,8 +182,7 @@ def _agreeing(place: Check, holds: Check) -> Check:
     return lambda value: place(value) and holds(value)
 
 
-def _place_with_choices(table: _Table, required: frozenset[str], choices: list[Choice]) -> Check:
-    place = _place(table, required)
+def _place_with_choices(place: Check, choices: list[Choice]) -> Check:
     [(first, least), *more] = choices
 
     def check(value: Any) -> bool:
