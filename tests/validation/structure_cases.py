@@ -58,7 +58,10 @@ def organization(**changes: Any) -> dict[str, Any]:
 
 
 def bundle(*resources: Any, type: str = "collection", **entry: Any) -> dict[str, Any]:
-    entries = [{"fullUrl": "urn:x:1", "resource": r} | entry for r in resources]
+    entries = [
+        {"fullUrl": f"urn:x:{place}", "resource": resource} | entry
+        for place, resource in enumerate(resources, 1)
+    ]
     return {"resourceType": "Bundle", "type": type, "entry": entries}
 
 
@@ -107,7 +110,7 @@ INVALID: list[tuple[str, str, dict[str, Any], str]] = [
     ("unknown-element", "Patient.gendre", patient(gendre="male"), "Did you mean `gender`?"),
     ("unknown-element", "Patient.Name", patient(Name=[]), "Did you mean `name`?"),
     ("unknown-element", "Patient.name[0].first", patient(name=[{"first": "An"}]), "not an element of `HumanName`"),
-    ("unknown-element", "Patient.contact[0].foo", patient(contact=[{"foo": 1}]), "`Patient.contact`"),
+    ("unknown-element", "Patient.contact[0].foo", patient(contact=[{"foo": 1, "gender": "male", "name": {"text": "Lan"}}]), "`Patient.contact`"),
     ("unknown-element", "Observation.value", observation(value={"value": 1}), "`valueQuantity`"),
     ("unknown-element", "Observation.valueMoney", observation(valueMoney={"value": 1}), "`valueMoney`"),
     ("unknown-element", "Patient.fhir_comments", patient(fhir_comments=["x"]), "comments"),
