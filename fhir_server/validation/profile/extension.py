@@ -308,7 +308,7 @@ def _is_good(profile: Profile, extension: dict[str, Any], listed: list[Any], sco
 
 
 def _is_repeated(extensions: list[Any], url: str) -> bool:
-    return sum(e.__class__ is dict and e.get("url") == url for e in extensions) > 1
+    return len([e for e in extensions if isinstance(e, dict) and e.get("url") == url]) > 1
 
 
 # --- places ---------------------------------------------------------------------------------------

@@ -134,7 +134,8 @@ class Profiles:
         try:
             whole = tree(self.snapshots.elements(url.partition("#")[0]))
             root = _element(whole, url)
-            plan = Planner(self, bare, root, whole).plan(type)
+            is_carried = "snapshot" in structure
+            plan = Planner(self, bare, root, whole, is_carried=is_carried).plan(type)
             compiler = Compiler(self.conforms)
             holds, walk = compiler.value(plan), Walk(self, bare, compiler)
             return Profile(bare, type, structure, root, plan, holds, walk)

@@ -131,10 +131,15 @@ class Member:
 class Planner:
     """Makes the plan of one profile."""
 
-    def __init__(self, known: Known, url: str, root: Node, whole: Node) -> None:
+    def __init__(
+        self, known: Known, url: str, root: Node, whole: Node, *, is_carried: bool
+    ) -> None:
         self.known = known
         self.url = url
         self.root = root
+        # A profile's rules for `item` are not those of the items within, unless its own snapshot
+        # says so by a contentReference without the base's URL: so those who make them agreed.
+        self.is_carried = is_carried
         self.whole = whole  # the tree the root is of: itself, but for one element of a profile
         self.of_r4 = known.is_base(url)  # then bindings that only warn are what is left to ask
         self._places: dict[tuple[int, str], Place] = {}
@@ -214,7 +219,7 @@ class Planner:
 
     def _referred(self, told: str) -> Node | None:
         url, _, path = told.partition("#")
-        if url and url != self.url:
+        if (url and url != self.url) or not self.is_carried:
             return None  # R4's own element: the profile asks nothing of what is within it
         return next((node for node in self.whole.walk() if node.path == path), None)
 
