@@ -127,16 +127,31 @@ class Texts(Found):
 class Member(Found):
     """The children of items by one name."""
 
-    def __init__(self, model: Model, base: Found, name: str) -> None:
+    def __init__(self, model: Model, base: Found, name: str, only: str | None = None) -> None:
         self.model = model
         self.base = base
         self.name = name
+        self.only = only
         self.doubled = base.doubled
         self.single = base.single and not any(
             field.element.many for spot in kinds(base) for field in self.fields(spot)
         )
 
+    def of_type(self, name: str) -> Member:
+        """The same, where of a choice's types one alone matters: `value.ofType(Coding)`."""
+        return Member(self.model, self.base, self.name, name)
+
     def fields(self, spot: Spot) -> list[FieldLike]:
+        found = self._fields(spot)
+        if self.only is None or len(found) == 1:
+            return found
+        return [
+            field
+            for field in found
+            if field.type.code == self.only or self.only in self.model.lineage(field.type.code)
+        ]
+
+    def _fields(self, spot: Spot) -> list[FieldLike]:
         if spot.node in self.model.definitions.primitive_types or spot.is_system:
             if self.name == "value":
                 raise NotQuick("The value of a primitive is for the engine.")
@@ -200,7 +215,7 @@ class Member(Found):
             flag = block.set("False")
 
             def within(inner: Block, spot: Spot) -> None:
-                there = Member(self.model, Here(spot), self.name).exists(inner)
+                there = Member(self.model, Here(spot), self.name, self.only).exists(inner)
                 inner.inner(f"if {there}:").emit(f"{flag} = True")
 
             self.base.each(block, within)

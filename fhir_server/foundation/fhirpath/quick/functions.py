@@ -24,6 +24,7 @@ from fhir_server.foundation.fhirpath.quick.found import (
     Value,
     as_type,
 )
+from fhir_server.foundation.fhirpath.quick.operators import KIND
 from fhir_server.foundation.fhirpath.quick.writing import At, Function, Writer, truth_of
 from fhir_server.foundation.fhirpath.tree import Literal, Name, Node
 
@@ -198,6 +199,8 @@ def type_name(writer: Writer, node: Node) -> tuple[str, str]:
 def _of_type(writer: Writer, base: Found, args: Args, at: At) -> Found:
     namespace, name = type_name(writer, args[0])
     del at
+    if type(base) is Member and namespace != "System":
+        base = base.of_type(name)
 
     def passing(block: Block, spot: Spot, body: Body) -> None:
         if spot.any_resource and namespace != "System":
@@ -266,6 +269,21 @@ def _text(name: str, fewest: int, most: int) -> Function:
     return Function(written, fewest, most)
 
 
+def _to_string(_: Writer, base: Found, __: Args, at: At) -> Found:
+    """A date or time says what is written there; so does a text."""
+    if not base.single or base.doubled:
+        raise NotQuick("`toString()` is for one item.")
+    told = at.block.set("None")
+
+    def meet(inner: Block, spot: Spot) -> None:
+        if spot.is_system or KIND.get(spot.type) not in ("text", "time"):
+            raise NotQuick("Only dates and texts say what is written there.")
+        inner.emit(f"{told} = {spot.value}")
+
+    base.each(at.block, meet)
+    return Value(told, "String", maybe=True)
+
+
 FUNCTIONS: dict[str, Function] = {
     "exists": Function(_exists, 0, 1),
     "empty": Function(_empty),
@@ -288,6 +306,7 @@ FUNCTIONS: dict[str, Function] = {
     "is": Function(_is, 1, 1),
     "today": Function(_clock("today", "Date")),
     "now": Function(_clock("moment", "DateTime")),
+    "toString": Function(_to_string),
     "trace": Function(_trace, 1, 2),
     **{name: _text(name, *counts) for name, counts in texts.COUNTS.items()},
 }
