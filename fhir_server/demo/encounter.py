@@ -11,7 +11,13 @@ from typing import Any
 
 from fhir_server.demo import systems
 from fhir_server.demo.draw import Draw, Weighted
-from fhir_server.demo.facility import Practitioner, practitioners
+from fhir_server.demo.facility import (
+    Practitioner,
+    facilities,
+    practitioners,
+    suited,
+    without_beds,
+)
 from fhir_server.demo.identifier import uuid7
 from fhir_server.demo.lists import (
     Diagnosis,
@@ -46,6 +52,8 @@ OBJECTS = Weighted(
 )  # fmt: skip
 OUTCOMES = Weighted([("1", 34.0), ("2", 58.0), ("3", 6.0), ("4", 1.0), ("6", 0.4), ("7", 0.6)])
 DISCHARGES = Weighted([("1", 91.0), ("2", 4.0), ("3", 0.4), ("4", 3.4), ("5", 1.2)])
+REFERRED = "1.3"
+TRANSFERS = {"2": "1", "5": "3"}  # way of leaving -> reason of the transfer
 DISCHARGED_TO = {"1": "home", "2": "other-hcf", "3": "oth", "4": "aadvice", "5": "other-hcf"}
 
 
@@ -112,8 +120,8 @@ def encounter(world: str, mark: str, care: Care, *, amended: bool = False) -> Re
         "period": period,
         "reasonCode": _reasons(draw, care, amended=amended),
     }
-    if visit.kind in STAYS and not care.open and not care.cancelled:
-        resource["hospitalization"] = {"dischargeDisposition": _disposition(draw, care)}
+    if hospitalization := _hospitalization(draw, care, resource):
+        resource["hospitalization"] = hospitalization
     resource["serviceProvider"] = {"reference": f"Organization/{visit.facility.id}"}
     return resource
 
@@ -168,7 +176,7 @@ def _reasons(draw: Draw, care: Care, *, amended: bool) -> list[dict[str, Any]]:
 def _extensions(draw: Draw, care: Care, *, amended: bool) -> list[dict[str, object]]:
     visit = care.visit
     found: list[dict[str, object]] = []
-    if visit.start.date() < VISIT_OBJECTS:
+    if care.end.date() < VISIT_OBJECTS:
         if visit.person.insured:
             code = "2" if care.emergency else VISIT_TYPES.pick(draw)
             url, system = systems.EXT_INSURANCE_VISIT, systems.VN_INSURANCE_VISIT
@@ -201,6 +209,27 @@ def _object(draw: Draw, care: Care) -> str:
 def _outcome(draw: Draw, care: Care) -> str:
     death, drawn = care.visit.person.death, OUTCOMES.pick(draw)
     return "5" if death and death <= care.end else drawn
+
+
+def _hospitalization(draw: Draw, care: Care, told: Resource) -> Resource:
+    """Where somebody came from with a referral, how they left, and where they were sent."""
+    found: Resource = {}
+    visit, other = care.visit, Draw(care.id, "other facility")
+    objects = (
+        each for each in told.get("extension", ()) if each["url"] == systems.EXT_VISIT_OBJECT
+    )
+    if any(each["valueCodeableConcept"]["coding"][0]["code"] == REFERRED for each in objects):
+        found["origin"] = systems.facility(suited(without_beds(), other, "female", 30).code)
+    if visit.kind in STAYS and not care.open and not care.cancelled:
+        disposition = _disposition(draw, care)
+        code = disposition["coding"][0]["code"]
+        if reason := TRANSFERS.get(code):
+            names = display("transfer-reason-ma-lydo-ct")
+            url, system = systems.EXT_TRANSFER_REASON, systems.TRANSFER_REASON
+            found["extension"] = [coded_extension(url, system, reason, names[reason])]
+            found["destination"] = systems.facility(facilities()[other.below(6)].code)
+        found["dischargeDisposition"] = disposition
+    return found
 
 
 def _disposition(draw: Draw, care: Care) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from functools import cache
 from fhir_server.demo import systems
 from fhir_server.demo.draw import Draw, Weighted, zipf
 from fhir_server.demo.identifier import gln, uuid7
-from fhir_server.demo.lists import CITY_NAME, Commune, communes, display
+from fhir_server.demo.lists import CITY, CITY_NAME, Commune, communes, display
 from fhir_server.demo.names import KINH, family_and_group, name
 from fhir_server.demo.systems import SID, coded_extension, concept
 from fhir_server.foundation.resource import Resource
@@ -251,7 +251,13 @@ def _organization(facility: Facility) -> Resource:
         "name": facility.name,
         "telecom": [{"system": "phone", "value": f"0292{int(facility.gln[4:]):07}"[:11]}],
         "address": [
-            {"use": "work", "city": facility.commune.name, "state": CITY_NAME, "country": "VN"}
+            {
+                "extension": systems.units(facility.commune.code, CITY),
+                "use": "work",
+                "city": facility.commune.name,
+                "state": CITY_NAME,
+                "country": "VN",
+            }
         ],
     }
     if facility.above:

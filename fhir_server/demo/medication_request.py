@@ -9,7 +9,7 @@ each with a national code of its own, which the lines share as their groupIdenti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ ORDINARY = ("vitamin", "resp", "gastric", "msk")  # what is given beside the dia
 FOR_LYING_IN = frozenset({"03", "04", "09"})
 ONE_OF_THESE = frozenset({"A02", "C09", "C10", "H02", "J01", "M01", "N05", "R06"})
 CURRENT = timedelta(days=30)
+HERBAL_TYPE = date(2026, 3, 1)
 
 
 class Slip(NamedTuple):
@@ -49,10 +50,16 @@ def medication_requests(world: str, care: Care) -> Iterator[Resource]:
     authored = care.visit.start + timedelta(minutes=draw.between(8, 18))
     offset = number(world, "prescription")
     for line, drug in enumerate(_chosen(draw, care), 1):
-        count = care.visit.count * len(TYPES) + TYPES.index(drug.type)
-        code = prescription(care.visit.facility.code, count, drug.type, offset)
+        type = _type(drug, authored)
+        count = care.visit.count * len(TYPES) + TYPES.index(type)
+        code = prescription(care.visit.facility.code, count, type, offset)
         id = uuid7(authored, world, "MedicationRequest", care.visit.count, line)
         yield _line(draw, care, drug, Slip(code, authored, id))
+
+
+def _type(drug: Drug, authored: datetime) -> str:
+    """A herbal prescription has a letter of its own since TT 55/2025."""
+    return "C" if drug.type == "T" and authored.date() < HERBAL_TYPE else drug.type
 
 
 def _chosen(draw: Draw, care: Care) -> list[Drug]:
@@ -97,7 +104,10 @@ def _line(draw: Draw, care: Care, drug: Drug, slip: Slip) -> Resource:
     return resource | {
         "status": "stopped" if draw.chance(0.005) else "completed" if done else "active",
         "intent": "order",
-        "category": [concept(systems.PRESCRIBED_FOR, stay)],
+        "category": [
+            concept(systems.PRESCRIBED_FOR, stay),
+            concept(systems.PRESCRIPTION_TYPE, slip.code[-1]),
+        ],
         "medicationCodeableConcept": medication,
         "subject": {"reference": f"Patient/{care.visit.person.id}"},
         "encounter": {"reference": f"Encounter/{care.id}"},
@@ -124,5 +134,13 @@ def _dose(drug: Drug) -> Resource:
                 "doseAndRate": [{"doseQuantity": {"value": drug.dose, "unit": drug.unit}}],
             }
         ],
-        "dispenseRequest": {"quantity": {"value": whole, "unit": drug.unit}},
+        "dispenseRequest": {
+            "quantity": {"value": whole, "unit": drug.unit},
+            "expectedSupplyDuration": {
+                "value": drug.days,
+                "unit": "ngày",
+                "system": systems.UCUM,
+                "code": "d",
+            },
+        },
     }

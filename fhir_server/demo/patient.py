@@ -5,14 +5,15 @@ https://hl7.org/fhir/R4/patient.html
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
 from fhir_server.demo import systems
 from fhir_server.demo.draw import Draw, Weighted, number
 from fhir_server.demo.identifier import scattered
-from fhir_server.demo.lists import CITY_NAME, display, old_communes
+from fhir_server.demo.lists import CITY, CITY_NAME, OLD_PROVINCES, display, old_communes
 from fhir_server.demo.names import FOREIGN
 from fhir_server.demo.person import Person
 from fhir_server.demo.systems import SID, coded_extension, coding, concept
@@ -50,15 +51,7 @@ def patient(world: str, person: Person, *, alive: bool = False, moved: bool = Fa
     """The Patient. alive: as it was before a death; moved: with the new telephone and address."""
     draw = Draw(world, "patient", person.count)
     resource: Resource = {"resourceType": "Patient", "id": person.id}
-    if person.standing != "unknown":
-        resource["extension"] = [
-            coded_extension(
-                systems.EXT_ETHNICITY,
-                systems.ETHNIC_GROUP,
-                person.group,
-                display("ethnic-groups")[person.group],
-            )
-        ]
+    resource["extension"] = list(_extensions(person))
     resource["identifier"] = _identifiers(world, person, draw)
     resource["active"] = True
     resource["name"] = [_name(person)]
@@ -71,13 +64,24 @@ def patient(world: str, person: Person, *, alive: bool = False, moved: bool = Fa
         resource["deceasedDateTime"] = person.death.isoformat()
     if person.standing != "unknown":
         changed = Draw(world, "moved", person.count) if moved else draw
-        resource["address"] = [_address(changed, person, person.registered)]
+        resource["address"] = _addresses(changed, person)
     if guardian := _guardian(draw, person):
         resource["contact"] = [guardian]
     resource["managingOrganization"] = {"reference": f"Organization/{person.home.id}"}
     if moved:
         resource["telecom"] = [_phone(Draw(world, "moved", person.count))]
     return resource
+
+
+def _extensions(person: Person) -> Iterator[dict[str, Any]]:
+    """The ethnic group; and why there is no proof of identity, where there is none yet."""
+    if person.standing != "unknown":
+        name = display("ethnic-groups")[person.group]
+        url = systems.EXT_ETHNICITY
+        yield coded_extension(url, systems.ETHNIC_GROUP, person.group, name)
+    if person.standing in ("unknown", "newborn"):
+        url, system = systems.EXT_IDENTITY_REASON, systems.IDENTITY_REASON
+        yield coded_extension(url, system, person.standing)
 
 
 def _identifiers(world: str, person: Person, draw: Draw) -> list[dict[str, Any]]:
@@ -103,6 +107,7 @@ def _identifiers(world: str, person: Person, draw: Draw) -> list[dict[str, Any]]
             "type": {"coding": [coding(systems.IDENTIFIER_TYPE, "MR")]},
             "system": systems.mrn_system(person.home.code),
             "value": record,
+            "assigner": systems.facility(person.home.code),
         }
     )
     return found
@@ -147,26 +152,34 @@ def _reachable(draw: Draw, person: Person) -> Resource:
     return {"telecom": [_phone(draw)]}
 
 
-def _address(draw: Draw, person: Person, written: datetime) -> dict[str, Any]:
-    """In the two levels since July 2025, or still with a district where written before."""
+def _addresses(draw: Draw, person: Person) -> list[dict[str, Any]]:
+    """In the two levels since July 2025; before it the one with a district, where the record is
+    as old as that and the change was written down."""
+    commune, units = person.commune, systems.units(person.commune.code, CITY)
+    told: dict[str, Any] = {"city": commune.name, "state": CITY_NAME, "country": "VN"}
     if person.group == FOREIGN:
-        return {"use": "temp", "city": person.commune.name, "state": CITY_NAME, "country": "VN"}
-    urban = person.commune.name.startswith("Phường")
+        return [{"extension": units, "use": "temp", **told}]
+    urban = commune.name.startswith("Phường")
     line = (
         f"{draw.between(1, 480)} {draw.pick(STREETS)}"
         if urban
         else f"Ấp {draw.pick(HAMLETS)} {draw.pick(HAMLETS)}"
     )
-    told: dict[str, Any] = {"use": "home", "line": [line], "city": person.commune.name}
-    code, province = person.commune.code, CITY_NAME
-    if written.date() < NEW_COMMUNES and draw.chance(0.55):
-        old = draw.pick(old_communes()[person.commune.code])
-        told |= {"city": old.name, "district": old.district}
-        code, province = old.code, old.province
-    told |= {"state": province, "country": "VN"}
-    unit = systems.ADMINISTRATIVE_UNIT
-    commune = {"url": systems.EXT_COMMUNE, "valueCoding": coding(unit, code)}
-    return {"extension": [commune], **told}
+    now = {"extension": units, "use": "home", "line": [line], **told}
+    if person.registered.date() >= NEW_COMMUNES or not draw.chance(0.55):
+        return [now]
+    old = draw.pick(old_communes()[commune.code])
+    before = {
+        "extension": systems.units(old.code, OLD_PROVINCES[old.province]),
+        "use": "home",
+        "line": [line],
+        "city": old.name,
+        "district": old.district,
+        "state": old.province,
+        "country": "VN",
+        "period": {"end": str(NEW_COMMUNES - timedelta(days=1))},
+    }
+    return [now | {"period": {"start": str(NEW_COMMUNES)}}, before]
 
 
 def _guardian(draw: Draw, person: Person) -> dict[str, Any] | None:

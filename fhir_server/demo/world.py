@@ -25,6 +25,7 @@ END = datetime.combine(FIRST_DAY + timedelta(days=DAYS), time(), ZONE)
 A_YEAR = 1.2
 BY_WEEKDAY = (1.36, 1.18, 1.12, 1.1, 1.08, 0.72, 0.44)  # Monday first; together seven
 SIXTEEN_KINDS = date(2026, 8, 1)
+FOUR_HOURS = timedelta(hours=4)  # lying in for less is a kind of its own
 
 TEN = [
     ("01", 54.0), ("02", 4.0), ("03", 6.5), ("04", 1.2), ("05", 17.0), ("06", 0.8), ("07", 3.2),
@@ -103,9 +104,11 @@ class World:
     def _visit(self, count: int, start: datetime, who: Person, *, first: bool) -> Visit:
         draw = Draw(self.key, "where", count)
         kinds = KINDS_SINCE if start.date() >= SIXTEEN_KINDS else KINDS_BEFORE
-        kind = kinds.pick(draw)
+        kind, short = kinds.pick(draw), who.death is not None and who.death - start < FOUR_HOURS
         if first and (who.fatal or who.standing in ("newborn", "unknown")):
-            return Visit(count, who, start, first, "03", who.home)
+            return Visit(count, who, start, first, "09" if short else "03", who.home)
+        if kind == "03" and short:
+            kind = "09"
         age, facility = who.age(start), who.home
         if not first and not (facility.treats(who.sex, age) and draw.chance(0.72)):
             facility = suited(busiest(), draw, who.sex, age)
