@@ -58,7 +58,9 @@ class Validator:
         self.zone_minutes = zone_minutes
         services = Services(terms)
         self.invariants = Invariants(definitions, services)
-        self.structure = structure.Validator(definitions, reference_targets=reference_targets)
+        self.structure = structure.Validator(
+            definitions, reference_targets=reference_targets, invariants=self.invariants
+        )
         self.profiles: Profiles | None = None
         self._extensions: Extensions | None = None
         if canonicals is not None:
@@ -86,7 +88,7 @@ class Validator:
         profiles: what it must meet beside what it claims and the policy asks. thorough: what is
         only good practice is told, too, and what is only information.
         """
-        found = self.structure.check(resource, expected_type=expected_type)
+        found = self.structure.check(resource, expected_type=expected_type, thorough=thorough)
         is_r4 = not any(each.severity in ERRORS for each in found)
         around = self._around(today, thorough=thorough)
         if is_r4:

@@ -219,7 +219,7 @@ class Extensions:
             except Invalid:
                 continue  # what cannot be asked is not refused
             if not holds:
-                said = {"url": use.extension["url"], "expression": expression}
+                said = {"url": use.extension["url"], "condition": expression}
                 yield issue("extension-context.invariant", path, profile=profile.url, **said)
 
     # --- the walk --------------------------------------------------------------------------------
