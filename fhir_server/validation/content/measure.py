@@ -39,16 +39,16 @@ class _Report:
 
     def groups(self, reported: list[Resource], path: str) -> Iterator[Issue]:
         """R4: one for each population group in the measure, told apart by their codes."""
-        seen: list[Resource] = []
+        seen: set[int] = set()
         for index, group in enumerate(reported):
             place = f"{path}.group[{index}]"
             measured = self._of(group, index)
             if measured is None:
                 yield self.issue("measure-group", place, named=_named(group))
-            elif any(measured is one for one in seen):
+            elif id(measured) in seen:
                 yield self.issue("measure-group.twice", place, named=_named(group))
             else:
-                seen.append(measured)
+                seen.add(id(measured))
                 yield from self._group(group, measured, place)
 
     def _of(self, group: Resource, index: int) -> Resource | None:

@@ -46,11 +46,11 @@ def _named(composition: Resource, path: str) -> Iterator[tuple[str, str]]:
         yield from _at(composition, steps, path)
     sections = [(section, f"{path}.section[{i}]") for i, section in _each(composition, "section")]
     while sections:
-        section, place = sections.pop(0)
+        section, place = sections.pop()
         for name in OF_A_SECTION:
             yield from _at(section, (name,), place)
         inner = _each(section, "section")
-        sections[:0] = [(one, f"{place}.section[{i}]") for i, one in inner]
+        sections.extend((one, f"{place}.section[{i}]") for i, one in inner)
 
 
 def _each(value: Resource, name: str) -> list[tuple[int, Resource]]:

@@ -138,7 +138,8 @@ class _Check:
 
 def _test(condition: Resource, asked: Resource, path: str) -> Iterator[Issue]:
     """Whether the answer tested for can be one of the question's."""
-    operator, answer, type = condition.get("operator"), value_of(condition, "answer"), asked["type"]
+    operator, type = condition.get("operator"), str(asked.get("type"))
+    answer = value_of(condition, "answer")
     if operator == "exists" or answer is None:
         return  # que-7
     allowed = TESTED.get(type, answers_of(asked))

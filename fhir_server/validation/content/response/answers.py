@@ -20,13 +20,16 @@ from fhir_server.validation.content.questionnaire.kinds import (
 )
 from fhir_server.validation.content.response.asked import CORE, Asked, extension
 from fhir_server.validation.content.response.bounds import bounds
-from fhir_server.validation.content.response.compare import same
+from fhir_server.validation.content.response.compare import key
 
+Options = dict[tuple[object, ...], Any]  # by what they are known by
 EXCLUSIVE = CORE + "questionnaire-optionExclusive"
 
 
 def answers(asked: Asked, item: Resource, given: list[Resource], place: str) -> Iterator[Issue]:
     """The issues of the values given to one question."""
+    offered = item.get("answerOption") or ()
+    options = {key(found[1]): found[1] for one in offered if (found := value_of(one))}
     for index, answer in enumerate(given):
         found = value_of(answer)
         if found is None:
@@ -37,7 +40,7 @@ def answers(asked: Asked, item: Resource, given: list[Resource], place: str) -> 
         if wrong:
             yield wrong
             continue
-        yield from _chosen(asked, item, type, value, at)
+        yield from _chosen(asked, item, options, found, at)
         yield from bounds(asked, item, type, value, at)
     yield from _exclusive(asked, item, given, place)
 
@@ -46,7 +49,7 @@ def _type(asked: Asked, item: Resource, type: str, at: str) -> Issue | None:
     allowed = answers_of(item)
     if type in allowed:
         return None
-    told = {"link_id": item["linkId"], "found": f"value{type}"}
+    told: dict[str, Any] = {"link_id": item.get("linkId"), "found": f"value{type}"}
     offers = item.get("answerOption") or item.get("answerValueSet")
     if item.get("type") in CHOICES and not offers and type in OPTIONS:
         return asked.issue("response-answer.no-options", at, **told)
@@ -54,15 +57,17 @@ def _type(asked: Asked, item: Resource, type: str, at: str) -> Issue | None:
     return asked.issue("response-answer.type", at, type=item.get("type"), wanted=wanted, **told)
 
 
-def _chosen(asked: Asked, item: Resource, type: str, value: Any, at: str) -> Iterator[Issue]:
+def _chosen(
+    asked: Asked, item: Resource, options: Options, found: tuple[str, Any], at: str
+) -> Iterator[Issue]:
     """R4: an option or a code of the value set; a string of one's own where the choice is open."""
+    type, value = found
     if type == "String" and item.get("type") == "open-choice":
         return
-    options = [found[1] for one in item.get("answerOption") or () if (found := value_of(one))]
-    if options and not any(same(value, option) for option in options):
+    if options and key(value) not in options:
         yield asked.issue(
-            "response-answer.option", at, soft=True, link_id=item["linkId"],
-            value=shown(value), options=[shown(option) for option in options],
+            "response-answer.option", at, soft=True, link_id=item.get("linkId"),
+            value=shown(value), options=[shown(option) for option in options.values()],
         )  # fmt: skip
     canonical = item.get("answerValueSet")
     if isinstance(canonical, str) and type in ("Coding", "String"):
@@ -75,7 +80,7 @@ def _in_value_set(
     verdict = standing(asked, canonical, value)
     if verdict is None:
         return
-    told = {"link_id": item["linkId"], "value": shown(value), "url": canonical}
+    told: dict[str, Any] = {"link_id": item.get("linkId"), "value": shown(value), "url": canonical}
     match verdict.standing:
         case Standing.NOT_MEMBER:
             yield asked.issue("response-answer.value-set", at, soft=True, **told)
@@ -107,17 +112,17 @@ def standing(asked: Asked, canonical: str, value: Any) -> Verdict | None:
 
 def _exclusive(asked: Asked, item: Resource, given: list[Resource], place: str) -> Iterator[Issue]:
     """The extension optionExclusive: chosen alone, or not at all."""
-    values = [found[1] for answer in given if (found := value_of(answer))]
+    values = {key(found[1]) for answer in given if (found := value_of(answer))}
     if len(values) < 2:
         return
     for option in item.get("answerOption") or ():
         found = value_of(option)
         if found is None or extension(option, EXCLUSIVE) is not True:
             continue
-        if any(same(value, found[1]) for value in values):
+        if key(found[1]) in values:
             yield asked.issue(
                 "response-answer.exclusive", f"{place}.answer", soft=True,
-                link_id=item["linkId"], value=shown(found[1]),
+                link_id=item.get("linkId"), value=shown(found[1]),
             )  # fmt: skip
 
 

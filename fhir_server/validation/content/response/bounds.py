@@ -46,7 +46,7 @@ def bounds(asked: Asked, item: Resource, type: str, value: Any, at: str) -> Iter
 
 
 def _text(asked: Asked, item: Resource, value: str, at: str) -> Iterator[Issue]:
-    told = {"link_id": item["linkId"], "count": len(value)}
+    told: dict[str, Any] = {"link_id": item.get("linkId"), "count": len(value)}
     most, least = item.get("maxLength"), whole(item, CORE + "minLength")
     if isinstance(most, int) and len(value) > most:
         yield asked.issue("response-answer.longest", at, soft=True, most=most, **told)
@@ -59,20 +59,24 @@ def _text(asked: Asked, item: Resource, value: str, at: str) -> Iterator[Issue]:
         except Invalid:
             return  # a pattern that cannot be tried says nothing
         if not matches:
-            said = {"link_id": item["linkId"], "value": value, "pattern": pattern}
+            said: dict[str, Any] = {
+                "link_id": item.get("linkId"),
+                "value": value,
+                "pattern": pattern,
+            }
             yield asked.issue("response-answer.pattern", at, soft=True, **said)
 
 
 def _digits(asked: Asked, item: Resource, value: Any, at: str) -> Iterator[Issue]:
     most, length = whole(item, CORE + "maxDecimalPlaces"), item.get("maxLength")
-    link_id = item["linkId"]
+    link_id = item.get("linkId")
     if most is not None and isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         if isinstance(exponent, int) and -exponent > most:
-            said = {"link_id": link_id, "value": value, "most": most}
+            said: dict[str, Any] = {"link_id": link_id, "value": value, "most": most}
             yield asked.issue("response-answer.decimals", at, soft=True, **said)
     if isinstance(length, int) and len(str(value)) > length:
-        told = {"link_id": link_id, "count": len(str(value)), "most": length}
+        told: dict[str, Any] = {"link_id": link_id, "count": len(str(value)), "most": length}
         yield asked.issue("response-answer.longest", at, soft=True, **told)
 
 
@@ -82,7 +86,7 @@ def _range(asked: Asked, item: Resource, value: Any, at: str) -> Iterator[Issue]
             bound = extension(item, url)
             if bound is None:
                 continue
-            told = {"link_id": item["linkId"], "value": _told(value)}
+            told: dict[str, Any] = {"link_id": item.get("linkId"), "value": _told(value)}
             found = compared(value, bound)
             if found is None:
                 said = told | {"bound": _told(bound)}
@@ -107,7 +111,11 @@ def _unit(asked: Asked, item: Resource, value: Resource, at: str) -> Iterator[Is
     ]
     if options and own not in [(one.get("system"), one.get("code")) for one in options]:
         units = [str(one.get("code") or one.get("display")) for one in options]
-        told = {"link_id": item["linkId"], "value": _told(value), "units": units}
+        told: dict[str, Any] = {
+            "link_id": item.get("linkId"),
+            "value": _told(value),
+            "units": units,
+        }
         yield asked.issue("response-answer.unit", at, soft=True, **told)
     canonical = extension(item, CORE + "questionnaire-unitValueSet")
     terms = asked.question.terms
@@ -121,7 +129,7 @@ def _unit(asked: Asked, item: Resource, value: Resource, at: str) -> Iterator[Is
         verdict = terms.standing(value_set, code, system, at=asked.question.today)
         if verdict.standing is not Standing.NOT_MEMBER:
             return
-    told = {"link_id": item["linkId"], "value": _told(value), "url": canonical}
+    told = {"link_id": item.get("linkId"), "value": _told(value), "url": canonical}
     yield asked.issue("response-answer.unit-value-set", at, soft=True, **told)
 
 
@@ -135,17 +143,22 @@ def _reference(asked: Asked, item: Resource, value: Resource, at: str) -> Iterat
     elif isinstance(text, str) and (found := literal(text.partition("#")[0])):
         type = found.key.type
     if isinstance(type, str) and type not in wanted:
-        told = {"link_id": item["linkId"], "value": text or type, "type": type, "wanted": wanted}
+        told: dict[str, Any] = {
+            "link_id": item.get("linkId"),
+            "value": text or type,
+            "type": type,
+            "wanted": wanted,
+        }
         yield asked.issue("response-answer.reference", at, soft=True, **told)
 
 
 def _attachment(asked: Asked, item: Resource, value: Resource, at: str) -> Iterator[Issue]:
-    link_id, most = item["linkId"], extension(item, CORE + "maxSize")
+    link_id, most = item.get("linkId"), extension(item, CORE + "maxSize")
     size = value.get("size")
     if size is None and isinstance(value.get("data"), str):
         size = len("".join(value["data"].split())) * 3 // 4
     if isinstance(most, int | Decimal) and isinstance(size, int) and size > most:
-        told = {"link_id": link_id, "count": size, "most": most}
+        told: dict[str, Any] = {"link_id": link_id, "count": size, "most": most}
         yield asked.issue("response-answer.attachment-size", at, soft=True, **told)
     allowed, type = extensions(item, CORE + "mimeType"), value.get("contentType")
     if allowed and isinstance(type, str) and type.partition(";")[0].strip() not in allowed:

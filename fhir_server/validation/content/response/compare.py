@@ -16,20 +16,22 @@ UCUM = "http://unitsofmeasure.org"
 
 
 def same(value: Any, wanted: Any) -> bool:
-    """Whether an answer is the one wanted: a Coding by system and code, a Reference by what it
-    refers to, a Quantity by its worth, anything else as it is."""
-    if not isinstance(value, dict) or not isinstance(wanted, dict):
-        return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
-    if "reference" in wanted or "reference" in value:
-        return value.get("reference") == wanted.get("reference")
-    if "value" in wanted:
+    """Whether an answer is the one wanted: a Quantity by its worth, anything else by its key."""
+    if isinstance(wanted, dict) and "value" in wanted:
         return compared(value, wanted) == 0
-    if "code" in wanted or "code" in value:
-        return (value.get("system"), value.get("code")) == (
-            wanted.get("system"),
-            wanted.get("code"),
-        )
-    return bool(value.get("display") == wanted.get("display"))
+    return key(value) == key(wanted)
+
+
+def key(value: Any) -> tuple[object, ...]:
+    """What an answer is known by: a Coding by system and code, a Reference by what it refers to,
+    anything else as it is."""
+    if not isinstance(value, dict):
+        return (isinstance(value, bool), value)
+    if "reference" in value:
+        return ("reference", value["reference"])
+    if "code" in value:
+        return ("code", value.get("system"), value["code"])
+    return ("display", value.get("display"))
 
 
 def compared(value: Any, wanted: Any) -> int | None:

@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/valueset-questionnaire-enable-operator.html
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
@@ -40,11 +41,16 @@ class Node:
         self.link_id = item.get("linkId")
 
 
+def _start(node: Node) -> int:
+    return node.start
+
+
 class Order:
     """All items of a response in the order they stand in."""
 
     def __init__(self, response: Resource) -> None:
         self.nodes: list[Node] = []
+        self.named: dict[object, list[Node]] = {}
         self.of_item: dict[int, Node] = {}  # by id() of the item, which lives as long as this
         self._learn(response, None, 0)
 
@@ -54,13 +60,14 @@ class Order:
         for item in holder.get("item") or ():
             node = Node(item, outer, len(self.nodes))
             self.nodes.append(node)
+            self.named.setdefault(node.link_id, []).append(node)
             self.of_item[id(item)] = node
             self._learn(item, node, depth + 1)
             for answer in item.get("answer") or ():
                 self._learn(answer, node, depth + 1)
             node.end = len(self.nodes)
 
-    def nearest(self, link_id: str, at: int, outer: Node | None, end: int) -> Resource | None:
+    def nearest(self, link_id: object, at: int, outer: Node | None, end: int) -> Resource | None:
         """R4: the nearest by the ancestor axis, then the preceding, then the following.
 
         at, end: where the asking item begins and ends; both the same for one that is not there.
@@ -70,11 +77,12 @@ class Order:
             if above.link_id == link_id:
                 return above.item
             above = above.outer
-        named = [node for node in self.nodes if node.link_id == link_id]
-        before = [node for node in named if node.start < at]
+        named = self.named.get(link_id, [])
+        before = bisect_left(named, at, key=_start)
         if before:
-            return before[-1].item
-        return next((node.item for node in named if node.start >= end), None)
+            return named[before - 1].item
+        after = bisect_left(named, end, key=_start)
+        return named[after].item if after < len(named) else None
 
 
 def is_enabled(
@@ -88,7 +96,7 @@ def is_enabled(
     if not conditions:
         return True
     told = [
-        _holds(condition, order.nearest(condition["question"], at, outer, end))
+        _holds(condition, order.nearest(condition.get("question"), at, outer, end))
         for condition in conditions
     ]
     return all(told) if item.get("enableBehavior") == "all" else any(told)

@@ -6,8 +6,8 @@ https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
@@ -58,11 +58,10 @@ class Filling:
             else:
                 last, last_id = at, link_id
             found.setdefault(link_id, []).append((item, place))
-        for index, item in enumerate(asked):
-            here = found.get(item.get("linkId"), [])
-            later = [found.get(one.get("linkId"), []) for one in asked[index + 1 :]]
-            at = self._at(here, later, where.outer)
-            yield from self._item(item, here, path, at, where)
+        here = [found.get(item.get("linkId"), []) for item in asked]
+        places_in_order = self._places(here, where.outer)
+        for item, placed, at in zip(asked, here, places_in_order, strict=True):
+            yield from self._item(item, placed, path, at, where)
 
     def _stranger(self, item: Resource, place: str) -> Issue:
         """An item that is not of this place: of another one, or of none."""
@@ -76,12 +75,15 @@ class Filling:
             "response-item.misplaced", place, link_id=link_id, where=where, where_vi=where_vi
         )
 
-    def _at(self, here: Placed, later: Sequence[Placed], outer: Node | None) -> int:
-        """Where an item stands in the order of the response, or would stand."""
-        for placed in (here, *later):
-            if placed and (node := self.order.of_item.get(id(placed[0][0]))):
-                return node.start
-        return outer.end if outer else len(self.order.nodes)
+    def _places(self, here: list[Placed], outer: Node | None) -> list[int]:
+        """Where each item stands in the order of the response, or would stand: before the next."""
+        at = outer.end if outer else len(self.order.nodes)
+        found = []
+        for placed in reversed(here):
+            node = self.order.of_item.get(id(placed[0][0])) if placed else None
+            at = node.start if node else at
+            found.append(at)
+        return found[::-1]
 
     def _item(
         self, item: Resource, here: Placed, path: str, at: int, where: Where
@@ -94,7 +96,7 @@ class Filling:
                 yield from self._missing(item, path)
             return
         if len(here) > 1 and not (item.get("repeats") is True and item.get("type") == "group"):
-            yield self.asked.issue("response-item.repeated", here[1][1], link_id=item["linkId"])
+            yield self.asked.issue("response-item.repeated", here[1][1], link_id=item.get("linkId"))
         told = enabled
         for one, place in here:
             node = self.order.of_item.get(id(one))
@@ -103,7 +105,7 @@ class Filling:
             if enabled:
                 told = is_enabled(self.asked, item, self.order, node.start, outer, node.end)
             if told is False and _is_answered(one):
-                said = {"link_id": item["linkId"]}
+                said: dict[str, Any] = {"link_id": item.get("linkId")}
                 yield self.asked.issue("response-disabled", place, soft=True, **said)
             yield from self._one(item, one, place, Where(node, told))
         if item.get("type") == "group" and told:
@@ -121,7 +123,7 @@ class Filling:
 
     def _one(self, item: Resource, one: Resource, place: str, where: Where) -> Iterator[Issue]:
         """One item of the response: what it holds."""
-        given, type, link_id = one.get("answer") or [], item.get("type"), item["linkId"]
+        given, type, link_id = one.get("answer") or [], item.get("type"), item.get("linkId")
         if type in WITHOUT_ANSWERS:
             if given:
                 yield self.asked.issue(
@@ -143,7 +145,7 @@ class Filling:
     def _number(self, item: Resource, given: list[Resource], place: str) -> Iterator[Issue]:
         """How many answers a question has."""
         if len(given) > 1 and item.get("repeats") is not True:
-            told = {"link_id": item["linkId"], "count": len(given)}
+            told: dict[str, Any] = {"link_id": item.get("linkId"), "count": len(given)}
             yield self.asked.issue("response-answers.one", f"{place}.answer", **told)
         if not any(value_of(answer) for answer in given) and item.get("required") is True:
             yield from self._unanswered(item, place)
@@ -153,14 +155,14 @@ class Filling:
     def _unanswered(self, item: Resource, place: str) -> Iterator[Issue]:
         if self.asked.complete:
             key = "group" if item.get("type") == "group" else "answer"
-            told = {"link_id": item["linkId"], "status": self.asked.status}
+            told: dict[str, Any] = {"link_id": item.get("linkId"), "status": self.asked.status}
             yield self.asked.issue(f"response-required.{key}", place, **told)
 
     def _count(self, item: Resource, count: int, place: str) -> Iterator[Issue]:
         """The extensions minOccurs and maxOccurs."""
         least = whole(item, CORE + "questionnaire-minOccurs")
         most = whole(item, CORE + "questionnaire-maxOccurs")
-        told = {"link_id": item["linkId"], "count": count}
+        told: dict[str, Any] = {"link_id": item.get("linkId"), "count": count}
         if least is not None and count < least and self.asked.complete:
             yield self.asked.issue("response-answers.least", place, least=least, **told)
         if most is not None and count > most:
