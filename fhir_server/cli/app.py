@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from fhir_server.cli import about, copies, doctor, package, records, reindex, serve
+from fhir_server.cli import about, copies, doctor, package, records, reindex, serve, validate
 from fhir_server.cli.exits import Exit, Refused
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ COMMANDS = (
     serve.serve,
     records.demo,
     records.load,
+    validate.validate,
     doctor.doctor,
     copies.backup,
     copies.restore,
