@@ -19,7 +19,11 @@ from fhir_server.settings import Gathered, Settings
 if TYPE_CHECKING:
     from fhir_server.interaction.context import Server
 
-SAMPLE = '{"resourceType":"Patient","name":[{"family":"Nguyễn","given":["An"]}]}'
+SAMPLE = (  # what the local profiles take without a warning
+    '{"resourceType":"Patient","identifier":[{"system":"http://fhir.hl7.org.vn/core/sid/cccd",'
+    '"value":"092180004321"}],"name":[{"text":"Nguyễn An","family":"Nguyễn","given":["An"]}],'
+    '"gender":"female","birthDate":"1980"}'
+)
 
 
 @takes()

@@ -15,7 +15,7 @@ RUNNING = [page for page in PAGES if examples(page)]
 
 @pytest.mark.parametrize("page", RUNNING, ids=shown)
 def test_every_example_answers_as_it_is_printed(page: Path, tmp_path: Path) -> None:
-    with serving(at=tmp_path, FHIR_LOG_REQUESTS="false") as (_, base):
+    with serving(at=tmp_path, FHIR_LOG_REQUESTS="false", FHIR_PROFILES="") as (_, base):
         told = Page(base)
         for example in examples(page):
             try:
@@ -40,7 +40,7 @@ def test_the_examples_a_newcomer_meets_first_are_run() -> None:
     ],
 )
 def test_what_is_printed_wrong_is_found(printed: str, holds: bool, tmp_path: Path) -> None:
-    with serving(at=tmp_path, FHIR_LOG_REQUESTS="false") as (_, base):
+    with serving(at=tmp_path, FHIR_LOG_REQUESTS="false", FHIR_PROFILES="") as (_, base):
         example = Example(f"curl {BASE}/Patient", printed)
         if holds:
             Page(base).run(example)
