@@ -9,9 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer.main
+from typer.core import TyperCommand, TyperGroup
 
 from fhir_server.cli.app import app
 from fhir_server.cli.exits import TOLD
@@ -136,7 +138,7 @@ def commands() -> str:
         "[settings.md](settings.md) and are not repeated here.",
         "",
     ]
-    for name, command in group.commands.items():
+    for name, command in spelled_out(group):
         told += [f"## fhir-server {name}", "", *prose(inspect.cleandoc(command.help or "")), ""]
         own = [each for each in command.params if each.name not in {line.name for line in TABLE}]
         listed = {line.name for line in TABLE} & {each.name for each in command.params}
@@ -156,11 +158,24 @@ def commands() -> str:
     return "\n".join([*told, ""])
 
 
+def spelled_out(group: TyperGroup, before: str = "") -> Iterator[tuple[str, TyperCommand]]:
+    """Every command by all the words it is called by: `serve`, `package add`."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from spelled_out(command, f"{before}{name} ")
+        elif isinstance(command, TyperCommand):
+            yield f"{before}{name}", command
+
+
 def prose(help: str) -> list[str]:
     """A command's help as Markdown: the examples become a block of commands."""
     text, _, examples = help.partition("\b\n")
     lines = text.strip().splitlines()
-    shown = [f"$ {line.strip()}" for line in examples.splitlines()[1:] if line.strip()]
+    shown: list[str] = []
+    for line in examples.splitlines()[1:]:
+        goes_on = bool(shown) and shown[-1].endswith("\\")
+        if line.strip():
+            shown.append(f"{'    ' if goes_on else '$ '}{line.strip()}")
     return [*lines, "", "```console", *shown, "```"] if shown else lines
 
 

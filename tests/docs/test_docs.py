@@ -7,8 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer.main
 
-from fhir_server.cli.app import COMMANDS
+from fhir_server.cli.app import app
 from fhir_server.cli.exits import TOLD, Exit
 from fhir_server.foundation import outcome
 from fhir_server.settings import TABLE
@@ -58,16 +59,20 @@ def test_every_shown_command_is_one_a_shell_can_read(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
 def test_every_shown_fhir_server_command_exists(page: Path) -> None:
-    names = {command.__name__ for command in COMMANDS}
+    names = {name for name, _ in write_docs.spelled_out(typer.main.get_group(app))}
+    groups = {name.split()[0] for name in names if " " in name}
     options = {line.option for line in TABLE} | {"--help"}
     options |= {f"--no-{line.option[2:]}" for line in TABLE if line.is_flag}
     for language, block in BLOCK.findall(page.read_text("utf-8")):
         if language not in ("console", "sh", ""):
             continue
-        for line in re.findall(r"(?:^|[ /])fhir-server +([a-z]+)([^\n#|]*)", block, re.MULTILINE):
-            assert line[0] in names, line
-            if line[0] == "serve":
-                assert set(re.findall(r"--[a-z-]+", line[1])) <= options, line
+        for name, rest in re.findall(
+            r"(?:^|[ /])fhir-server +([a-z]+)([^\n#|]*)", block, re.MULTILINE
+        ):
+            called = f"{name} {rest.split()[0]}" if name in groups else name
+            assert called in names, called
+            if name == "serve":
+                assert set(re.findall(r"--[a-z-]+", rest)) <= options, rest
 
 
 def test_what_is_made_from_the_code_is_as_the_code_says() -> None:
