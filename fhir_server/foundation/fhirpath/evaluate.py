@@ -13,9 +13,9 @@ from typing import Any
 
 from fhir_server.foundation.fhirpath.functions import FUNCTIONS, TYPE_FUNCTIONS, sorting
 from fhir_server.foundation.fhirpath.items import DefinitionsLike, Item, Model, made, plain
+from fhir_server.foundation.fhirpath.literals import literal
 from fhir_server.foundation.fhirpath.operators import BINARY, polarity
 from fhir_server.foundation.fhirpath.parse import parse
-from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import is_reference_to
 from fhir_server.foundation.fhirpath.scope import (
     Evaluated,
@@ -26,7 +26,6 @@ from fhir_server.foundation.fhirpath.scope import (
     boolean,
     one,
 )
-from fhir_server.foundation.fhirpath.temporal import Temporal
 from fhir_server.foundation.fhirpath.tree import (
     Binary,
     Call,
@@ -133,24 +132,13 @@ def _compile(node: Node) -> Evaluated:  # noqa: PLR0911 - one for each kind of n
         case Variable(name):
             return _variable(name)
         case Literal(value, type):
-            return _constant([made(_literal(value, type))])
+            return _constant([made(literal(value, type))])
         case Empty():
             return _constant([])
 
 
 def _constant(items: list[Item]) -> Evaluated:
     return lambda _: items
-
-
-def _literal(value: Any, type: str) -> Any:
-    if type == "quantity":
-        return Quantity(*value)
-    if type in ("date", "dateTime", "time"):
-        found = Temporal.parse(value, type)
-        if found is None:
-            raise Invalid(f"FHIRPath: `@{value}` is no {type} there is.")
-        return found
-    return value
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -29,18 +29,21 @@ RUNTIME = {
     name: getattr(runtime, name)
     for name in (
         "MAX_STEPS",
+        "compare",
         "costly",
         "key",
-        "made_order",
+        "arithmetic",
         "moment",
+        "moment_order",
+        "moved",
         "pairs",
         "quantity_order",
         "same",
         "time_order",
-        "time_value",
         "today",
         "too_long",
         "too_many",
+        "turnedmoment_order",
     )
 }
 

@@ -290,7 +290,10 @@ class Projected(Found):
     def __init__(self, base: Found, project: Callable[[Block, Spot], Found]) -> None:
         self.base = base
         self.project = project
-        self.doubled = base.doubled
+        block = Block.outermost()
+        found: list[bool] = [base.doubled]
+        base.each(block, lambda inner, spot: found.append(project(inner, spot).doubled))
+        self.doubled = any(found)
 
     def each(self, block: Block, body: Body) -> None:
         self.base.each(block, lambda inner, spot: self.project(inner, spot).each(inner, body))
@@ -303,6 +306,13 @@ class Both(Found):
 
     def __init__(self, left: Found, right: Found) -> None:
         self.parts = (left, right)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether its items, each once, are all there is to know of it."""
+        return all(
+            part.is_set if isinstance(part, Both) else not part.doubled for part in self.parts
+        )
 
     def each(self, block: Block, body: Body) -> None:
         for part in self.parts:

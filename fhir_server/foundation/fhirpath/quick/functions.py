@@ -67,6 +67,10 @@ def _has_value(writer: Writer, base: Found, _: Args, at: At) -> Found:
 
 
 def _count(_: Writer, base: Found, __: Args, at: At) -> Value:
+    if isinstance(base, Both) and base.doubled and base.is_set:
+        seen = at.block.set("set()")
+        base.each(at.block, lambda block, spot: block.emit(f"{seen}.add({_key(spot)})"))
+        return Value(f"len({seen})", "Integer")
     if base.doubled or isinstance(base, Texts):
         raise NotQuick("It cannot be told how many there are.")
     count = at.block.set("0")

@@ -6,6 +6,7 @@ http://hl7.org/fhirpath/N1/#operations
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 from fhir_server.foundation.fhirpath.items import QUANTITIES, SYSTEM, TEMPORAL
 from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
@@ -162,12 +163,12 @@ def _order(block: Block, one: Spot, two: Spot, told: str, op: str) -> None:
         which = kinds.pop()
         given = f"{one.value}, {one.type!r}, {two.value}, {two.type!r}, {op!r}"
         block.emit(f"{told} = {which}_order({given})")
+    elif kinds == {"moment"}:
+        block.emit(f"{told} = compare({one.value}, {two.value}, {op!r})")
     elif kinds == {"time", "moment"}:
-        values = [
-            spot.value if kind(spot) == "moment" else f"time_value({spot.value}, {spot.type!r})"
-            for spot in (one, two)
-        ]
-        block.emit(f"{told} = made_order({values[0]}, {values[1]}, {op!r})")
+        time, moment = (one, two) if kind(two) == "moment" else (two, one)
+        given = f"{time.value}, {time.type!r}, {moment.value}, {op!r}"
+        block.emit(f"{told} = {'' if time is one else 'turned'}moment_order({given})")
     else:
         raise NotQuick("These are compared by the engine.")
     block.inner(f"if {told} is not None:").emit(f"{told} = {told} {op} 0")
@@ -201,11 +202,60 @@ def _membership(writer: Writer, node: Binary, at: At) -> Found:
 
 def _sum(writer: Writer, node: Binary, at: At) -> Found:
     left, right = writer.write(node.left, at), writer.write(node.right, at)
-    if not isinstance(left, Value) or not isinstance(right, Value):
-        raise NotQuick("Only counts are added here.")
-    if {left.type, right.type} != {"Integer"}:
-        raise NotQuick("Only counts are added here.")
-    return _joined(left, right, f"({{l}} {node.op} {{r}})", "Integer")
+    if isinstance(right, Value) and right.type == "Quantity" and node.op in "+-":
+        return _moved(left, right, node.op, at.block)
+    if _is_integer(left) and _is_integer(right):
+        return _reckoned(left, right, node.op, at.block)
+    if node.op != "+":
+        raise NotQuick("Only whole numbers are reckoned with here.")
+    first, second = _single_text(left, at.block), _single_text(right, at.block)
+    return _joined(first, second, "({l} + {r})", "String")
+
+
+def _is_integer(found: Found) -> TypeGuard[Value]:
+    return isinstance(found, Value) and found.type == "Integer"
+
+
+def _reckoned(left: Value, right: Value, op: str, block: Block) -> Value:
+    if op in "+-" and not left.maybe and not right.maybe:
+        return _joined(left, right, f"({{l}} {op} {{r}})", "Integer")
+    told = _joined(left, right, f"arithmetic({op!r}, {{l}}, {{r}})", "Integer")
+    return Value(block.set(told.code), "Integer", maybe=True)
+
+
+def _single_text(found: Found, block: Block) -> Value:
+    if isinstance(found, Value):
+        if found.type != "String":
+            raise NotQuick("Only texts are joined.")
+        return Value(block.set(found.code), "String", maybe=found.maybe)
+    if not found.single or found.doubled:
+        raise NotQuick("Only single texts are joined.")
+    name = block.set("None")
+
+    def meet(inner: Block, spot: Spot) -> None:
+        if kind(spot) != "text":
+            raise NotQuick("Only texts are joined.")
+        inner.emit(f"{name} = {spot.value}")
+
+    found.each(block, meet)
+    return Value(name, "String", maybe=True)
+
+
+def _moved(left: Found, by: Value, op: str, block: Block) -> Found:
+    """A time moved by a duration."""
+    if not left.single or left.doubled:
+        raise NotQuick("Only a single time is moved.")
+    told = block.set("None")
+    types = set()
+
+    def meet(inner: Block, spot: Spot) -> None:
+        if kind(spot) not in ("time", "moment") or spot.type == "time":
+            raise NotQuick("Only times are moved here.")
+        types.add("Date" if spot.type in ("date", SYSTEM + "Date") else "DateTime")
+        inner.emit(f"{told} = moved({spot.value}, {spot.type!r}, {by.code}, {op!r})")
+
+    left.each(block, meet)
+    return Value(told, types.pop() if len(types) == 1 else "DateTime", maybe=True)
 
 
 def _concatenation(writer: Writer, node: Binary, at: At) -> Found:
@@ -233,6 +283,6 @@ BINARY: dict[str, Callable[[Writer, Binary, At], Found]] = {
     **dict.fromkeys(("=", "!="), _equality),
     **dict.fromkeys(("<", "<=", ">", ">="), _inequality),
     **dict.fromkeys(("in", "contains"), _membership),
-    **dict.fromkeys(("+", "-"), _sum),
+    **dict.fromkeys(("+", "-", "*", "div", "mod"), _sum),
     "&": _concatenation,
 }

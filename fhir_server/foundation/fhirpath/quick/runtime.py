@@ -10,13 +10,15 @@ from collections.abc import Hashable, Iterable
 from itertools import repeat, zip_longest
 from typing import Any, NoReturn
 
-from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.items import Item, plain
 from fhir_server.foundation.fhirpath.temporal import Temporal
-from fhir_server.foundation.fhirpath.values import compare, equal, item_key
+from fhir_server.foundation.fhirpath.values import arithmetic, compare, equal, item_key
 from fhir_server.foundation.outcome import Invalid
 
 MAX_STEPS = 100_000
 NOTHING: tuple[Any, ...] = ()
+SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
+NEAR = {-1, 0, 1}  # days between which the hour and the zone may decide
 SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
 
 
@@ -41,17 +43,41 @@ def too_long() -> NoReturn:
 
 
 def time_order(one: Any, one_type: str, two: Any, two_type: str, op: str) -> int | None:
-    """As values.compare(); at once where both are written alike, so that their texts tell."""
-    if (
-        one.__class__ is str
-        and two.__class__ is str
-        and len(one) == len(two)
-        and one_type != "time"
-    ):
+    """As values.compare(); at once where the texts tell: written alike, or days apart."""
+    if one.__class__ is str and two.__class__ is str and one_type != "time" != two_type:
         length = len(one)
-        if length <= 10 or (one[19:] == two[19:] and (length == 20 or one[-6] in "+-")):
+        alike = length <= 10 or (length in SECONDS and one[19:] == two[19:])
+        if length == len(two) and alike:
             return (one > two) - (one < two)
+        if min(length, len(two)) >= 10 and (days := _day(one) - _day(two)) not in NEAR:
+            return 1 if days > 0 else -1
     return compare(plain(Item(one, one_type)), plain(Item(two, two_type)), op)
+
+
+def _day(text: str) -> int:
+    return dt.date.fromisoformat(text[:10]).toordinal()
+
+
+def moment_order(one: Any, one_type: str, two: Any, op: str) -> int | None:
+    """The order of a date or dateTime and a Temporal."""
+    is_day = one.__class__ is str and len(one) >= 10 and len(two.parts) >= 3
+    if is_day and (len(one) == 10 or one_type != "date") and one_type != "time" != two.kind:
+        year, month, day = two.parts[:3]
+        days = _day(one) - dt.date(year, month, day).toordinal()
+        if days not in NEAR:
+            return 1 if days > 0 else -1
+    return compare(plain(Item(one, one_type)), two, op)
+
+
+def turnedmoment_order(one: Any, one_type: str, two: Any, op: str) -> int | None:
+    """moment_order(), the other way round."""
+    order = moment_order(one, one_type, two, op)
+    return None if order is None else -order
+
+
+def moved(value: Any, type: str, by: Any, op: str) -> Any:
+    """A time, moved by a quantity; None where there is no such time."""
+    return None if value is None else arithmetic(op, plain(Item(value, type)), by)
 
 
 def quantity_order(one: Any, one_type: str, two: Any, two_type: str, op: str) -> int | None:
@@ -86,12 +112,3 @@ def _clock(now: dt.datetime | None, kind: str, end: int | None) -> Temporal:
     found = Temporal.parse(text, kind)
     assert found is not None
     return found
-
-
-def time_value(value: Any, type: str) -> Any:
-    return plain(Item(value, type))
-
-
-def made_order(one: Any, two: Any, op: str) -> int | None:
-    """The order of two values of System."""
-    return compare(plain(made(one)), plain(made(two)), op)

@@ -128,6 +128,12 @@ def _converted(type: str) -> Written:
     return written
 
 
+def _substring(_: Any, value: Value, args: list[Found], block: Block) -> Found:
+    end = "" if len(args) == 1 else "{a} + max({b}, 0)"
+    form = f"({{v}}[{{a}}:{end}] if 0 <= {{a}} < len({{v}}) else None)"
+    return _formed(form, "String", "Integer")(_, value, args, block)
+
+
 TEXTS: dict[str, Written] = {
     "startsWith": _formed("{v}.startswith({a})", "Boolean", "String"),
     "endsWith": _formed("{v}.endswith({a})", "Boolean", "String"),
@@ -137,7 +143,7 @@ TEXTS: dict[str, Written] = {
     "lower": _formed("{v}.lower()", "String", ""),
     "trim": _formed("{v}.strip()", "String", ""),
     "length": _formed("len({v})", "Integer", ""),
-    "substring": _formed("({v}[{a}:] if 0 <= {a} < len({v}) else None)", "String", "Integer"),
+    "substring": _substring,
     "matches": _matching("search"),
     "matchesFull": _matching("fullmatch"),
     "replaceMatches": _replaced,
@@ -146,8 +152,9 @@ TEXTS: dict[str, Written] = {
 COUNTS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(("upper", "lower", "trim", "length", "toInteger"), (0, 0)),
     **dict.fromkeys(
-        ("startsWith", "endsWith", "contains", "indexOf", "matches", "matchesFull", "substring"),
+        ("startsWith", "endsWith", "contains", "indexOf", "matches", "matchesFull"),
         (1, 1),
     ),
+    "substring": (1, 2),
     "replaceMatches": (2, 2),
 }

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from fhir_server.foundation.fhirpath.items import SYSTEM, Model
+from fhir_server.foundation.fhirpath.literals import literal
 from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
 from fhir_server.foundation.fhirpath.quick.found import (
     Both,
@@ -43,6 +44,7 @@ CONSTANTS = {
     "%sct": "http://snomed.info/sct",
     "%loinc": "http://loinc.org",
 }
+TIMES = {"date": "Date", "dateTime": "DateTime", "time": "Time"}
 LITERALS = {"string": "String", "integer": "Integer", "decimal": "Decimal", "boolean": "Boolean"}
 
 
@@ -159,9 +161,11 @@ def _name(writer: Writer, node: Name, at: At) -> Found:
 
 
 def _literal(_: Writer, node: Literal, at: At) -> Found:
-    kind = LITERALS.get(node.type)
-    if kind is None:
-        raise NotQuick("Dates and quantities are for the engine to read.")
+    if node.type in TIMES or node.type == "quantity":
+        value = literal(node.value, node.type)
+        kind = "Quantity" if node.type == "quantity" else TIMES[node.type]
+        return Value(at.block.kept(value), kind)
+    kind = LITERALS[node.type]
     if isinstance(node.value, str):
         return Value(repr(node.value), kind, text=node.value)
     code = at.block.kept(node.value) if isinstance(node.value, Decimal) else repr(node.value)
