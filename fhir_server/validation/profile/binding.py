@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from fhir_server.foundation.outcome import Issue
 from fhir_server.terminology.terms import Standing, Verdict
 from fhir_server.validation.messages import issue
-from fhir_server.validation.profile.scope import Leaf, Scope, bare
+from fhir_server.validation.profile.scope import Leaf, Scope
 from fhir_server.validation.profile.tree import Bound
 
 LANGUAGES = "http://hl7.org/fhir/ValueSet/languages"
@@ -159,7 +159,6 @@ def _leaf(membership: Membership, strength: str, profile: str) -> Leaf:
     must_have_code = strength == "required"
 
     def holds(value: Any, scope: Scope) -> bool:
-        value = bare(value)
         if value is None or membership.surely(value):
             return True
         verdict, code = membership.verdict(value, scope)
@@ -180,7 +179,6 @@ class _Tells:
 
     def fully(self, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """Of required, extensible and maximum bindings."""
-        value = bare(value)
         if value is None:
             return
         verdict, code = self.membership.verdict(value, scope)
@@ -201,7 +199,6 @@ class _Tells:
 
     def lightly(self, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """Of preferred bindings; an example asks for nothing."""
-        value = bare(value)
         if not scope.around.thorough or value is None:
             return
         if self.strength == "preferred":

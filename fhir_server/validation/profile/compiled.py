@@ -38,7 +38,11 @@ class Compiler:
     # --- values ----------------------------------------------------------------------------------
 
     def value(self, value: Value) -> Check:
-        tests: list[Check] = [leaf.holds for leaf in value.leaves if leaf.holds]
+        tests = [
+            _of_box(leaf.holds) if value.boxed and not leaf.whole else leaf.holds
+            for leaf in value.leaves
+            if leaf.holds
+        ]
         if value.profiles:
             tests.append(self._profiles(value.profiles))
         if value.place is not None:
@@ -108,7 +112,7 @@ class Compiler:
         def holds(owner: Any, scope: Scope) -> bool:
             there = []
             for field in fields:
-                found = items(owner, field, boxed=boxed)
+                found = items(owner, field, boxed=field.name in boxed)
                 check = values[field.name]
                 if not all(check(value, scope) for value in found):
                     return False
@@ -203,16 +207,20 @@ def _of_resource(place: Check) -> Check:
 def _dated(inner: Check) -> Check:
     def holds(value: Any, scope: Scope) -> bool:
         period = value.get("period")
-        ended = scope.ended(period) if period is not None else None
-        if ended is None:
+        if period is None:
             return inner(value, scope)
-        before, scope.at = scope.at, ended
+        before = scope.periods
+        scope.periods = period, before
         try:
             return inner(value, scope)
         finally:
-            scope.at = before
+            scope.periods = before
 
     return holds
+
+
+def _of_box(check: Check) -> Check:
+    return lambda value, scope: check(value.get("value"), scope)
 
 
 # --- counting -------------------------------------------------------------------------------------
@@ -279,7 +287,7 @@ def _each(member: Member, values: dict[str, Check]) -> Check:
 
     def holds(owner: Any, scope: Scope) -> bool:
         for field in fields:
-            for value in items(owner, field, boxed=boxed):
+            for value in items(owner, field, boxed=field.name in boxed):
                 if not values[field.name](value, scope):
                     return False
         return True

@@ -10,10 +10,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from fhir_server.conformance.definitions import Definitions, Field
-from fhir_server.foundation.outcome import Issue
+from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.validation.invariant import Invariant, Unusable
-from fhir_server.validation.profile.scope import Box, Leaf, Scope, bare
+from fhir_server.validation.profile.scope import Box, Leaf, Scope
 from fhir_server.validation.profile.tree import R4_TYPE, Node
+
+# A value that is not of the shape its type has: the engine takes whatever there is.
+NOT_ITS_SHAPE = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 
 
 class InvariantsLike(Protocol):
@@ -38,8 +41,9 @@ def leaves(known: Known, node: Node, of: Field, profile: str) -> list[Leaf]:
     if known.invariants is None:
         return []
     of_type = partial(known.invariants.compiled, source=profile)
+    made = _of_primitive if of.type.code in known.definitions.primitive_types else _of_object
     return [
-        _leaf(_Typed(told, of_type, of.node), profile)
+        made(_Typed(told, of_type, of.node), profile)
         for told in node.constraints
         if told.get("expression") and not _is_of_r4(known.definitions, told)
     ]
@@ -57,12 +61,12 @@ class _Typed:
     ) -> None:
         self._told = told
         self._compiled = compiled
-        self._dynamic = node == "Resource"
+        self.is_dynamic = node == "Resource"
         self.usual = compiled(told, node)
         self._by_type: dict[str, Invariant] = {}
 
     def of(self, value: Any) -> Invariant:
-        if not self._dynamic:
+        if not self.is_dynamic:
             return self.usual
         type = value["resourceType"]
         found = self._by_type.get(type)
@@ -83,23 +87,50 @@ def _is_of_r4(definitions: Definitions, told: Mapping[str, Any]) -> bool:
     return name in definitions.all_types
 
 
-def _leaf(typed: _Typed, profile: str) -> Leaf:
-    is_advice = typed.usual.best_practice
+def _of_object(typed: _Typed, profile: str) -> Leaf:
+    fast = None if typed.is_dynamic else typed.usual.fast
 
-    def holds(value: Any, scope: Scope) -> bool:
-        beside = value if value.__class__ is Box else None
+    def slowly(value: Any, scope: Scope) -> bool:
         try:
-            return typed.of(value).holds(bare(value), scope.env, beside=beside)
+            return typed.of(value).holds(value, scope.env)
         except Unusable:
             return False
 
+    def quickly(value: Any, scope: Scope) -> bool:
+        assert fast is not None
+        try:
+            return fast(value, None, scope.env)
+        except (Invalid, *NOT_ITS_SHAPE):
+            return slowly(value, scope)
+
     def tell(value: Any, scope: Scope, path: str) -> Iterator[Issue]:
-        if is_advice and not scope.around.thorough:
-            return
-        beside = value if value.__class__ is Box else None
         invariant = typed.of(value)
-        found = invariant.issue(bare(value), path, scope.env, beside=beside, profile=profile)
+        if invariant.best_practice and not scope.around.thorough:
+            return
+        found = invariant.issue(value, path, scope.env, profile=profile)
         if found is not None:
             yield found
 
-    return Leaf(None if is_advice else holds, tell)
+    if typed.usual.best_practice:
+        return Leaf(None, tell)
+    return Leaf(slowly if fast is None else quickly, tell)
+
+
+def _of_primitive(typed: _Typed, profile: str) -> Leaf:
+    """It may ask for what stands beside the value, too."""
+    invariant = typed.usual
+
+    def holds(box: Box, scope: Scope) -> bool:
+        try:
+            return invariant.holds(box.get("value"), scope.env, beside=box)
+        except Unusable:
+            return False
+
+    def tell(box: Box, scope: Scope, path: str) -> Iterator[Issue]:
+        if invariant.best_practice and not scope.around.thorough:
+            return
+        found = invariant.issue(box.get("value"), path, scope.env, beside=box, profile=profile)
+        if found is not None:
+            yield found
+
+    return Leaf(None if invariant.best_practice else holds, tell, whole=True)

@@ -57,44 +57,39 @@ class Extensions:
         return self._scan(resource, resource["resourceType"], "", scope)
 
     def _scan(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
-        ended = scope.ended(owner["period"]) if "period" in owner else None
-        if ended is None:
+        if "period" not in owner:
             return self._members(owner, place, within, scope)
-        before, scope.at = scope.at, ended
+        before = scope.periods
+        scope.periods = owner["period"], before
         try:
             return self._members(owner, place, within, scope)
         finally:
-            scope.at = before
+            scope.periods = before
 
     def _members(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
         for name, value in owner.items():
             kind = value.__class__
             if kind is str:
                 continue
-            if kind is list:
+            if kind is dict:
+                if "resourceType" not in value and not self._scan(
+                    value, f"{place}.{name}", "", scope
+                ):
+                    return False
+            elif kind is list:
                 if name in EXTENSIONS:
                     if not self._listed(owner, value, (place, name, within), scope):
                         return False
-                elif not self._each(name, value, place, scope):
-                    return False
-            elif (
-                kind is dict
-                and "resourceType" not in value
-                and not self._scan(value, f"{place}.{name}", "", scope)
-            ):
-                return False
+                    continue
+                there = f"{place}.{name}"
+                for each in value:
+                    if (
+                        each.__class__ is dict
+                        and "resourceType" not in each
+                        and not self._scan(each, there, "", scope)
+                    ):
+                        return False
         return True
-
-    def _each(self, name: str, values: list[Any], place: str, scope: Scope) -> bool:
-        """The objects of a list that is not of extensions."""
-        if not values or (values[0].__class__ is not dict and name[0] != "_"):
-            return True
-        there = f"{place}.{name}"
-        return all(
-            self._scan(each, there, "", scope)
-            for each in values
-            if each.__class__ is dict and "resourceType" not in each
-        )
 
     def _listed(
         self, owner: dict[str, Any], listed: list[Any], at: tuple[str, str, str], scope: Scope
@@ -231,9 +226,9 @@ class Extensions:
     def _walk(
         self, owner: dict[str, Any], place: str, within: str, scope: Scope, path: str
     ) -> Iterator[Issue]:
-        before = scope.at
+        before = scope.periods
         if "period" in owner:
-            scope.at = scope.ended(owner["period"]) or before
+            scope.periods = owner["period"], before
         for name, value in owner.items():
             below = f"{path}.{self._said(place, name)}"
             if name in EXTENSIONS and isinstance(value, list):
@@ -245,7 +240,7 @@ class Extensions:
                         yield from self._walk(each, f"{place}.{name}", "", scope, inner)
             elif isinstance(value, dict) and "resourceType" not in value:
                 yield from self._walk(value, f"{place}.{name}", "", scope, below)
-        scope.at = before
+        scope.periods = before
 
     def _said(self, place: str, name: str) -> str:
         """The name of a property as FHIRPath has it: `value` for `valueQuantity`."""

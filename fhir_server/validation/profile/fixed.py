@@ -16,7 +16,7 @@ import orjson
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.primitive import interval
 from fhir_server.validation.messages import issue
-from fhir_server.validation.profile.scope import Box, Leaf, Scope, bare
+from fhir_server.validation.profile.scope import Box, Leaf, Scope
 from fhir_server.validation.profile.tree import Node, Typed
 
 Test = Callable[[Any], bool]
@@ -57,30 +57,27 @@ def _alternatives(urls: tuple[str, ...], profile: str) -> Leaf:
         if not holds(value, scope):
             yield issue("value-missing", path, profile=profile, urls=list(urls))
 
-    return Leaf(holds, tell)
+    return Leaf(holds, tell, whole=True)
 
 
 def _told(key: str, test: Test, wanted: Any, profile: str) -> Leaf:
     def holds(value: Any, _scope: Scope) -> bool:
-        return test(bare(value))
+        return test(value)
 
     def tell(value: Any, _scope: Scope, path: str) -> Iterator[Issue]:
-        value = bare(value)
         if test(value):
             return
-        variant = ".missing" if value is None else ".long" if key == "max-length" else ""
-        key_told = "max-length" if key == "max-length" else key + variant
-        length = len(value) if isinstance(value, str) else 0
-        yield issue(
-            key_told,
-            path,
-            profile=profile,
-            wanted=written(wanted),
-            found=written(value),
-            length=length,
-        )
+        said = {"wanted": written(wanted), "found": written(value)}
+        if key == "max-length":
+            said["length"] = str(len(value))
+        variant = f"{key}.missing" if value is None else key
+        yield issue(variant, path, profile=profile, **said)
 
-    return Leaf(holds, tell)
+    return Leaf(_equals(wanted) if key == "fixed" and isinstance(wanted, str) else holds, tell)
+
+
+def _equals(wanted: str) -> Callable[[Any, Scope], bool]:
+    return lambda value, _scope: bool(value == wanted)
 
 
 def written(value: Any) -> str:
@@ -114,7 +111,10 @@ def fits(wanted: Any) -> Test:
         def has_all(value: Any) -> bool:
             if not isinstance(value, dict):
                 return False
-            return all(name in value and test(value[name]) for name, test in parts)
+            for name, test in parts:  # noqa: SIM110 - a generator costs as much as two tests
+                if name not in value or not test(value[name]):
+                    return False
+            return True
 
         return has_all
     if isinstance(wanted, list):

@@ -19,7 +19,7 @@ from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.binding import TermsLike
 from fhir_server.validation.profile.compiled import Check, Compiler
 from fhir_server.validation.profile.plan import InvariantsLike, Planner, Value
-from fhir_server.validation.profile.scope import MAX_DEPTH, Box, Scope
+from fhir_server.validation.profile.scope import MAX_DEPTH, Scope, boxed
 from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
 from fhir_server.validation.profile.walk import Walk
 
@@ -155,8 +155,9 @@ class Profiles:
             if not isinstance(profile, Profile):
                 return True
         if value.__class__ is not dict:
-            is_primitive = profile.type in self.definitions.primitive_types
-            return is_primitive == (value.__class__ is not Box) and profile.holds(value, scope)
+            if profile.type not in self.definitions.primitive_types:
+                return False
+            return profile.holds(boxed(value), scope)
         if "resourceType" not in value:
             return profile.holds(value, scope)
         return self._resource_conforms(value, profile, scope)
@@ -205,6 +206,8 @@ class Profiles:
             said = {"found": type, "wanted": profile.type, "url": url}
             yield issue("profile-of-type", path, profile=profile.url, **said)
             return
+        if profile.type in self.definitions.primitive_types:
+            value = boxed(value)
         around, key = scope.around, (id(value), profile.url)
         if key in around.told or around.depth >= MAX_DEPTH:
             return

@@ -20,7 +20,8 @@ from fhir_server.validation.invariant import Invariant
 from fhir_server.validation.profile import binding, constraint, fixed, reference
 from fhir_server.validation.profile.path import Unreadable
 from fhir_server.validation.profile.resource_type import type_leaf
-from fhir_server.validation.profile.scope import Box, Leaf, Scope
+from fhir_server.validation.profile.scope import Leaf, Scope
+from fhir_server.validation.profile.scope import boxed as put_in_box
 from fhir_server.validation.profile.slicing import Matcher, ProfilesLike, matcher
 from fhir_server.validation.profile.tree import DEFAULT, Node, Slicing
 
@@ -87,6 +88,12 @@ class Sliced:
     slices: list[Slice]
     default: Slice | None  # R4's `@default`: what is of no other slice
 
+    def all_values(self) -> Iterator[tuple[str, Value]]:
+        for each in (*self.slices, *([self.default] if self.default else [])):
+            yield from each.values.items()
+            if each.sliced is not None:
+                yield from each.sliced.all_values()
+
 
 @dataclass(slots=True, eq=False)
 class Member:
@@ -101,19 +108,18 @@ class Member:
     values: dict[str, Value] = field(default_factory=dict)
     sliced: Sliced | None = None
     must_support: bool = False
+    boxed: frozenset[str] = frozenset()  # the fields whose values are asked in a Box
 
-    @property
-    def boxed(self) -> bool:
-        return any(value.boxed for value in self.values.values()) or any(
-            value.boxed for each in self.all_slices() for value in each.values.values()
-        )
+    def all_values(self) -> Iterator[tuple[str, Value]]:
+        yield from self.values.items()
+        if self.sliced is not None:
+            yield from self.sliced.all_values()
 
-    def all_slices(self) -> Iterator[Slice]:
-        sliced = self.sliced
-        if sliced is not None:
-            yield from sliced.slices
-            if sliced.default:
-                yield sliced.default
+    def box(self) -> None:
+        """A field's values are all in boxes where one of those who ask needs it."""
+        self.boxed = frozenset(name for name, value in self.all_values() if value.boxed)
+        for name, value in self.all_values():
+            value.boxed = name in self.boxed
 
     @property
     def asks(self) -> bool:
@@ -170,9 +176,8 @@ class Planner:
         value.leaves += constraint.leaves(self.known, node, of, self.url)
         value.profiles = self._profiles(node, of, is_root=is_root)
         value.place = self._place_of(node, of)
-        has_constraint = is_primitive and any(c.get("key") != "ele-1" for c in node.constraints)
-        asks_beside = value.place is not None or has_constraint or bool(node.alternatives)
-        value.boxed = is_primitive and asks_beside
+        asks_beside = value.place is not None or any(leaf.whole for leaf in value.leaves)
+        value.boxed = is_primitive and (asks_beside or is_root)
         return value
 
     def _bindings(self, node: Node, of: Field) -> list[Leaf]:
@@ -273,6 +278,7 @@ class Planner:
             member.sliced = self._sliced(node, node.slicing, fields)
             if _is_idle(member.sliced):
                 member.sliced = None
+        member.box()
         return member
 
     def _sliced(self, node: Node, slicing: Slicing, fields: list[Field]) -> Sliced:
@@ -292,8 +298,7 @@ class Planner:
             if node.slice_name != DEFAULT:
                 made.matchers[each.name] = matcher(slicing, node, each, self.known)
             made.values[each.name] = self._value(node, each)
-            if made.values[each.name].boxed is False and self._is_boxed(slicing, each):
-                made.values[each.name].boxed = True
+            made.values[each.name].boxed |= self._is_boxed(slicing, each)
         if node.slicing and node.slices:
             made.sliced = self._sliced(node, node.slicing, mine)
         return made
@@ -346,7 +351,7 @@ def items(owner: Mapping[str, Any], of: Field, *, boxed: bool) -> list[Any]:
     for index in range(max(len(listed), len(beside))):
         value = listed[index] if index < len(listed) else None
         other = beside[index] if index < len(beside) else None
-        found.append(_boxed(value, other) if boxed else value)
+        found.append(put_in_box(value, other) if boxed else value)
     return found
 
 
@@ -354,13 +359,6 @@ def _list(values: Any) -> list[Any]:
     if values is None:
         return []
     return values if isinstance(values, list) else [values]
-
-
-def _boxed(value: Any, beside: Any) -> Box:
-    box = Box(beside if isinstance(beside, dict) else {})
-    if value is not None:
-        box["value"] = value
-    return box
 
 
 def sort(

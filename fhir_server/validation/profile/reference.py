@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource, literal
 from fhir_server.validation.messages import issue
-from fhir_server.validation.profile.scope import Leaf, Scope, bare
+from fhir_server.validation.profile.scope import Leaf, Scope
 from fhir_server.validation.profile.tree import R4_TYPE, Type
 
 ANY = {"Resource", "DomainResource"}
@@ -104,7 +104,7 @@ def _targets_leaf(profiles: ProfilesLike, type: Type, profile: str) -> Leaf:
         return allowed[0]
 
     def holds(value: Any, scope: Scope) -> bool:
-        target = named(bare(value), scope)
+        target = named(value, scope)
         if target.type is None:
             return True
         wanted = ready().profiles(target.type)
@@ -115,7 +115,6 @@ def _targets_leaf(profiles: ProfilesLike, type: Type, profile: str) -> Leaf:
         return any(_conforms(profiles, target.resource, url, scope) for url in wanted)
 
     def tell(value: Any, scope: Scope, path: str) -> Iterator[Issue]:
-        value = bare(value)
         if holds(value, scope):
             return
         target = named(value, scope)
@@ -145,13 +144,12 @@ def _conforms(profiles: ProfilesLike, resource: Resource, url: str, scope: Scope
 
 def _aggregation_leaf(modes: frozenset[str], profile: str) -> Leaf:
     def holds(value: Any, scope: Scope) -> bool:
-        how = named(bare(value), scope).how
+        how = named(value, scope).how
         if how == "referenced" and scope.bundle is None and "bundled" in modes:
             return True  # it stands alone: the Bundle it came in is not at hand
         return how is None or how in modes
 
     def tell(value: Any, scope: Scope, path: str) -> Iterator[Issue]:
-        value = bare(value)
         if not holds(value, scope):
             how = named(value, scope).how
             yield issue(

@@ -43,20 +43,35 @@ DATES: dict[str, tuple[str, ...]] = {
 class Leaf(NamedTuple):
     """One thing asked of a value, in both ways: whether it holds, and what to tell if not.
 
-    holds: None where it never refuses (it is only information).
+    holds: None where it never refuses (it is only information). whole: it is asked of the Box of
+    a primitive, not of the value in it.
     """
 
     holds: Callable[[Any, Scope], bool] | None
     tell: Callable[[Any, Scope, str], Iterator[Issue]]
+    whole: bool = False
 
 
 class Box(dict[str, Any]):
     """A primitive with what stands in its `_name`, where both are asked about."""
 
 
+Periods = tuple[Any, Any] | None  # a period, and those around it
+
+
 def bare(value: Any) -> Any:
     """A value without its box."""
     return value.get("value") if value.__class__ is Box else value
+
+
+def boxed(value: Any, beside: Any = None) -> Box:
+    """A primitive in a box."""
+    if isinstance(value, Box):
+        return value
+    box = Box(beside if isinstance(beside, dict) else {})
+    if value is not None:
+        box["value"] = value
+    return box
 
 
 class Surroundings:
@@ -76,7 +91,7 @@ class Surroundings:
 class Scope:
     """One resource that is being checked: alone, contained, or in an entry of a Bundle."""
 
-    __slots__ = ("_own", "around", "at", "bundle", "env", "resource", "root")
+    __slots__ = ("_own", "around", "bundle", "env", "periods", "resource", "root")
 
     def __init__(
         self,
@@ -90,7 +105,7 @@ class Scope:
         self.root = container or resource
         self.around = around
         self.bundle = bundle
-        self.at: dt.date | None = None  # the end of the innermost period that has ended
+        self.periods: Periods = None  # around what is being checked, the innermost first
         self._own: dt.date | None = None
         self.env = Env(resource, self.root, self.find)
 
@@ -109,8 +124,12 @@ class Scope:
     @property
     def date(self) -> dt.date:
         """The day a code of this place is judged at."""
-        if self.at is not None:
-            return self.at
+        periods = self.periods
+        while periods is not None:
+            period, periods = periods
+            ended = self.ended(period)
+            if ended is not None:
+                return ended
         if self._own is None:
             self._own = self._date_of_resource()
         return self._own

@@ -37,8 +37,9 @@ class Walk:
 
     def value(self, plan: Value, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """What is wrong with one value."""
+        bare = value.get("value") if plan.boxed else value
         for leaf in plan.leaves:
-            yield from leaf.tell(value, scope, path)
+            yield from leaf.tell(value if leaf.whole else bare, scope, path)
         if plan.profiles:
             yield from self._by_profiles(plan.profiles, value, scope, path)
         if plan.place is not None and isinstance(value, dict):
@@ -56,14 +57,14 @@ class Walk:
 
     def place(self, plan: Place, owner: dict[str, Any], scope: Scope, path: str) -> Iterator[Issue]:
         """What is wrong within an object."""
-        before = scope.at
-        if plan.dated:
-            scope.at = scope.ended(owner.get("period")) or before
+        before = scope.periods
+        if plan.dated and "period" in owner:
+            scope.periods = owner["period"], before
         try:
             for member in plan.members:
                 yield from self.member(member, owner, scope, path)
         finally:
-            scope.at = before
+            scope.periods = before
 
     # --- members ---------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class Walk:
         if found := [name for name in plan.forbidden if name in owner]:
             kept = [f.name for f in plan.fields]
             yield issue("narrowed-type", there, found=found[0].lstrip("_"), types=kept, **said)
-        placed = [(f, _placed(owner, f, there, boxed=plan.boxed)) for f in plan.fields]
+        placed = [(f, _placed(owner, f, there, boxed=f.name in plan.boxed)) for f in plan.fields]
         count = sum(len(values) for _, values in placed)
         if count < plan.min and not found:
             key = "profile-min" if count == 0 else "profile-min.some"
