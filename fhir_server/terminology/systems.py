@@ -28,17 +28,17 @@ class Files(Protocol):
         """All of one URL, the newest first."""
         ...
 
-    @property
-    def generation(self) -> int:
-        """Another number whenever the files that are there have changed."""
+    def look(self) -> int:
+        """Take up what has changed: another number whenever there are other files."""
         ...
 
 
 class NoFiles:
-    generation = 0
-
     def versions(self, _url: str) -> Sequence[System]:
         return ()
+
+    def look(self) -> int:
+        return 0
 
 
 class Systems:

@@ -70,7 +70,7 @@ class Terms:
         self.systems = systems
         self.value_sets = ValueSets(systems.canonicals, systems)
         self.concept_maps = concept_maps
-        self._generation = systems.files.generation
+        self._made_of = self._generation = systems.files.look()
         self._fast: dict[str, frozenset[tuple[str, str]] | None] = {}
         self._expanded: dict[object, Kept] = {}
 
@@ -270,9 +270,14 @@ class Terms:
         known = self.systems.find(concept.system, concept.code, concept.version, self.today())
         return replace(match, concept=replace(concept, display=known.display)) if known else match
 
+    def is_stale(self) -> bool:
+        """Whether there are other files than when this was made: who concluded anything from
+        these terms and kept it must ask anew."""
+        return self.systems.files.look() != self._made_of
+
     def _look(self) -> None:
-        """Whether there are other files now: then what was concluded from them is forgotten."""
-        generation = self.systems.files.generation
+        """Where there are other files now, what was concluded from the old ones is forgotten."""
+        generation = self.systems.files.look()
         if generation != self._generation:
             self._generation = generation
             self.systems.forget()
