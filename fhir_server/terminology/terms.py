@@ -82,6 +82,12 @@ class Terms:
         more.today = self.today
         return more
 
+    @property
+    def generation(self) -> int:
+        """Another number as soon as there are other files: what was answered may be otherwise."""
+        self._look()
+        return self._generation
+
     # --- code systems ----------------------------------------------------------------------------
 
     def is_known(self, system: str) -> bool:

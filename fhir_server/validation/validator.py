@@ -18,6 +18,7 @@ from fhir_server.foundation.outcome import FhirError, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation import content, structure
+from fhir_server.validation.datatype import Codes, Rules
 from fhir_server.validation.invariant import Invariants
 from fhir_server.validation.messages import issue
 from fhir_server.validation.place import in_order
@@ -56,10 +57,14 @@ class Validator:
         self.terms = terms
         self.policy = policy
         self.zone_minutes = zone_minutes
+        self._here = dt.timezone(dt.timedelta(minutes=zone_minutes))
         services = Services(terms)
         self.invariants = Invariants(definitions, services)
         self.structure = structure.Validator(
-            definitions, reference_targets=reference_targets, invariants=self.invariants
+            definitions,
+            reference_targets=reference_targets,
+            invariants=self.invariants,
+            rules=Rules(Codes(terms) if terms is not None else None),
         )
         self.profiles: Profiles | None = None
         self._extensions: Extensions | None = None
@@ -102,8 +107,7 @@ class Validator:
 
     def _around(self, today: dt.date | None, *, thorough: bool) -> Surroundings:
         if today is None:
-            here = dt.timezone(dt.timedelta(minutes=self.zone_minutes))
-            today = dt.datetime.now(here).date()
+            today = dt.datetime.now(self._here).date()
         return Surroundings(today, self.zone_minutes, thorough=thorough)
 
     # --- the fast answer -------------------------------------------------------------------------

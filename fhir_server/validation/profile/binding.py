@@ -11,6 +11,7 @@ takes its place: what was recorded under the old list stays true.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from fhir_server.validation.profile.scope import Leaf, Scope
 from fhir_server.validation.profile.tree import Bound
 
 LANGUAGES = "http://hl7.org/fhir/ValueSet/languages"
+MAX_KEPT = 4096  # answers kept for one binding
 ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
 BY_SYNTAX = {
     LANGUAGES,
@@ -40,6 +42,11 @@ class TermsLike(Protocol):
         display: str | None = None,
         at: Any = None,
     ) -> Verdict: ...
+
+    @property
+    def generation(self) -> object:
+        """Another one as soon as what was answered may no longer be so."""
+        ...
 
     def fast(self, value_set: str) -> frozenset[tuple[str, str]] | None: ...
 
@@ -105,6 +112,8 @@ class Membership:
         self._plain = self.codes is _of_text
         self._pairs: frozenset[tuple[str, str]] | None = None
         self._texts: frozenset[str] = frozenset()
+        self._answers: dict[tuple[str, str | None, str | None, dt.date], Verdict] = {}
+        self._generation: object = None
 
     def surely(self, value: Any) -> bool:
         """Whether one code is always a member: asked first, it costs nothing."""
@@ -133,9 +142,16 @@ class Membership:
         return best
 
     def standing(self, code: Code, scope: Scope) -> Verdict:
-        return self.terms.standing(
-            self.value_set, code.code, code.system, code.version, None, scope.date
-        )
+        key = code.code, code.system, code.version, scope.date
+        generation = self.terms.generation
+        if generation != self._generation or len(self._answers) >= MAX_KEPT:
+            self._answers, self._generation = {}, generation
+        answers = self._answers  # another thread may begin anew meanwhile
+        found = answers.get(key)
+        if found is None:
+            found = self.terms.standing(self.value_set, *key[:3], None, key[3])
+            answers[key] = found
+        return found
 
 
 def leaves(terms: TermsLike | None, bound: Bound | None, type: str, profile: str) -> list[Leaf]:

@@ -7,8 +7,9 @@ Each Place, Member and Value of a plan becomes one closure over what it asks, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fhir_server.conformance.definitions import Field
 from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
@@ -157,22 +158,43 @@ class Compiler:
         return check(given, scope)
 
     def _by_table(self, member: Member, sliced: Sliced, values: dict[str, Check]) -> Check | None:
-        """The common slicing: a list of objects told apart by one property, `url` or `system`."""
+        """The common slicing: a list of objects told apart by one property, `url` or `system`;
+        some slices may need another look."""
         [field, *more] = member.fields
         if more or member.boxed or sliced.ordered or sliced.default or not field.element.many:
             return None
-        numbers: dict[str, int] = {}
-        names: set[str] = set()
-        for number, each in enumerate(sliced.slices):
-            known = each.matchers.get(field.name)
-            if known is None or known.key is None or known.key.value in numbers or each.sliced:
-                return None
-            numbers[known.key.value] = number
-            names.add(known.key.name)
-        if len(names) != 1 or sliced.rules == "openAtEnd":
+        known = [each.matchers.get(field.name) for each in sliced.slices]
+        names = Counter(each.key.name for each in known if each and each.key)
+        if not names or sliced.rules == "openAtEnd" or any(s.sliced for s in sliced.slices):
             return None
+        [(name, _)] = names.most_common(1)
+        table = _Table(name, {}, [])
+        for number, each in enumerate(known):
+            if each is None:
+                return None
+            if each.key and each.key.name == name:
+                table.numbers.setdefault(each.key.value, number)
+            else:
+                table.others.append((number, each.match))
         checks = [self.value(each.values[field.name]) for each in sliced.slices]
-        return _table(field.name, names.pop(), numbers, checks, values[field.name], sliced)
+        return _by_number(field.name, table, checks, values[field.name], sliced)
+
+
+class _Table(NamedTuple):
+    """Which slice a value is of: by what stands in one property, or by a closer look."""
+
+    name: str
+    numbers: dict[str, int]
+    others: list[tuple[int, Check]]
+
+    def number(self, value: Any, scope: Scope) -> int | None:
+        found = self.numbers.get(value.get(self.name))
+        for number, match in self.others:
+            if found is not None and number > found:
+                break  # the first slice it is of is the one it is of
+            if match(value, scope):
+                return number
+        return found
 
 
 def _all(tests: Sequence[Check]) -> Check:
@@ -320,19 +342,12 @@ def _each_of_list(field: Field, check: Check) -> Check:
     return holds
 
 
-def _table(
-    name: str,
-    key: str,
-    numbers: dict[str, int],
-    checks: list[Check],
-    every: Check,
-    sliced: Sliced,
+def _by_number(
+    name: str, table: _Table, checks: list[Check], every: Check, sliced: Sliced
 ) -> Check:
-    limits = [
-        (number, each)
-        for number, each in enumerate(sliced.slices)
-        if each.min or each.max is not None
-    ]
+    slices = list(enumerate(sliced.slices))
+    limits = [(number, each) for number, each in slices if each.min or each.max is not None]
+    asks = [check is not _accept for check in checks]
     closed = sliced.rules == "closed"
     least = any(each.min for each in sliced.slices)
     free = every is _accept
@@ -345,16 +360,13 @@ def _table(
         for value in values:
             if not free and not every(value, scope):
                 return False
-            number = numbers.get(value.get(key))
+            number = table.number(value, scope)
             if number is not None:
-                if not checks[number](value, scope):
+                if asks[number] and not checks[number](value, scope):
                     return False
                 counts[number] += 1
             elif closed:
                 return False
-        for number, each in limits:
-            if counts[number] < each.min or (each.max is not None and counts[number] > each.max):
-                return False
-        return True
+        return all(_is_count(each, counts[number]) for number, each in limits)
 
     return holds

@@ -119,9 +119,10 @@ class Extensions:
         self, extension: dict[str, Any], place: str, name: str, url: str, scope: Scope
     ) -> bool:
         """What is within an extension: its own parts, and the extensions of its value."""
-        if all(value.__class__ is str for value in extension.values()):
-            return True
-        return self._scan(extension, f"{place}.{name}", url, scope)
+        for value in extension.values():
+            if value.__class__ is not str:
+                return self._scan(extension, f"{place}.{name}", url, scope)
+        return True
 
     def _keep(self, key: tuple[str, str, str, str], profile: Profile | None) -> None:
         if len(self._fine) >= MAX_KEPT:

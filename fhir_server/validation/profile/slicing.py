@@ -110,6 +110,8 @@ def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> 
     if not told or all(each.max == 0 for each in places):
         return _by_existence(path, node, profiles)
     conditions = [condition for _, condition in told]
+    if not path and len(told) == 1 and (key := _only(told[0][0])) is not None:
+        return _keyed(*key)
     if len(path) == 1 and path[0].kind == "child" and len(told) == 1:
         [(only, _)] = told
         fixed = only.fixed or only.pattern
@@ -121,6 +123,15 @@ def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> 
         return any(condition(found, scope) for found in values for condition in conditions)
 
     return Matcher(match)
+
+
+def _only(node: Node) -> Key | None:
+    """A pattern of one property that is a text: `{"system": "..."}`."""
+    wanted = node.pattern.value if node.pattern and not node.fixed else None
+    if not isinstance(wanted, dict) or len(wanted) != 1:
+        return None
+    [(name, value)] = wanted.items()
+    return Key(name, value) if isinstance(value, str) else None
 
 
 def _keyed(name: str, wanted: str) -> Matcher:
