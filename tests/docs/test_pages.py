@@ -11,6 +11,7 @@ from fhir_server.foundation import outcome
 from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
+from fhir_server.operation.table import OPERATIONS
 from fhir_server.search import criterion, index, query
 from fhir_server.search.kinds import KINDS
 from fhir_server.search.kinds.string import WORDS_ASKED
@@ -55,13 +56,27 @@ def test_every_interaction_the_server_has_is_listed_and_has_a_page() -> None:
     for name, page in listed.items():
         head = re.sub(r"-(instance|type|system)$", "", name)
         assert head in (INTERACTIONS / page).read_text("utf-8").splitlines()[0], name
-    assert {*listed.values(), "README.md"} == {page.name for page in INTERACTIONS.glob("*.md")}
+    pages = {*listed.values(), *operations().values(), "README.md"}
+    assert pages == {page.name for page in INTERACTIONS.glob("*.md")}
+
+
+def operations() -> dict[str, str]:
+    """The operations that are listed, each with its page."""
+    table = re.compile(r"^\| `\$([a-z-]+)` \| .*\]\((\S+\.md)\) \|$", re.M)
+    return dict(table.findall(text("interactions/README.md")))
+
+
+def test_every_operation_the_server_has_is_listed_and_has_a_page() -> None:
+    listed = operations()
+    assert set(listed) == {operation.name for operation in OPERATIONS}
+    for name, page in listed.items():
+        assert f"${name}" in (INTERACTIONS / page).read_text("utf-8"), name
 
 
 @pytest.mark.parametrize("page", sorted(INTERACTIONS.glob("[a-z]*.md")), ids=shown)
 def test_every_interaction_has_an_example_and_its_refusals(page: Path) -> None:
     told = page.read_text("utf-8")
-    assert "https://hl7.org/fhir/R4/http.html#" in told
+    assert re.search(r"https://hl7\.org/fhir/R4/(http\.html#|operations\.html)", told)
     assert "<!-- runs -->" in told
     refusals = told.partition("## Refusals\n")[2]
     assert "| status | when | what to do |" in refusals
