@@ -14,6 +14,7 @@ from typing import Any
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
+from fhir_server.validation.datatype import Rules
 from fhir_server.validation.invariant import Invariants
 from fhir_server.validation.messages import issue
 from fhir_server.validation.structure.compiled import Compiled
@@ -29,6 +30,7 @@ class Validator:
 
     reference_targets: how to tell of a reference to a type its element does not allow, `error`,
     `warning` or `off`: some of HL7's own examples do it. invariants: R4's own; made if not given.
+    rules: of datatypes, with or without codes.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Validator:
         *,
         reference_targets: str = "error",
         invariants: Invariants | None = None,
+        rules: Rules | None = None,
     ) -> None:
         if reference_targets not in REFERENCE_TARGETS:
             raise ValueError(f"reference_targets is one of {', '.join(REFERENCE_TARGETS)}")
@@ -44,7 +47,10 @@ class Validator:
         self.reference_targets = reference_targets
         self.invariants = invariants or Invariants(definitions)
         targets_matter = reference_targets != "off"
-        self._compiled = Compiled(definitions, self.invariants, targets_matter=targets_matter)
+        self.rules = rules or Rules()
+        self._compiled = Compiled(
+            definitions, self.invariants, self.rules, targets_matter=targets_matter
+        )
 
     def check(
         self, resource: Resource, *, expected_type: str | None = None, thorough: bool = False
@@ -60,7 +66,8 @@ class Validator:
         if not thorough and self._surely_valid(resource):
             return []
         surely = self._never if thorough else self._surely_valid
-        walk = Walk(self.invariants, self.reference_targets, surely, thorough=thorough)
+        targets = self.reference_targets
+        walk = Walk(self.invariants, self.rules, targets, surely, thorough=thorough)
         walk.resource(resource, "")
         return walk.report.all()
 

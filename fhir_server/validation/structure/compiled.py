@@ -14,7 +14,8 @@ from typing import Any
 
 from fhir_server.conformance.definitions import XML_ATTRIBUTE, Definitions, Field
 from fhir_server.foundation.primitive import VALID, is_id, is_uri, is_xhtml
-from fhir_server.validation import datatype, narrative
+from fhir_server.validation import narrative
+from fhir_server.validation.datatype import Rules
 from fhir_server.validation.invariant import Invariant, Invariants
 from fhir_server.validation.structure import binding, constraint
 from fhir_server.validation.structure.demand import Choice, demands
@@ -39,10 +40,16 @@ class Compiled:
     """The closures of all types, made as they are needed."""
 
     def __init__(
-        self, definitions: Definitions, invariants: Invariants, *, targets_matter: bool
+        self,
+        definitions: Definitions,
+        invariants: Invariants,
+        rules: Rules,
+        *,
+        targets_matter: bool,
     ) -> None:
         self.definitions = definitions
         self.invariants = invariants
+        self.rules = rules
         self.targets_matter = targets_matter
         self._places: dict[str, Check] = {}
         self._resources: dict[str, Check] = {}
@@ -78,7 +85,7 @@ class Compiled:
         place = _place(table, required)
         if choices:
             place = _place_with_choices(place, choices)
-        holds = datatype.HOLDS.get(node)
+        holds = self.rules.holds.get(node)
         if holds is not None:
             place = _agreeing(place, holds)
         return constraint.asking(place, self.invariants.of(node))

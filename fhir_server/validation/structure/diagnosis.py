@@ -13,7 +13,8 @@ from typing import Any
 from fhir_server.conformance.definitions import XML_ATTRIBUTE, Field
 from fhir_server.foundation.primitive import JSON_TYPE, VALID, is_id, is_uri
 from fhir_server.foundation.resource import Resource
-from fhir_server.validation import datatype, narrative
+from fhir_server.validation import narrative
+from fhir_server.validation.datatype import Rules
 from fhir_server.validation.invariant import Invariants
 from fhir_server.validation.structure import binding, reference
 from fhir_server.validation.structure.constraint import Asking
@@ -32,8 +33,15 @@ class Walk:
     """One walk through one resource, adding to a report whatever it finds."""
 
     def __init__(
-        self, invariants: Invariants, targets: str, surely: Check, *, thorough: bool = False
+        self,
+        invariants: Invariants,
+        rules: Rules,
+        targets: str,
+        surely: Check,
+        *,
+        thorough: bool = False,
     ) -> None:
+        self.rules = rules
         self.definitions = invariants.definitions
         self.surely = surely  # the fast answer: spares the good entries of a Bundle
         self.targets = targets  # error | warning | off
@@ -107,7 +115,7 @@ class Walk:
         self.depth += 1
         self._properties(value, node, path)
         self.depth -= 1
-        for found in datatype.issues(node, value, path):
+        for found in self.rules.issues(node, value, path):
             self.report.take(found)
         self.asking.of_place(value, node, path)
         is_resource = node in self.definitions.resource_types
