@@ -19,6 +19,7 @@ from fhir_server.foundation.fhirpath.evaluate import compile
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.messages import issue
+from fhir_server.validation.profile.context import contexts_of, is_named, names_of, node_of
 from fhir_server.validation.profile.known import Profile, Profiles
 from fhir_server.validation.profile.scope import Scope
 
@@ -156,7 +157,7 @@ class Extensions:
             key = "extension-modifier" if is_modifier else "extension-modifier.not"
             yield issue(key, path, profile=profile.url, url=url)
         if not self._is_in_context(use, profile, scope):
-            contexts = [text for _, text in _contexts(profile)]
+            contexts = [text for _, text in contexts_of(profile.structure)]
             yield issue(
                 "extension-context",
                 path,
@@ -173,17 +174,17 @@ class Extensions:
             return False
         if profile.structure.get("contextInvariant"):
             return True
-        return any(type == "fhirpath" for type, _ in _contexts(profile))
+        return any(type == "fhirpath" for type, _ in contexts_of(profile.structure))
 
     def _is_in_context(self, use: Use, profile: Profile, scope: Scope) -> bool:
-        contexts = _contexts(profile)
+        contexts = contexts_of(profile.structure)
         if not contexts:
             return True
         names = names_of(self._definitions, use.place, is_within=bool(use.within))
         for type, expression in contexts:
             match type:
                 case "element":
-                    if expression.rpartition("#")[2] in names or _is_named(expression, names):
+                    if expression.rpartition("#")[2] in names or is_named(expression, names):
                         return True
                 case "extension":
                     if use.within and expression.partition("#")[0] == use.within:
@@ -278,15 +279,6 @@ class Extensions:
 # --- definitions ----------------------------------------------------------------------------------
 
 
-def _contexts(profile: Profile) -> list[tuple[str, str]]:
-    listed = profile.structure.get("context")
-    return [
-        (each.get("type", "element"), each.get("expression", ""))
-        for each in (listed if isinstance(listed, list) else ())
-        if isinstance(each, dict)
-    ]
-
-
 def _is_modifier(profile: Profile) -> bool:
     return profile.root.is_modifier
 
@@ -305,58 +297,6 @@ def _is_good(profile: Profile, extension: dict[str, Any], listed: list[Any], sco
 
 def _is_repeated(extensions: list[Any], url: str) -> bool:
     return len([e for e in extensions if isinstance(e, dict) and e.get("url") == url]) > 1
-
-
-# --- places ---------------------------------------------------------------------------------------
-
-
-def node_of(definitions: Definitions, place: str) -> str | None:
-    """The node of a place: `HumanName` for `Patient.name`."""
-    return _steps(definitions, place)[-1][1]
-
-
-def _steps(definitions: Definitions, place: str) -> list[tuple[str, str | None]]:
-    """Each step of a place, from its type on: the element's own path, and its node."""
-    first, *rest = place.split(".")
-    found: list[tuple[str, str | None]] = [(first, first)]
-    for name in rest:
-        node = found[-1][1]
-        try:
-            field = definitions.children(node).get(name.removeprefix("_")) if node else None
-        except KeyError:
-            field = None
-        found.append(("", None) if field is None else (field.element.path, field.node))
-    return found
-
-
-def names_of(definitions: Definitions, place: str, *, is_within: bool) -> frozenset[str]:
-    """All that a context may call a place: its path, its type, and what that derives from."""
-    steps = _steps(definitions, place)
-    element, node = steps[-1]
-    names = {element, element.removesuffix("[x]"), "*", "Element"}
-    told = [name.removeprefix("_") for name in place.split(".")]
-    for start, (_, owner) in enumerate(steps):  # `Patient.contact.name`, `HumanName.family`
-        if owner is not None:
-            below = told[start + 1 :]
-            names.update(".".join([each, *below]) for each in _lineage(definitions, owner))
-    if node is not None:
-        names.update(_lineage(definitions, node))
-    if is_within:
-        names.add("Extension")
-    return frozenset(name for name in names if name)
-
-
-def _lineage(definitions: Definitions, node: str) -> tuple[str, ...]:
-    """A node, and the types it derives from."""
-    if "." in node:
-        return node, "BackboneElement"
-    return definitions.ancestors(node) if node in definitions.all_types else (node,)
-
-
-def _is_named(expression: str, names: frozenset[str]) -> bool:
-    """`Observation.value[x]` and `Observation.valueQuantity`, or a type by its whole URL."""
-    bare = expression.removesuffix("[x]").removeprefix("http://hl7.org/fhir/StructureDefinition/")
-    return bare in names
 
 
 def _item_of(resource: Resource, owner: dict[str, Any], definitions: Definitions) -> Any:
