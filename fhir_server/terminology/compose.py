@@ -14,9 +14,8 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.concept import Concept
 from fhir_server.terminology.element import objects, text
 from fhir_server.terminology.moment import first_day
-from fhir_server.terminology.system import Filter
+from fhir_server.terminology.system import SNOMED, Filter
 
-SNOMED = "http://snomed.info/sct"
 LOINC_ALL = "http://loinc.org/vs"
 ALL_CODES = {LOINC_ALL: "http://loinc.org"}  # value sets that systems define for all their codes
 

@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.foundation.fhirpath.texts import matches_full
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.terminology.concept import Concept
-from fhir_server.terminology.system import Filter, System
+from fhir_server.terminology.system import SNOMED, Filter, System
 
 OF_THE_CODE = frozenset(["concept", "code"])  # what filters call the code itself
 OF_ALL = OF_THE_CODE | {"display", "definition", "inactive", "notSelectable"}
@@ -26,9 +26,16 @@ def admits(system: System, concept: Concept, filter: Filter) -> bool | None:
     if own is not None:
         return own
     judge = OPERATORS.get(filter.op)
+    if means_otherwise(system, filter):
+        return None
     if judge is None or not (filter.property in OF_ALL or system.knows(filter.property)):
         return None
     return judge(system, concept, filter)
+
+
+def means_otherwise(system: System, filter: Filter) -> bool:
+    """R4 snomedct#filters: `concept in` names a reference set, of which none is known here."""
+    return system.url == SNOMED and filter.property == "concept" and filter.op in ("in", "not-in")
 
 
 def values(system: System, concept: Concept, property: str) -> list[str]:

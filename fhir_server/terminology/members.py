@@ -192,7 +192,7 @@ def _candidates(system: System, part: Part, wanted: Wanted) -> Iterator[str]:
 
 def _by_code(system: System, filters: Sequence[Filter]) -> Iterator[str] | None:
     for each in filters:
-        if each.property not in filter.OF_THE_CODE:
+        if each.property not in filter.OF_THE_CODE or filter.means_otherwise(system, each):
             continue
         match each.op:
             case "=":

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from fhir_server.terminology.concept import Concept
 
+SNOMED = "http://snomed.info/sct"  # its versions and filters have rules of their own
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:

@@ -82,7 +82,7 @@ def release(
             name="ICD_10",
             source=files.path.name,
             language="vi",
-            properties={**dict.fromkeys(FLAGS, "boolean"), "mark": "code", "parent": "code"},
+            properties={**dict.fromkeys(FLAGS, "boolean"), "mark": "code"},
         ),
         f"{files.identity(name)}|{said}",
         (Part("codes", lambda: _rows(files, name, columns, meter)),),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from fhir_server.store.concepts import About, Parent, Row, Written
 from fhir_server.terminology.release.source import (
@@ -64,7 +65,7 @@ def release(files: Files, *, version: str | None, meter: Meter) -> Release:
     ):
         names = sorted((name for name in files.names() if kind.search(name)), key=len)[:1]
         used += names
-        parts += [Part(title, lambda n=n, rows=rows: rows(files, n, meter)) for n in names]
+        parts += [Part(title, partial(rows, files, name, meter)) for name in names]
     meter.total += sum(files.size(name) for name in used)
     return Release(
         About(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from fhir_server.store.concepts import About, Name, Parent, Row, Written
 from fhir_server.terminology.release.source import (
@@ -23,8 +24,10 @@ from fhir_server.terminology.release.source import (
 )
 
 URL = "http://snomed.info/sct"
+# RF2 3.3.2:  [x]sct2_[content]_Snapshot[-language]_[edition]_[date].txt
 FILE = (
-    r"(?:^|/)x?sct2_{}_Snapshot(?:-[a-zA-Z-]+)?_(?P<edition>[A-Za-z0-9]+)_(?P<date>\d{{8}})\.txt$"
+    r"(?:^|/)x?sct2_{}_Snapshot(?:-[a-zA-Z-]+)?"
+    r"_(?P<edition>[A-Za-z0-9]+)_(?P<date>[0-9]{{8}})[.]txt$"
 )
 CONCEPT = re.compile(FILE.format("Concept"))
 DESCRIPTION = re.compile(FILE.format("Description"))
@@ -64,9 +67,9 @@ def release(files: Files, *, version: str | None, meter: Meter) -> Release:
         ),
         "|".join(files.identity(name) for name in used),
         (
-            *(Part(f"concepts {n}", lambda n=n: _concepts(files, n, meter)) for n in concepts),
-            *(Part(f"names {n}", lambda n=n: _names(files, n, meter)) for n in descriptions),
-            *(Part(f"is-a {n}", lambda n=n: _parents(files, n, meter)) for n in relationships),
+            *(Part(f"concepts {n}", partial(_concepts, files, n, meter)) for n in concepts),
+            *(Part(f"names {n}", partial(_names, files, n, meter)) for n in descriptions),
+            *(Part(f"is-a {n}", partial(_parents, files, n, meter)) for n in relationships),
         ),
         meter,
     )

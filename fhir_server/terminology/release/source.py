@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from fhir_server.store.concepts import About, Written
 
@@ -128,15 +128,11 @@ class FolderFiles:
         return f"{name}:{stamp.st_mtime_ns}:{stamp.st_size}"
 
     def open(self, name: str) -> IO[bytes]:
+        file = self._of[name]
         try:
-            file = self._of[name].open("rb")
+            return cast(IO[bytes], gzip.open(file)) if name.endswith(".gz") else file.open("rb")
         except OSError as error:
             raise BadRelease(f"`{name}` cannot be read: {error.strerror}.") from error
-        return _bounded_gzip(file) if name.endswith(".gz") else file
-
-
-def _bounded_gzip(file: IO[bytes]) -> IO[bytes]:
-    return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]  # it reads as one
 
 
 def files_of(path: Path) -> Files:
@@ -160,6 +156,8 @@ def told(name: str) -> Iterator[None]:
 
 def lines(files: Files, name: str, meter: Meter) -> Iterator[tuple[int, str]]:
     """The lines of a file, with their numbers, from 1. Raises BadRelease."""
+    packed = files.size(name) * MAX_RATIO if name.endswith(".gz") else MAX_UNPACKED
+    allowed = min(MAX_UNPACKED, max(20 * MB, packed))
     with files.open(name) as stream:
         number, read = 0, 0
         while True:
@@ -170,8 +168,10 @@ def lines(files: Files, name: str, meter: Meter) -> Iterator[tuple[int, str]]:
             number += 1
             read += len(line)
             meter.done += len(line)
-            if len(line) > MAX_LINE or read > MAX_UNPACKED:
+            if len(line) > MAX_LINE:
                 raise BadRelease(f"`{name}`, line {number}: it is too long to be a row.")
+            if read > allowed:
+                raise BadRelease(f"`{name}` unpacks to more than {allowed // MB:,} MB.")
             yield number, _text(line if number > 1 else line.removeprefix(BOM), name, number)
 
 
