@@ -65,9 +65,9 @@ FINISH = (
     ),
     (
         "properties",
-        "CREATE TABLE having (name TEXT, value TEXT, number INTEGER,"
+        "CREATE TABLE told (name TEXT, value TEXT, number INTEGER,"
         " PRIMARY KEY (name, value, number)) WITHOUT ROWID",
-        "INSERT OR IGNORE INTO having SELECT name, CASE WHEN json_type(value) IN ('true', 'false')"
+        "INSERT OR IGNORE INTO told SELECT name, CASE WHEN json_type(value) IN ('true', 'false')"
         " THEN json_type(value) ELSE CAST(json_extract(value, '$') AS TEXT) END, number"
         " FROM property WHERE json_type(value) <> 'object' ORDER BY 1, 2, 3",
     ),

@@ -132,9 +132,9 @@ class ConceptFile:
 
     def having(self, name: str, value: str) -> Iterator[str]:
         return self._paged(
-            "SELECT c.number, c.code FROM having JOIN concept c ON c.number = having.number"
-            " WHERE having.name = ? AND having.value = ? AND having.number > ?"
-            " ORDER BY having.number",
+            "SELECT c.number, c.code FROM told JOIN concept c ON c.number = told.number"
+            " WHERE told.name = ? AND told.value = ? AND told.number > ?"
+            " ORDER BY told.number",
             name,
             value,
         )
