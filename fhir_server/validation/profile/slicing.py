@@ -287,10 +287,13 @@ def _profiles_at(path: Steps, node: Node, profiles: ProfilesLike) -> list[str]:
 
 
 def _by_type_at_resolve(path: Steps, node: Node, profiles: ProfilesLike) -> Matcher | None:
-    """A profile's place that names only a type: the type tells."""
+    """A profile's place that names only a type: the type tells, where there could be another."""
     found = defined(node, path, profiles.root)
     wanted = {type.code for each in found for type in each.types}
-    if not wanted or not path:
+    could_differ = any(each.is_choice for each in found) or any(
+        profiles.is_a(code, "Resource") for code in wanted
+    )
+    if not path or not could_differ:
         return None
     return Matcher(
         lambda value, scope: any(
