@@ -24,6 +24,7 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.engine import store_at
+from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
 from fhir_server.validation.messages import issue
@@ -77,9 +78,10 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
     """What is known before anything is stored: R4, and the folders of the deployment."""
     own = canonicals_of_r4()
     policy = policy_of(settings)
+    large = Folder(Path(settings.terminology_folder))
 
     def make(canonicals: Canonicals) -> Known:
-        terms = Terms(canonicals)
+        terms = Terms(canonicals, files=large)
         validator = Validator(
             known,
             reference_targets=settings.reference_targets,

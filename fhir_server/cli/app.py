@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from fhir_server.cli import about, copies, doctor, package, records, reindex, serve, validate
+from fhir_server.cli import (
+    about,
+    copies,
+    doctor,
+    package,
+    records,
+    reindex,
+    serve,
+    terminology,
+    validate,
+)
 from fhir_server.cli.exits import Exit, Refused
 
 app = typer.Typer(
@@ -37,6 +47,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command(command.__name__)(command)
 app.add_typer(package.app, name="package")
+app.add_typer(terminology.app, name="terminology")
 
 
 def main() -> None:

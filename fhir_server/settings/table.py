@@ -104,6 +104,11 @@ class Settings:
         " program; `off`: R4 alone.",
         FOLDER,
     )
+    terminology_folder: str = setting(
+        "./data/terminology",
+        "The folder of the large code systems that `terminology load` makes files of.",
+        FOLDER,
+    )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
     )

@@ -56,7 +56,8 @@ class Knowledge:
     @property
     def current(self) -> Known:
         known = self._known
-        if known is None:
+        # A file of a large code system was added or removed: what is compiled asks it anew.
+        if known is None or known.terms.is_stale():
             stored = [entry for _, entry in self._stored.values() if entry is not None]
             known = self._known = self._make(self._below.above(stored))
         return known

@@ -132,6 +132,7 @@ def day_text(value: dt.date | None) -> str | None:
 def file_name(url: str, version: str | None) -> str:
     """A name people can read, and that no other version of a system has."""
     canonical = f"{url}|{version or ''}"
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", canonical.partition("//")[2] or canonical)
+    said = version if version and version.startswith(url) else canonical  # SNOMED CT's say both
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", said.partition("//")[2] or said)
     told = readable.strip("-.")[:80].lower()
     return f"{told}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}{SUFFIX}"

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -111,11 +112,12 @@ class FolderFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = [path] if path.is_file() else sorted(each for each in path.rglob("*"))
-        top = path.parent if path.is_file() else path
-        self._of = {each.relative_to(top).as_posix(): each for each in found if each.is_file()}
-        if len(self._of) > MAX_FILES:
+        found = [path] if path.is_file() else list(islice(path.rglob("*"), MAX_FILES + 1))
+        if len(found) > MAX_FILES:
             raise BadRelease(f"`{path}` has more than {MAX_FILES:,} files.")
+        top = path.parent if path.is_file() else path
+        named = sorted((each.relative_to(top).as_posix(), each) for each in found)
+        self._of = {name: each for name, each in named if each.is_file()}
 
     def names(self) -> Sequence[str]:
         return list(self._of)
