@@ -42,7 +42,8 @@ def values(system: System, concept: Concept, property: str) -> list[str]:
     """What a concept has for a property, as filters compare it."""
     if property in STANDARD:
         return STANDARD[property](system, concept)
-    told = [_as_text(value) for name, value in concept.properties if name == property]
+    its = (value for name, value in concept.properties if name == property)
+    told = [text for value in its for text in _as_texts(value)]
     if not told and property in FLAGS:
         return ["true" if FLAGS[property](concept) else "false"]
     return told
@@ -62,16 +63,21 @@ FLAGS: dict[str, Callable[[Concept], bool]] = {
 }
 
 
-def _as_text(value: Any) -> str:
+def _as_texts(value: Any) -> list[str]:
+    """A Coding may be asked for by its code, or with its system: `system#code`, as later versions
+    of FHIR have it (R4 does not say)."""
     match value:
         case bool():
-            return "true" if value else "false"
+            return ["true" if value else "false"]
+        case {"system": str(system), "code": str(code)}:
+            named = [f"{system}|{value['version']}#{code}"] if "version" in value else []
+            return [code, f"{system}#{code}", *named]
         case dict():
-            return str(value.get("code", ""))
+            return [str(value.get("code", ""))]
         case int() | Decimal() | float() | str():
-            return str(value)
+            return [str(value)]
         case _:
-            return ""
+            return []
 
 
 def _equal(system: System, concept: Concept, filter: Filter) -> bool | None:
