@@ -37,55 +37,60 @@ class Form(Enum):
     JSON = "json"
 
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="NDJSON (.ndjson), single resources or Bundles (.json, .xml), also with .gz; or"
+        " folders of such.",
+        show_default=False,
+    ),
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The URL of a profile that every resource must meet, beside those it claims and those"
+        " of policy.toml. May be said more than once.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+In = Annotated[
+    Language | None,
+    typer.Option(help="Tell issues in one language; otherwise in both.", show_default=False),
+]
+As = Annotated[Form, typer.Option(help="Issues as lines of text, or OperationOutcomes as NDJSON.")]
+Facility = Annotated[
+    str | None,
+    typer.Option(
+        help="Only the resources of this facility: its code, or a reference to it.",
+        metavar="CODE",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int, typer.Option(min=0, help="The issues of how many resources are shown; 0: of all.")
+]
+Thorough = Annotated[
+    bool,
+    typer.Option(
+        "--thorough", help="Also tell what is good practice or only worth knowing. Slower."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the summary, no issues.")]
+
+
 @takes("profiles", "zone", "reference_targets")
 def validate(  # noqa: PLR0913 - the options of a command
     gathered: Gathered,
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            help="NDJSON (.ndjson), single resources or Bundles (.json, .xml), also with .gz;"
-            " or folders of such.",
-            show_default=False,
-        ),
-    ],
+    files: Files,
     *,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The URL of a profile that every resource must meet, beside those it claims and"
-            " those of policy.toml. May be said more than once.",
-            metavar="URL",
-            show_default=False,
-        ),
-    ] = None,
-    language: Annotated[
-        Language | None,
-        typer.Option(help="Tell issues in one language; otherwise in both.", show_default=False),
-    ] = None,
-    format: Annotated[
-        Form, typer.Option(help="Issues as lines of text, or OperationOutcomes as NDJSON.")
-    ] = Form.TEXT,
-    facility: Annotated[
-        str | None,
-        typer.Option(
-            help="Only the resources of this facility: its code, or a reference to it.",
-            metavar="CODE",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=0, help="How many resources' issues are shown; 0: all.")
-    ] = 100,
-    thorough: Annotated[
-        bool,
-        typer.Option(
-            "--thorough",
-            help="Also tell what is good practice, and what is only worth knowing. Slower.",
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only the summary, no issues.")
-    ] = False,
+    profile: Profiles = None,
+    language: In = None,
+    format: As = Form.TEXT,
+    facility: Facility = None,
+    limit: Limit = 100,
+    thorough: Thorough = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check files of resources as the server would on taking them in. Nothing is stored.
 

@@ -60,7 +60,7 @@ async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = 
 @lru_cache(maxsize=8)
 def rendered(server: Server, known: Known, mode: str, base: str) -> bytes:
     if mode == "terminology":
-        return render(terminology_capabilities(server, known))
+        return render(terminology_capabilities(server, known, base))
     return render(capability_statement(server, known, base))
 
 
@@ -153,7 +153,7 @@ def supported_profiles(server: Server, known: Known) -> dict[str, list[str]]:
     return {type: sorted(urls) for type, urls in found.items()}
 
 
-def terminology_capabilities(server: Server, known: Known) -> Resource:
+def terminology_capabilities(server: Server, known: Known, base: str) -> Resource:
     """R4 terminologycapabilities: the code systems that are known, in their versions."""
     versions: dict[str, set[str]] = {}
     for url in known.canonicals.urls():
@@ -167,6 +167,7 @@ def terminology_capabilities(server: Server, known: Known) -> Resource:
         "date": server.released,
         "kind": "instance",
         "software": {"name": "fhir_server", "version": server.software_version},
+        "implementation": {"description": "fhir_server", "url": base},
         **({"codeSystem": systems} if systems else {}),
         "expansion": {"hierarchical": False, "paging": True},
         "codeSearch": "explicit",
