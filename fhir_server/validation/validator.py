@@ -31,7 +31,15 @@ from fhir_server.validation.services import Services
 
 VIETNAM = 420  # minutes before UTC: the day it is in Can Tho
 # What a walk may stumble over in a resource that is not R4, and, though it should not, elsewhere.
-NOT_AS_R4 = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError, FhirError)
+NOT_AS_R4 = (
+    ArithmeticError,
+    AttributeError,
+    FhirError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 ERRORS = ("fatal", "error")
 
 

@@ -24,7 +24,15 @@ from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
 from fhir_server.validation.profile.walk import Walk
 
 KIND = "StructureDefinition"
-NOT_USABLE = (BrokenProfile, FhirError, ValueError, TypeError, KeyError, AttributeError)
+NOT_USABLE = (
+    BrokenProfile,
+    FhirError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class SnapshotsLike(Protocol):

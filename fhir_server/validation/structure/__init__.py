@@ -9,6 +9,7 @@ finds everything that is wrong, with its place, its rule and what to do.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions
@@ -48,9 +49,11 @@ class Validator:
         self.invariants = invariants or Invariants(definitions)
         targets_matter = reference_targets != "off"
         self.rules = rules or Rules()
-        self._compiled = Compiled(
-            definitions, self.invariants, self.rules, targets_matter=targets_matter
+        made = partial(
+            Compiled, definitions, self.invariants, self.rules, targets_matter=targets_matter
         )
+        self._compiled = made()
+        self._transaction = made(conditional=True)
 
     def check(
         self, resource: Resource, *, expected_type: str | None = None, thorough: bool = False
@@ -76,6 +79,18 @@ class Validator:
 
     def _surely_valid(self, resource: Any) -> bool:
         try:
-            return self._compiled.resource(resource)
+            compiled = self._transaction if _is_transaction(resource) else self._compiled
+            return compiled.resource(resource)
         except RecursionError:
             return False  # the walk counts the levels
+
+
+def _is_transaction(resource: Any) -> bool:
+    """Whether its entries may refer conditionally; a Bundle within it is a matter for the walk."""
+    if not isinstance(resource, dict) or resource.get("type") != "transaction":
+        return False
+    entries = resource.get("entry")
+    inner = [e.get("resource") for e in entries or () if isinstance(e, dict)]
+    return resource.get("resourceType") == "Bundle" and not any(
+        isinstance(each, dict) and each.get("resourceType") == "Bundle" for each in inner
+    )

@@ -19,7 +19,7 @@ from fhir_server.validation.datatype import Rules
 from fhir_server.validation.invariant import Invariant, Invariants
 from fhir_server.validation.structure import binding, constraint
 from fhir_server.validation.structure.demand import Choice, demands
-from fhir_server.validation.structure.reference import RELATIVE, URN_UUID
+from fhir_server.validation.structure.reference import CONDITIONAL, RELATIVE, URN_UUID
 
 Check = Callable[[Any], bool]
 
@@ -46,7 +46,9 @@ class Compiled:
         rules: Rules,
         *,
         targets_matter: bool,
+        conditional: bool = False,
     ) -> None:
+        self.conditional = conditional  # in a transaction a reference may be a search
         self.definitions = definitions
         self.invariants = invariants
         self.rules = rules
@@ -149,7 +151,9 @@ class Compiled:
             types = self.definitions.resource_types
             if self.targets_matter and targets and "Resource" not in targets:
                 types = types.intersection(targets)
-            found = self._references[targets] = _reference(self.place("Reference"), types)
+            place = self.place("Reference")
+            found = _reference(place, types, conditional=self.conditional)
+            self._references[targets] = found
         return found
 
 
@@ -231,14 +235,14 @@ def _coded(codes: frozenset[str]) -> Check:
     return check
 
 
-def _reference(place: Check, types: frozenset[str]) -> Check:
+def _reference(place: Check, types: frozenset[str], *, conditional: bool) -> Check:
     def check(value: Any) -> bool:
         if not place(value) or "type" in value:  # the type must agree with the reference
             return False
         text = value.get("reference")
         if text is None:
             return True
-        found = RELATIVE(text)
+        found = RELATIVE(text) or (CONDITIONAL(text) if conditional else None)
         return found[1] in types if found else URN_UUID(text) is not None
 
     return check
