@@ -19,6 +19,7 @@ from fhir_server.foundation.fhirpath.parse import parse
 from fhir_server.foundation.fhirpath.references import is_reference_to
 from fhir_server.foundation.fhirpath.scope import (
     Evaluated,
+    Meter,
     Resolve,
     Run,
     Scope,
@@ -68,12 +69,14 @@ class Expression:
         max_steps: int = MAX_STEPS,
         now: dt.datetime | None = None,
         services: Services | None = None,
+        meter: Meter | None = None,
     ) -> list[Item]:
         """What the expression finds. Raises Invalid where it cannot be told.
 
         resource: a resource, or an Item of one for which the expression is asked (an invariant).
         resolve: gives the resource a reference names, or None. variables: values by their names
         without `%`. services: what memberOf(), conformsTo() and their like are asked of.
+        meter: is told the steps taken.
         """
         focus = resource if isinstance(resource, Item) else self._model.root(resource)
         run = Run(
@@ -89,6 +92,9 @@ class Expression:
             return self._evaluated(Scope(run, [focus]))
         except RecursionError:
             raise Invalid("FHIRPath: the expression goes too deep.") from None
+        finally:
+            if meter is not None:
+                meter.steps += run.steps
 
     def is_true(self, resource: Any, **circumstances: Any) -> bool:
         """Whether the expression is true; nothing counts as false."""

@@ -23,7 +23,7 @@ from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import resolved
 from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
 from fhir_server.foundation.fhirpath.temporal import Temporal
-from fhir_server.foundation.fhirpath.values import compare, item_key
+from fhir_server.foundation.fhirpath.values import compare, item_key, weight
 from fhir_server.foundation.outcome import Invalid
 
 Args = tuple[Evaluated, ...]
@@ -67,11 +67,13 @@ def _truths(focus: list[Item]) -> list[bool]:
     return values
 
 
-def _keys(items: list[Item]) -> set[Any]:
+def _keys(scope: Scope, items: list[Item]) -> set[Any]:
+    scope.run.spend(weight(items))
     return {item_key(item) for item in items}
 
 
-def _distinct(items: list[Item]) -> list[Item]:
+def _distinct(scope: Scope, items: list[Item]) -> list[Item]:
+    scope.run.spend(weight(items))
     found: dict[Any, Item] = {}
     for item in items:
         found.setdefault(item_key(item), item)
@@ -95,7 +97,9 @@ def _repeat(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     waiting = list(focus)
     while waiting:
         fresh = []
-        for item in _select(scope, waiting, args):
+        selected = _select(scope, waiting, args)
+        scope.run.spend(len(selected) + weight(selected))
+        for item in selected:
             known = item_key(item)
             if known not in found:
                 found[known] = item
@@ -136,12 +140,14 @@ def _single(_: Scope, focus: list[Item], __: Args) -> list[Item]:
 
 
 def _intersect(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
-    among = _keys(args[0](scope))
-    return _distinct([item for item in focus if item_key(item) in among])
+    among = _keys(scope, args[0](scope))
+    scope.run.spend(weight(focus))
+    return _distinct(scope, [item for item in focus if item_key(item) in among])
 
 
 def _exclude(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
-    among = _keys(args[0](scope))
+    among = _keys(scope, args[0](scope))
+    scope.run.spend(weight(focus))
     return [item for item in focus if item_key(item) not in among]
 
 
@@ -276,11 +282,11 @@ FUNCTIONS: dict[str, Function] = {
     "anyTrue": _plain(lambda focus: _truth(any(_truths(focus)))),
     "allFalse": _plain(lambda focus: _truth(not any(_truths(focus)))),
     "anyFalse": _plain(lambda focus: _truth(not all(_truths(focus)))),
-    "subsetOf": Function(lambda s, f, a: _truth(_keys(f) <= _keys(a[0](s))), 1, 1),
-    "supersetOf": Function(lambda s, f, a: _truth(_keys(f) >= _keys(a[0](s))), 1, 1),
+    "subsetOf": Function(lambda s, f, a: _truth(_keys(s, f) <= _keys(s, a[0](s))), 1, 1),
+    "supersetOf": Function(lambda s, f, a: _truth(_keys(s, f) >= _keys(s, a[0](s))), 1, 1),
     "count": _plain(lambda focus: [made(len(focus))]),
-    "distinct": _plain(_distinct),
-    "isDistinct": _plain(lambda focus: _truth(len(_distinct(focus)) == len(focus))),
+    "distinct": Function(lambda s, f, _: _distinct(s, f)),
+    "isDistinct": Function(lambda s, f, _: _truth(len(_keys(s, f)) == len(f))),
     "not": Function(_not),
     "where": Function(_where, 1, 1),
     "select": Function(_select, 1, 1),
@@ -293,7 +299,7 @@ FUNCTIONS: dict[str, Function] = {
     "take": Function(_take, 1, 1),
     "intersect": Function(_intersect, 1, 1),
     "exclude": Function(_exclude, 1, 1),
-    "union": Function(lambda s, f, a: _distinct(f + a[0](s)), 1, 1),
+    "union": Function(lambda s, f, a: _distinct(s, f + a[0](s)), 1, 1),
     "combine": Function(lambda s, f, a: f + a[0](s), 1, 1),
     "aggregate": Function(_aggregate, 1, 2),
     "iif": Function(_iif, 2, 3),

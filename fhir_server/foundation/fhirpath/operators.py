@@ -17,6 +17,7 @@ from fhir_server.foundation.fhirpath.values import (
     equal,
     equivalent,
     item_key,
+    weight,
 )
 from fhir_server.foundation.outcome import Invalid
 
@@ -39,10 +40,18 @@ def _truth(value: bool | None) -> list[Item]:  # noqa: FBT001 - the truth itself
     return [] if value is None else [made(value)]
 
 
+def _cost(left: list[Item], right: list[Item], op: str) -> int:
+    """What a comparison takes: `~` looks for each thing of one side on the other."""
+    inside = weight(left) + weight(right)
+    if "~" in op:
+        return len(left) * len(right) + inside * inside // 100 + 1
+    return len(left) + inside + 1
+
+
 def _equality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
     def evaluated(scope: Scope) -> list[Item]:
         one_side, other = left(scope), right(scope)
-        scope.run.spend(len(one_side) * (len(other) if "~" in op else 1) + 1)
+        scope.run.spend(_cost(one_side, other, op))
         same = equivalent(one_side, other) if "~" in op else equal(one_side, other)
         return _truth(same if op[0] != "!" or same is None else not same)
 
@@ -78,10 +87,12 @@ def _arithmetic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
             result = arithmetic("+", *texts) if all(isinstance(t, str) for t in texts) else None
             if result is None:
                 raise Invalid("FHIRPath: `&` is for strings.")
+            scope.run.spend(len(result) // 100)
             return [made(result)]
         if first is None or second is None:
             return []
         result = arithmetic(op, first, second)
+        scope.run.spend(len(result) // 100 if isinstance(result, str) else 0)
         return [] if result is None else [made(result)]
 
     return evaluated
@@ -89,11 +100,9 @@ def _arithmetic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
 
 def _union(_: str, left: Evaluated, right: Evaluated) -> Evaluated:
     def evaluated(scope: Scope) -> list[Item]:
-        found = list(
-            {item_key(item): item for item in reversed(left(scope) + right(scope))}.values()
-        )
-        scope.run.spend(len(found) + 1)
-        return found[::-1]
+        items = left(scope) + right(scope)
+        scope.run.spend(len(items) + weight(items) + 1)
+        return list({item_key(item): item for item in reversed(items)}.values())[::-1]
 
     return evaluated
 
@@ -102,9 +111,9 @@ def _membership(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
     def evaluated(scope: Scope) -> list[Item]:
         among, what = (left, right) if op == "contains" else (right, left)
         item, items = one(what(scope), f"`{op}`"), among(scope)
-        scope.run.spend(len(items) + 1)
         if item is None:
             return []
+        scope.run.spend((weight([item]) + 1) * len(items) + weight(items) + 1)
         return _truth(any(equal([item], [other]) for other in items))
 
     return evaluated

@@ -45,6 +45,15 @@ class Services(Protocol):
         ...
 
 
+class Meter:
+    """The steps that several evaluations take together."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+
 class Run:
     """One evaluation, from its beginning to its end."""
 

@@ -6,33 +6,17 @@ http://hl7.org/fhirpath/N1/#string-manipulation
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.fhirpath.conversions import text as as_text
 from fhir_server.foundation.fhirpath.items import Item, made, plain
+from fhir_server.foundation.fhirpath.patterns import compiled, tries
 from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, one, value_of
 from fhir_server.foundation.fhirpath.values import checked, named
 from fhir_server.foundation.outcome import Invalid
 
-MAX_PATTERN = 1_000
-# How often a pattern may be tried: the text's length to the power of its open repetitions.
-MAX_TRIES = 20_000_000
-# R4's eld-19: its first character is all it needs, so it is found at once or tried in vain at once.
-CHEAP = frozenset(
-    {
-        r"""[^\s\.,:;\'"\/|?!@#$%&*()\[\]{}]{1,64}(\.[^\s\.,:;\'"\/|?!@#$%&*()\[\]{}]{1,64}"""
-        r"""(\[x\])?(\:[^\s\.]+)?)*"""
-    }
-)
-# What stands in a pattern: an escape, a class, a group's begin and end, a repetition, the rest
-PIECE = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<open>\((?:\?:)?)|(?P<close>\))"
-    r"|(?P<many>[*+]|\{[0-9]+,\})|(?P<some>\?|\{[0-9]+(?:,[0-9]+)?\})|.",
-    re.DOTALL,
-)
+TRIES_A_STEP = 20  # about a microsecond
 
 Args = tuple[Evaluated, ...]
 Body = Callable[[Scope, list[Item], Args], list[Item]]
@@ -50,9 +34,23 @@ def of_string(body: Callable[..., Any]) -> Body:
             raise Invalid(f"FHIRPath: the function is for strings, not for {named(value)}.")
         scope.run.spend(len(value) // 100)
         result = body(value, *given)
+        scope.run.spend(len(result) // 100 if isinstance(result, str) else 0)
         if isinstance(result, list):
             return [made(checked(each)) for each in result]
         return [] if result is None else [made(checked(result))]
+
+    return told
+
+
+def _of_pattern(body: Callable[..., Any]) -> Body:
+    """A function that tries a pattern: each takes what it may cost."""
+    inner = of_string(body)
+
+    def told(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
+        pattern = value_of(args[0](scope), "an argument")
+        if len(focus) == 1 and isinstance(focus[0].value, str) and isinstance(pattern, str):
+            scope.run.spend(tries(pattern, len(focus[0].value)) // TRIES_A_STEP)
+        return inner(scope, focus, args)
 
     return told
 
@@ -111,98 +109,8 @@ def replace_matches(value: str, pattern: Any, substitution: Any) -> str:
 
 def _pattern(pattern: str, length: int) -> re.Pattern[str]:
     """A pattern that can be tried on a text of this length. Raises Invalid where it cannot."""
-    if pattern in CHEAP:
-        return _made(pattern)
-    compiled, power, choices = _compiled(pattern)
-    if (length + 1) ** power << choices > MAX_TRIES:
-        raise Invalid("FHIRPath: the pattern could take too long on so long a text.")
-    return compiled
-
-
-def bounded(pattern: str) -> tuple[re.Pattern[str], int]:
-    """A pattern, and the longest text it may be tried on. Raises Invalid where there is none."""
-    if pattern in CHEAP:
-        return _made(pattern), sys.maxsize
-    compiled, power, choices = _compiled(pattern)
-    tries = MAX_TRIES >> choices
-    if power == 0:
-        return compiled, sys.maxsize if tries else -1
-    longest = int(tries ** (1 / power)) + 1
-    while longest >= 0 and (longest + 1) ** power > tries:
-        longest -= 1
-    return compiled, longest
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> tuple[re.Pattern[str], int, int]:
-    """A pattern, the power its trying grows by with the text, and how often it doubles."""
-    if len(pattern) > MAX_PATTERN:
-        raise Invalid(f"FHIRPath: a pattern is longer than {MAX_PATTERN} characters.")
-    power, choices = _cost(pattern)
-    return _made(pattern), power, choices
-
-
-@lru_cache(maxsize=512)
-def _made(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Invalid(f"FHIRPath: `{pattern[:50]}` is no pattern: {error}.") from None
-
-
-def _cost(pattern: str) -> tuple[int, int]:
-    """How many repetitions may compete for the same characters, and how many choices there are.
-
-    A repetition around another, or around a choice, is refused where nothing certain stands
-    between two rounds: the ways to share the characters double with each, as in `(a+)+`.
-    """
-    power, choices = 0 if pattern.startswith("^") else 1, 0
-    groups: list[_Group] = [_Group(0)]
-    last: _Group | None = None
-    for piece in PIECE.finditer(pattern):
-        match piece.lastgroup:
-            case "open":
-                if pattern.startswith("(?", piece.start()) and piece[0] != "(?:":
-                    raise Invalid("FHIRPath: a pattern may not look around.")
-                groups.append(_Group(piece.end()))
-                last = None
-            case "close" if len(groups) > 1:
-                last = groups.pop()
-                groups[-1].varies |= last.varies
-            case "many" | "some":
-                if piece[0] != "?" and last and last.varies and not last.separated(pattern):
-                    raise Invalid(
-                        "FHIRPath: a pattern may not repeat a group that itself repeats or "
-                        f"chooses, as in `{pattern[:50]}`."
-                    )
-                power += piece.lastgroup == "many" or "," in piece[0]
-                choices += piece[0] == "?"
-                groups[-1].varies = True
-                last = None
-            case _:
-                if piece[0][0] == "\\" and piece[0][1:].isdigit():
-                    raise Invalid("FHIRPath: a pattern may not look back at a group.")
-                choices += piece[0] == "|"
-                groups[-1].varies |= piece[0] == "|"
-                last = None
-    return power, choices
-
-
-class _Group:
-    """A group of a pattern while it is read."""
-
-    def __init__(self, start: int) -> None:
-        self.start = start
-        self.varies = False
-
-    def separated(self, pattern: str) -> bool:
-        """Whether each round begins with an escaped sign that the rest of it shuts out."""
-        found = re.match(r"\\([.:/\-|@])", pattern[self.start :])
-        rest = pattern[self.start + 2 :]
-        return found is not None and bool(
-            re.match(r"\[\^[^\]]*" + re.escape(found[1]), rest)
-            or re.match(r"\[(?!\^)[A-Za-z0-9_\-]+\]", rest)
-        )
+    tries(pattern, length)
+    return compiled(pattern)
 
 
 FUNCTIONS: dict[str, tuple[Body, int, int]] = {
@@ -219,9 +127,9 @@ FUNCTIONS: dict[str, tuple[Body, int, int]] = {
     "toChars": (of_string(list), 0, 0),
     "split": (of_string(lambda value, by: value.split(string(by)) if by else list(value)), 1, 1),
     "replace": (of_string(_replace), 2, 2),
-    "matches": (of_string(_matches), 1, 1),
-    "matchesFull": (of_string(matches_full), 1, 1),
-    "replaceMatches": (of_string(replace_matches), 2, 2),
+    "matches": (_of_pattern(_matches), 1, 1),
+    "matchesFull": (_of_pattern(matches_full), 1, 1),
+    "replaceMatches": (_of_pattern(replace_matches), 2, 2),
 }
 
 

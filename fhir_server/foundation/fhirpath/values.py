@@ -48,6 +48,17 @@ def key(value: Any) -> Hashable:
     return found
 
 
+def weight(items: list[Item]) -> int:
+    """How much there is in items to compare: each value within counts."""
+    count, waiting = 0, [item.value for item in items if isinstance(item.value, dict | list)]
+    while waiting:
+        value = waiting.pop()
+        count += len(value)
+        children = value.values() if isinstance(value, dict) else value
+        waiting.extend(child for child in children if isinstance(child, dict | list))
+    return count
+
+
 def item_key(item: Item) -> Hashable:
     return (key(plain(item)), key(item.beside) if item.value is None else None)
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.foundation.fhirpath.evaluate import Expression
 from fhir_server.foundation.fhirpath.items import Item, Model
-from fhir_server.foundation.fhirpath.scope import Resolve, Services
+from fhir_server.foundation.fhirpath.scope import Meter, Resolve, Services
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.messages import issue
 
-MAX_STEPS = 100_000  # of one invariant for one element: no more than 0.1 s
+MAX_STEPS = 100_000  # of one invariant for one element: no more than 0.2 s
+MAX_STEPS_TOGETHER = 1_000_000  # of all invariants of one resource
 
 
 class Unusable(ValueError):
@@ -31,7 +32,7 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """Where the element stands.
+    """Where the element stands; one for each resource, for it counts what its invariants take.
 
     resource: `%resource`, the nearest resource around it. root: `%rootResource`, which contains
     that one, or the same. resolve: gives the resource that a reference
@@ -42,9 +43,10 @@ class Env:
     root: Resource | None = None
     resolve: Resolve | None = None
     now: dt.datetime | None = None  # what today() and now() tell; None: the time it is
+    meter: Meter | None = field(default_factory=Meter, compare=False)
 
 
-NOWHERE = Env()
+NOWHERE = Env(meter=None)  # shared by all, so nothing is counted
 Fast = Callable[[Any, Any, Env], bool]  # the value, what stands in its `_name`, and where
 
 
@@ -90,15 +92,17 @@ class Invariant:
         if self.engine is None or self.model is None:
             raise Unusable(self.unusable or "It has no expression.")
         item = focus if isinstance(focus, Item) else self._item(focus, beside, env)
+        left = MAX_STEPS_TOGETHER - (0 if env.meter is None else env.meter.steps)
         given = {"resource": env.resource, "rootResource": env.root or env.resource}
         try:
             return self.engine.is_true(
                 item,
                 resolve=env.resolve,
                 variables={name: value for name, value in given.items() if value is not None},
-                max_steps=MAX_STEPS,
+                max_steps=min(MAX_STEPS, left),
                 now=env.now,
                 services=self.services,
+                meter=env.meter,
             )
         except Invalid as refusal:
             raise Unusable(str(refusal)) from None

@@ -43,13 +43,21 @@ RUNTIME = {
         "today",
         "too_long",
         "too_many",
+        "tried",
         "turnedmoment_order",
+        "weight",
     )
 }
 
 
+# Where loops within loops are counted, so are those of the other invariants of a resource.
+COUNTING = (" meter = env.meter", " steps = 0 if meter is None else meter.steps")
+COUNTED = (" if meter is not None:", "  meter.steps = steps")
+
+
 class Quick(NamedTuple):
-    """holds(value, beside, env): whether the expression is true; env has resource, root and now.
+    """holds(value, beside, env): whether the expression is true; env has resource, root, now
+    and meter, which may be None.
 
     of_resource: it asks env for them.
     """
@@ -75,10 +83,10 @@ def quick(expression: str, model: Model, node: str) -> Quick:
         truth = writer.truth(parse(expression), At(block, Here(focus)))
     except RecursionError:
         raise NotQuick("It goes too deep.") from None
-    lines = ["def holds(v, b, env):", " steps = 0", *block.lines, f" return {truth.code} is True"]
-    if not any("steps" in line for line in block.lines):
-        del lines[1]
-    source = "\n".join(lines)
+    lines = [*block.lines, f" told = {truth.code} is True"]
+    if any("steps += " in line for line in lines):
+        lines = [*COUNTING, *lines, *COUNTED]
+    source = "\n".join(["def holds(v, b, env):", *lines, " return told"])
     names: dict[str, Any] = {**RUNTIME, **{n: k for n, k in block.names.items() if k is not None}}
     try:
         exec(compile(source, "<FHIRPath>", "exec"), names)  # noqa: S102 - every name in it is ours

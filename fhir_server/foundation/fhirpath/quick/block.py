@@ -39,6 +39,11 @@ class Block:
         below.emit("pass")
         return below
 
+    def spend(self, steps: str) -> None:
+        """Count what a loop within another takes, and end where that is too much."""
+        self.emit(f"steps += {steps}")
+        self.inner("if steps > MAX_STEPS:").emit("costly()")
+
     def variable(self) -> str:
         """A name not used before."""
         name = f"x{len(self.names)}"

@@ -200,8 +200,7 @@ class Member(Found):
                 there += f" or {child.beside} is not None"
             inner = block.inner(f"if {there}:")
         if spot.far and inner.loops > 1:
-            inner.emit("steps += 1")
-            inner.inner("if steps > MAX_STEPS:").emit("costly()")
+            inner.spend("1")
         body(inner, child)
 
     def _spot(self, block: Block, field: FieldLike, *, primitive: bool, far: bool) -> Spot:

@@ -69,7 +69,7 @@ def _has_value(writer: Writer, base: Found, _: Args, at: At) -> Found:
 def _count(_: Writer, base: Found, __: Args, at: At) -> Value:
     if isinstance(base, Both) and base.doubled and base.is_set:
         seen = at.block.set("set()")
-        base.each(at.block, lambda block, spot: block.emit(f"{seen}.add({_key(spot)})"))
+        base.each(at.block, lambda block, spot: block.emit(f"{seen}.add({_key(block, spot)})"))
         return Value(f"len({seen})", "Integer")
     if base.doubled or isinstance(base, Texts):
         raise NotQuick("It cannot be told how many there are.")
@@ -97,15 +97,17 @@ def _is_distinct(writer: Writer, base: Found, args: Args, at: At) -> Found:
 
     def meet(block: Block, spot: Spot) -> None:
         block.emit(f"{count} += 1")
-        block.emit(f"{seen}.add({_key(spot)})")
+        block.emit(f"{seen}.add({_key(block, spot)})")
 
     base.each(at.block, meet)
     return Value(f"(len({seen}) == {count})", "Boolean")
 
 
-def _key(spot: Spot) -> str:
+def _key(block: Block, spot: Spot) -> str:
     if spot.any_resource:
         raise NotQuick("The type of resource is known only when it is met.")
+    if spot.far and spot.beside is None and not spot.is_system:
+        block.spend(f"weight({spot.value})")
     return f"key({spot.value}, {spot.beside}, {spot.type!r})"
 
 
@@ -129,10 +131,10 @@ def _intersect(writer: Writer, base: Found, args: Args, at: At) -> Found:
     """What is of both; an item that is there twice is met twice, so only existence is told."""
     among = at.block.set("set()")
     other = writer.write(args[0], at)
-    other.each(at.block, lambda block, spot: block.emit(f"{among}.add({_key(spot)})"))
+    other.each(at.block, lambda block, spot: block.emit(f"{among}.add({_key(block, spot)})"))
 
     def passing(block: Block, spot: Spot, body: Body) -> None:
-        body(block.inner(f"if {_key(spot)} in {among}:"), spot)
+        body(block.inner(f"if {_key(block, spot)} in {among}:"), spot)
 
     found = Filtered(base, passing)
     found.doubled = True

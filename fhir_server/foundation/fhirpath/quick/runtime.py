@@ -11,15 +11,28 @@ from itertools import repeat, zip_longest
 from typing import Any, NoReturn
 
 from fhir_server.foundation.fhirpath.items import Item, plain
+from fhir_server.foundation.fhirpath.patterns import tries
 from fhir_server.foundation.fhirpath.temporal import Temporal
+from fhir_server.foundation.fhirpath.texts import TRIES_A_STEP
 from fhir_server.foundation.fhirpath.values import arithmetic, compare, equal, item_key
+from fhir_server.foundation.fhirpath.values import weight as engine_weight
 from fhir_server.foundation.outcome import Invalid
 
-MAX_STEPS = 100_000
+MAX_STEPS = 1_000_000  # each is far less than one of the engine's
 NOTHING: tuple[Any, ...] = ()
 SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
 NEAR = {-1, 0, 1}  # days between which the hour and the zone may decide
 SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
+
+
+def weight(value: Any) -> int:
+    """How much there is in an element to compare."""
+    return engine_weight([Item(value, "")]) + 1
+
+
+def tried(length: int, pattern: str) -> int:
+    """The steps that a pattern may take on a text."""
+    return tries(pattern, length) // TRIES_A_STEP
 
 
 def pairs(values: Any, besides: Any) -> Iterable[tuple[Any, Any]]:

@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from fhir_server.foundation.fhirpath import patterns
 from fhir_server.foundation.fhirpath import texts as engine
 from fhir_server.foundation.fhirpath.conversions import TO
 from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
 from fhir_server.foundation.fhirpath.quick.found import Found, Spot, Value
 from fhir_server.foundation.fhirpath.quick.operators import kind
 from fhir_server.foundation.outcome import Invalid
+
+LONG = 10_000  # characters: a pattern that may be tried on so many takes no time on a few
 
 
 class Given:
@@ -99,7 +102,11 @@ def _matching(way: str) -> Written:
             raise NotQuick("Only a written pattern is known to be cheap.")
         compiled, longest = _tried(pattern.text)
         value = Value(block.set(value.code), "String", maybe=value.maybe)
-        if longest < sys.maxsize:
+        if longest < LONG:
+            at_all = "" if not value.maybe else f"if {value.code} is not None:"
+            inner = block.inner(at_all) if at_all else block
+            inner.spend(f"tried(len({value.code}), {pattern.text!r})")
+        elif longest < sys.maxsize:
             test = f"len({value.code}) > {longest}"
             if value.maybe:
                 test = f"{value.code} is not None and {test}"
@@ -113,7 +120,8 @@ def _matching(way: str) -> Written:
 def _tried(pattern: str) -> tuple[re.Pattern[str], int]:
     """A pattern, and how long a text it may be tried on."""
     try:
-        return engine.bounded(pattern)
+        longest = patterns.longest(pattern)
+        return patterns.compiled(pattern), sys.maxsize if longest is None else longest
     except Invalid as refusal:
         raise NotQuick(str(refusal)) from None
 
