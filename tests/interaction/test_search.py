@@ -31,10 +31,10 @@ async def asked(server, here, types, *pairs, **more):
     return told(await search.search(server, search.Ask(types, list(pairs), **more), here))
 
 
-PHONE = [{"system": "phone", "value": "0900"}]  # R4 cpt-2: a value has a system
+CONTACT = [{"system": "other", "value": "0900"}]  # R4 cpt-2: a value has a system
 PEOPLE = [
     patient("a", "Nguyễn", gender="male", birthDate="1990-05-17", active=True),
-    patient("b", "Đặng", gender="female", birthDate="1991", telecom=PHONE),
+    patient("b", "Đặng", gender="female", birthDate="1991", telecom=CONTACT),
     patient("c", "Dang", birthDate="1990-05", identifier=[{"system": "u", "value": "X-1"}]),
 ]
 
