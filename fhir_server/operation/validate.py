@@ -32,6 +32,7 @@ MODES = ("create", "update", "delete", "profile")
 OF_AN_INSTANCE = ("update", "delete", "profile")  # R4: "at the resource instance level"
 LONG_WORK = 64 * 1024  # bytes whose judging takes milliseconds: others go first
 OWN = "http://hl7.org/fhir/StructureDefinition/"
+UNUSABLE = "profile-unusable"
 ABSTRACT = ("Resource", "DomainResource")  # every resource, and all but a few, are such
 VERSIONS = ("", "4.0", "4.0.1")
 
@@ -109,6 +110,8 @@ async def of_content(
     if call.unreadable is not None:
         return [replace(one, severity="fatal") for one in call.unreadable.issues]
     given = call.one("resource")
+    if given is not None and given.resource is None:
+        raise Invalid("`resource` must be a resource, in a Parameters.", expression="http.resource")
     sent = call.body if given is None else given.resource
     if sent is not None and mode == "profile":
         raise Invalid(
@@ -125,17 +128,23 @@ async def of_content(
 async def judged(server: Server, call: Call, sent: Resource, profile: str | None) -> list[Issue]:
     """Its type, R4, and the profiles: the one asked for beside those it claims."""
     own = type_of(server, profile) if profile else None
-    expected = own if own and own not in ABSTRACT else call.type
     profiles = [profile] if profile and own is None else []
 
     def check() -> list[Issue]:
         return server.validator.check(
-            sent, expected_type=expected, profiles=profiles, thorough=True
+            sent, expected_type=call.type, profiles=profiles, thorough=True
         )
 
-    if call.text is None or len(call.text[0]) < LONG_WORK:
-        return check()
-    return await asyncio.to_thread(check)
+    short = call.text is None or len(call.text[0]) < LONG_WORK
+    found = check() if short else await asyncio.to_thread(check)
+    unusable = [each for each in found if each.rule == UNUSABLE and each.profile in profiles]
+    if unusable:
+        raise Unprocessable("The profile cannot be used.", issues=unusable)
+    type = sent.get("resourceType")
+    if own and own not in ABSTRACT and own != type:
+        said = {"found": type, "wanted": own, "url": profile}
+        found.append(issue("profile-of-type", str(type), profile=profile, **said))
+    return found
 
 
 async def stored(server: Server, call: Call, circumstances: Circumstances) -> Resource:

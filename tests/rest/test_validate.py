@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from tests.rest.client import on_one_database
+from fhir_server.conformance import definitions
+from fhir_server.conformance.r4_resources import canonicals_of_r4
+from fhir_server.rest.app import create_app
+from fhir_server.rest.options import Options
+from fhir_server.terminology.terms import Terms
+from fhir_server.validation.knowledge import Knowledge, Known
+from fhir_server.validation.validator import Validator
+from tests.interaction.conftest import server_on
+from tests.rest.client import Client, on_one_database
+from tests.rest.conftest import Lines
 
 pytestmark = on_one_database
 
@@ -19,6 +28,19 @@ DIV = "<div xmlns='http://www.w3.org/1999/xhtml'>Nguyễn</div>"
 OLDER = f"{BASE}Patient|3.0.1"
 # Best practice (dom-6) is that there is a narrative; then nothing at all is left to say.
 WHOLE = {**PATIENT, "text": {"status": "generated", "div": DIV}}
+
+
+@pytest.fixture
+def client_that_knows(store):
+    """A client of a server that knows R4's definitions, and what is stored above them."""
+    known = definitions.load()
+
+    def make(canonicals):
+        terms = Terms(canonicals)
+        return Known(canonicals, terms, Validator(known, canonicals=canonicals, terms=terms))
+
+    server = server_on(store, knowledge=Knowledge(canonicals_of_r4(), make))
+    return Client(create_app(server, Options(), write_log=Lines()))
 
 
 def parameters(**given):
@@ -133,6 +155,42 @@ async def test_another_type_than_that_of_the_url_is_an_issue(client):
     assert rules(told) == {"resource-type"}
 
 
+async def test_a_profile_of_another_type_is_an_issue(client):
+    told = await client.post(f"/fhir/Patient/$validate?profile={BASE}Observation", PATIENT)
+    assert told.status == 200
+    assert rules(told) == {"profile-of-type"}
+
+
+async def test_a_profile_that_is_stored_can_be_asked_for_and_a_broken_one_is_refused(
+    client_that_knows,
+):
+    client = client_that_knows
+    url = "http://hospital.example/StructureDefinition/named"
+    constrained = {"id": "Patient.gender", "path": "Patient.gender", "min": 1}
+    profile = {
+        "resourceType": "StructureDefinition",
+        "id": "named",
+        "url": url,
+        "name": "Named",
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": "Patient",
+        "baseDefinition": f"{BASE}Patient",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": "Patient", "path": "Patient"}, constrained]},
+    }
+    assert (await client.put("/fhir/StructureDefinition/named", profile)).status == 201
+    told = await client.post(f"/fhir/Patient/$validate?profile={url}", PATIENT)
+    assert told.status == 200
+    assert rules(told) == {"profile-min"}
+    broken = {**profile, "baseDefinition": "http://nobody.example/StructureDefinition/none"}
+    assert (await client.put("/fhir/StructureDefinition/named", broken)).status == 200
+    told = await client.post(f"/fhir/Patient/$validate?profile={url}", PATIENT)
+    assert told.status == 422
+    assert told.issue["details"]["coding"][0]["code"] == "profile-unusable"
+
+
 async def test_whether_a_delete_would_be_allowed(client):
     deleting = parameters(mode="delete")
     missing = await client.post("/fhir/Patient/a/$validate", deleting)
@@ -176,6 +234,7 @@ REFUSED = [
     ("Patient/$validate", parameters(mode="create"), 400, "nothing to validate"),
     ("Patient/$validate?mode=create&mode=update", PATIENT, 400, "more than once"),
     ("Patient/$validate?color=red", PATIENT, 400, "`mode`, `profile`, `resource`"),
+    ("Patient/$validate?resource=a", None, 400, "must be a resource"),
     ("$validate", PATIENT, 404, "at the type and instance level"),
 ]  # fmt: skip
 
