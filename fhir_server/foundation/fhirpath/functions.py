@@ -205,7 +205,8 @@ def _not(_: Scope, focus: list[Item], __: Args) -> list[Item]:
 
 def _of_type(scope: Scope, focus: list[Item], type: str) -> list[Item]:
     # R4's own search parameters ask `as` of collections, so it sorts as ofType() does
-    return [item for item in focus if scope.run.model.is_exactly(item, type)]
+    model = scope.run.model
+    return [found for item in focus if (found := model.as_type(item, type)) is not None]
 
 
 def _is(scope: Scope, focus: list[Item], type: str) -> list[Item]:

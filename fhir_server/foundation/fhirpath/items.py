@@ -218,6 +218,18 @@ class Model:
             return namespace in ("", "FHIR") and item.type == name
         return self.is_type(item, type)
 
+    def as_type(self, item: Item, type: str) -> Item | None:
+        """An item that is exactly of a type, or a primitive as the type of System it stands for:
+        R4 fhirpath.html converts primitives where they are used, as in `value as String`."""
+        if self.is_exactly(item, type):
+            return item
+        namespace, _, name = type.rpartition(".")
+        is_primitive = item.node in self.definitions.primitive_types and item.value is not None
+        if not is_primitive or name not in SYSTEM_TYPES or namespace == "FHIR":
+            return None
+        converted = system(item)
+        return converted if converted.type == SYSTEM + name else None
+
     @cached_property
     def types(self) -> Set[str]:
         known = self.definitions

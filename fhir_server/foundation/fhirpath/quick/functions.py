@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhir_server.foundation.fhirpath.items import SYSTEM
+from fhir_server.foundation.fhirpath.items import SYSTEM, SYSTEM_TYPES
 from fhir_server.foundation.fhirpath.quick import texts
 from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
 from fhir_server.foundation.fhirpath.quick.found import (
@@ -27,6 +27,8 @@ from fhir_server.foundation.fhirpath.quick.found import (
 from fhir_server.foundation.fhirpath.quick.operators import KIND
 from fhir_server.foundation.fhirpath.quick.writing import At, Function, Writer, truth_of
 from fhir_server.foundation.fhirpath.tree import Literal, Name, Node
+
+CONVERTED = SYSTEM_TYPES - {"Any", "Quantity"}  # what primitives stand for
 
 Args = tuple[Node, ...]
 Written = Callable[[Writer, Found, Args, At], Found]
@@ -205,6 +207,8 @@ def type_name(writer: Writer, node: Node) -> tuple[str, str]:
 def _of_type(writer: Writer, base: Found, args: Args, at: At) -> Found:
     namespace, name = type_name(writer, args[0])
     del at
+    if name in CONVERTED:
+        raise NotQuick("A primitive may be asked for as a type of System.")
     if type(base) is Member and namespace != "System":
         base = base.of_type(name)
 
