@@ -80,8 +80,11 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
     policy = policy_of(settings)
     large = Folder(Path(settings.terminology_folder))
 
+    before: Terms | None = None
+
     def make(canonicals: Canonicals) -> Known:
-        terms = Terms(canonicals, files=large)
+        nonlocal before
+        terms = before = Terms(canonicals, files=large, before=before)
         validator = Validator(
             known,
             reference_targets=settings.reference_targets,

@@ -25,48 +25,53 @@ app = typer.Typer(
 )
 
 
+Releases = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Releases: SNOMED CT RF2 (.zip or folder), LOINC (.zip or Loinc.csv), ICD-10"
+        " (ClaML, or a table as .csv), a FHIR CodeSystem (.json).",
+        show_default=False,
+    ),
+]
+Version = Annotated[
+    str | None,
+    typer.Option(help="The version, where the files do not say it.", show_default=False),
+]
+System = Annotated[
+    str | None,
+    typer.Option(help="The URL of the code system, for ICD-10 and JSON.", show_default=False),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(help="The first day it is in force, such as 2026-07-01.", show_default=False),
+]
+Until = Annotated[
+    str | None, typer.Option(help="The first day it is no longer in force.", show_default=False)
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Where a column of an ICD-10 table is, as in code=18; may be given several times.",
+        show_default=False,
+    ),
+]
+
+
 @takes("terminology_folder")
 def load(
     gathered: Gathered,
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Releases: SNOMED CT RF2 (.zip or folder), LOINC (.zip or Loinc.csv), ICD-10"
-            " (ClaML, or a table as .csv), a FHIR CodeSystem (.json).",
-            show_default=False,
-        ),
-    ],
+    files: Releases,
     *,
-    version: Annotated[
-        str | None,
-        typer.Option(help="The version, where the files do not say it.", show_default=False),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            help="The URL of the code system, of ICD-10 and CodeSystems.", show_default=False
-        ),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(help="The first day it is in force, such as 2026-07-01.", show_default=False),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="The first day it is no longer in force.", show_default=False),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Where a column of an ICD-10 table is, as in code=18; may be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    version: Version = None,
+    system: System = None,
+    since: Since = None,
+    until: Until = None,
+    column: Columns = None,
 ) -> None:
     """Make a file of each release, which a running server takes up within a second.
 
     The licences of these code systems are between you and their publishers; nothing of them comes
-    with this program. A run that was broken off, however, goes on where it was when it is run again
+    with this program. A run that was broken off goes on where it was when it is run again
     with the same files. A version that is there already is replaced.
 
     \b

@@ -106,7 +106,10 @@ class ConceptMaps:
 
     def __init__(self, canonicals: Canonicals, before: ConceptMaps | None = None) -> None:
         self.canonicals = canonicals
-        self._read: dict[Canonical, Map] = dict(before._read) if before is not None else {}
+        kept = before._read if before is not None else {}
+        self._read: dict[Canonical, Map] = {
+            entry: map for entry, map in kept.items() if entry in canonicals.versions(entry.url)
+        }
         self._of: dict[bool, dict[str | None, list[Map]]] | None = None
 
     def get(self, concept_map: str | Resource) -> Map | None:

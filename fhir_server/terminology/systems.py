@@ -18,6 +18,7 @@ from fhir_server.terminology.concept import Concept
 from fhir_server.terminology.syntax import SYNTAXES
 from fhir_server.terminology.system import System, in_force
 
+Entries = tuple[Canonical, ...]
 LISTED = frozenset(["complete", "fragment", "example"])  # contents that have concepts
 
 
@@ -51,12 +52,13 @@ class Systems:
         self.files: Files = files or NoFiles()
         self._of: dict[str, tuple[System, ...]] = {}
         self._local: _Local | None = None
-        # What was compiled from the very same entries is taken over.
+        # What was compiled from the very same entries is taken over. A key: a system's entry, and
+        # those of the supplements it was compiled with.
         kept = before._compiled if before is not None else {}
-        self._compiled: MutableMapping[Canonical, System] = {
-            entry: system
-            for entry, system in kept.items()
-            if entry in canonicals.versions(entry.url)
+        self._compiled: MutableMapping[Entries, System] = {
+            entries: system
+            for entries, system in kept.items()
+            if entries[0] in canonicals.versions(entries[0].url)
         }
 
     def with_one(self, entry: Canonical) -> Systems:
@@ -112,11 +114,13 @@ class Systems:
         ]
 
     def _compile(self, entry: Canonical) -> System:
-        found = self._compiled.get(entry)
+        supplements = self._locally().supplements.get(entry.url, ())
+        more = [each for each in supplements if _of_version(each.load(), entry)]
+        key = (entry, *more)
+        found = self._compiled.get(key)
         if found is None:
-            more = self._locally().supplements.get(entry.url, ())
-            found = ListedSystem(entry.load(), [each for each in more if _of_version(each, entry)])
-            self._compiled[entry] = found
+            found = ListedSystem(entry.load(), [each.load() for each in more])
+            self._compiled[key] = found
         return found
 
     def _locally(self) -> _Local:
@@ -132,7 +136,7 @@ class _Local:
     """
 
     def __init__(self, canonicals: Canonicals) -> None:
-        self.supplements: dict[str, list[Resource]] = {}
+        self.supplements: dict[str, list[Canonical]] = {}
         self.value_sets: dict[str, str] = {}
         for entry in canonicals.of_type("CodeSystem"):
             if entry.source == "R4":
@@ -140,7 +144,7 @@ class _Local:
             resource = entry.load()
             if resource.get("content") == "supplement":
                 base = str(resource.get("supplements")).partition("|")[0]
-                self.supplements.setdefault(base, []).append(resource)
+                self.supplements.setdefault(base, []).append(entry)
             elif isinstance(resource.get("valueSet"), str):
                 self.value_sets[resource["valueSet"]] = entry.url
 

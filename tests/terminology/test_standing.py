@@ -290,3 +290,17 @@ def test_what_is_compiled_is_taken_over_by_what_is_known_next() -> None:
     before.lookup(PLACE, "A")
     after = type(before)(before.canonicals.above([]), before=before, today=before.today)
     assert after.systems.versions(PLACE)[0] is before.systems.versions(PLACE)[0]
+
+
+def test_a_supplement_that_comes_later_counts_all_the_same() -> None:
+    before = terms(COLORS)
+    before.lookup(COLOR, "blue")
+    more = {
+        "resourceType": "CodeSystem",
+        "url": BASE + "more",
+        "content": "supplement",
+        "supplements": COLOR,
+        "concept": [{"code": "blue", "designation": [{"language": "vi", "value": "Xanh"}]}],
+    }
+    after = terms(more, below=before.canonicals, before=before)
+    assert after.lookup(COLOR, "blue").in_language("vi") == "Xanh"
