@@ -141,8 +141,8 @@ def test_a_document_holds_what_its_composition_leads_to(entries, wrong):
 
 
 def test_a_message_holds_what_it_is_about():
-    header = entry(UUID, "MessageHeader", content={
-        "focus": [{"reference": f"{BASE}Patient/1"}, {"reference": f"{BASE}Patient/2"}]})  # fmt: skip
+    about = [{"reference": f"{BASE}Patient/1"}, {"reference": f"{BASE}Patient/2"}]
+    header = entry(UUID, "MessageHeader", content={"focus": about})
     where = "Bundle.entry[0].resource.focus[1].reference"
     assert told(bundle("message", header, PATIENT)) == [("error", "message-focus", where)]
 

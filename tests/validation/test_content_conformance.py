@@ -212,9 +212,11 @@ def group(code: str, *populations: dict[str, Any], **more: Any) -> dict[str, Any
     return {"code": {"text": code}, "population": list(populations), **more}
 
 
+BY_AGE = {"code": [{"text": "age"}], "stratum": [{"population": [ALL]}]}
+
 REPORTS = [
     ([group("one", ALL), group("two")], []),
-    ([group("one", stratifier=[{"code": [{"text": "age"}], "stratum": [{"population": [ALL]}]}])], []),
+    ([group("one", stratifier=[BY_AGE])], []),
     ([group("three")], ["measure-group"]),
     ([group("one"), group("one")], ["measure-group"]),
     ([group("one", SOME)], ["measure-population"]),

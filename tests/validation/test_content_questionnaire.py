@@ -37,7 +37,8 @@ FINE = [
     form(item("n", "decimal"), item("a", "string", enableWhen=when("n", ">", answerInteger=5))),
     form(item("c", "choice"), item("a", "string", enableWhen=when("c", answerCoding={}))),
     form(YES, item("a", "string", enableWhen=when("yes", "exists"))),
-    form(item("a", "choice", answerValueSet="#v"), contained=[{"resourceType": "ValueSet", "id": "v"}]),
+    form(item("a", "choice", answerValueSet="#v"),
+         contained=[{"resourceType": "ValueSet", "id": "v"}]),
 ]  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def test_what_can_be_filled_in_is_fine(questionnaire):
 
 # the items                                                                      rule, place
 WRONG = [
-    ([item("a", "integer", answerOption=[CODED])], "questionnaire-value", "item[0].answerOption[0]"),
+    ([item("a", "integer", answerOption=[CODED])],
+     "questionnaire-value", "item[0].answerOption[0]"),
     ([item("a", "choice", answerOption=[{"valueDecimal": 1}])],
      "questionnaire-value", "item[0].answerOption[0]"),
     ([item("a", "date", initial=[{"valueDateTime": "2024"}])],

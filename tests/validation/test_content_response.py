@@ -125,7 +125,8 @@ def test_all_conditions_must_hold_where_the_form_says_all():
 
 
 def test_a_condition_may_be_written_in_fhirpath():
-    written = {"language": "text/fhirpath", "expression": "%resource.item.where(linkId='yes').answer.value = true"}  # fmt: skip
+    expression = "%resource.item.where(linkId='yes').answer.value = true"
+    written = {"language": "text/fhirpath", "expression": expression}
     last = item("a", "string", **extended(SDC + "enableWhenExpression", valueExpression=written))
     asked = form(item("yes", "boolean"), last)
     assert told(response(given("yes", YES), given("a", A)), asked) == []
@@ -142,18 +143,20 @@ def test_a_condition_that_cannot_be_asked_neither_enables_nor_disables():
 
 
 CHOICE = item("a", "choice", repeats=True, answerOption=[coded("1"), coded("2")])
-ALONE = item("a", "choice", repeats=True, answerOption=[
-    coded("1"), {**extended(CORE + "questionnaire-optionExclusive", valueBoolean=True), **coded("0")}])  # fmt: skip
-BOUNDED = item("a", "integer", extension=[
-    {"url": CORE + "minValue", "valueInteger": 1}, {"url": CORE + "maxValue", "valueInteger": 9}])  # fmt: skip
+NONE_ELSE = {**extended(CORE + "questionnaire-optionExclusive", valueBoolean=True), **coded("0")}
+ALONE = item("a", "choice", repeats=True, answerOption=[coded("1"), NONE_ELSE])
+FROM_1 = {"url": CORE + "minValue", "valueInteger": 1}
+TO_9 = {"url": CORE + "maxValue", "valueInteger": 9}
+BOUNDED = item("a", "integer", extension=[FROM_1, TO_9])
 DATED = item("a", "date", **extended(CORE + "maxValue", valueDate="2024-06"))
 FAR = item("a", "quantity", **extended(SDC + "maxQuantity", valueQuantity=km(5)["valueQuantity"]))
 UNITS = item("a", "quantity", **extended(
     CORE + "questionnaire-unitOption", valueCoding={"system": UCUM, "code": "km"}))  # fmt: skip
 OF_PATIENT = item("a", "reference", **extended(
     CORE + "questionnaire-referenceResource", valueCode="Patient"))  # fmt: skip
-PHOTO = item("a", "attachment", extension=[
-    {"url": CORE + "maxSize", "valueDecimal": Decimal(3)}, {"url": CORE + "mimeType", "valueCode": "image/png"}])  # fmt: skip
+SMALL = {"url": CORE + "maxSize", "valueDecimal": Decimal(3)}
+PICTURE = {"url": CORE + "mimeType", "valueCode": "image/png"}
+PHOTO = item("a", "attachment", extension=[SMALL, PICTURE])
 GENDER = item("a", "choice", answerValueSet="http://hl7.org/fhir/ValueSet/administrative-gender")
 SEX = "http://hl7.org/fhir/administrative-gender"
 
