@@ -283,6 +283,31 @@ class Placed(Found):
         self.base.each(block, within)
 
 
+class OnlyOne(Found):
+    """Items that may be many, where more than one is refused."""
+
+    single = True
+
+    def __init__(self, base: Found) -> None:
+        if base.doubled:
+            raise NotQuick("It cannot be told how many there are.")
+        self.base = base
+
+    def each(self, block: Block, body: Body) -> None:
+        count = block.set("0")
+
+        def within(inner: Block, spot: Spot) -> None:
+            inner.emit(f"{count} += 1")
+            body(inner, spot)
+
+        self.base.each(block, within)
+        block.inner(f"if {count} > 1:").emit(f"too_many({count})")
+
+
+def only_one(found: Found) -> Found:
+    return found if found.single and not found.doubled else OnlyOne(found)
+
+
 class Projected(Found):
     """`select()`: what is found from each item."""
 

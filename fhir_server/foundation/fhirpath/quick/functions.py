@@ -23,6 +23,7 @@ from fhir_server.foundation.fhirpath.quick.found import (
     Texts,
     Value,
     as_type,
+    only_one,
 )
 from fhir_server.foundation.fhirpath.quick.operators import KIND
 from fhir_server.foundation.fhirpath.quick.writing import At, Function, Writer, truth_of
@@ -242,8 +243,7 @@ def _is_type(writer: Writer, spot: Spot, namespace: str, name: str) -> bool:
 
 
 def _is(writer: Writer, base: Found, args: Args, at: At) -> Found:
-    if not base.single or base.doubled:
-        raise NotQuick("`is` is for one item.")
+    base = only_one(base)
     namespace, name = type_name(writer, args[0])
     told = at.block.set("None")
 
@@ -270,8 +270,7 @@ def _trace(_: Writer, base: Found, args: Args, __: At) -> Found:
 
 def _text(name: str, fewest: int, most: int) -> Function:
     def written(writer: Writer, base: Found, args: Args, at: At) -> Found:
-        if not base.single or base.doubled:
-            raise NotQuick("String functions are for one text.")
+        base = only_one(base)
         given = [writer.write(arg, at) for arg in args]
         value = texts.Given(base, at.block).name()
         return texts.TEXTS[name](writer, value, given, at.block)
@@ -281,8 +280,7 @@ def _text(name: str, fewest: int, most: int) -> Function:
 
 def _to_string(_: Writer, base: Found, __: Args, at: At) -> Found:
     """A date or time says what is written there; so does a text."""
-    if not base.single or base.doubled:
-        raise NotQuick("`toString()` is for one item.")
+    base = only_one(base)
     told = at.block.set("None")
 
     def meet(inner: Block, spot: Spot) -> None:

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from fhir_server.foundation.fhirpath.items import QUANTITIES, SYSTEM, TEMPORAL
 from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
-from fhir_server.foundation.fhirpath.quick.found import Found, Spot, Texts, Value
+from fhir_server.foundation.fhirpath.quick.found import Found, Spot, Texts, Value, only_one
 from fhir_server.foundation.fhirpath.quick.writing import At, Writer
 from fhir_server.foundation.fhirpath.tree import Binary
 
@@ -141,7 +141,7 @@ def any_resource(*spots: Spot) -> bool:
 def _inequality(writer: Writer, node: Binary, at: At) -> Found:
     left, right = writer.write(node.left, at), writer.write(node.right, at)
     if not left.single or not right.single:
-        raise NotQuick("Only single values have an order.")
+        left, right = _beside_a_value(left, right)
     told = at.block.set("None")
 
     def meet(inner: Block, one: Spot) -> None:
@@ -149,6 +149,14 @@ def _inequality(writer: Writer, node: Binary, at: At) -> Found:
 
     left.each(at.block, meet)
     return Value(told, "Boolean", maybe=True)
+
+
+def _beside_a_value(left: Found, right: Found) -> tuple[Found, Found]:
+    """Two sides of which one may be many: that is refused only if the other is sure to be there."""
+    values = [isinstance(side, Value) and not side.maybe for side in (left, right)]
+    if not any(values):
+        raise NotQuick("Both sides are met before one is refused.")
+    return only_one(left), only_one(right)
 
 
 def _order(block: Block, one: Spot, two: Spot, told: str, op: str) -> None:
@@ -228,8 +236,7 @@ def _single_text(found: Found, block: Block) -> Value:
         if found.type != "String":
             raise NotQuick("Only texts are joined.")
         return Value(block.set(found.code), "String", maybe=found.maybe)
-    if not found.single or found.doubled:
-        raise NotQuick("Only single texts are joined.")
+    found = only_one(found)
     name = block.set("None")
 
     def meet(inner: Block, spot: Spot) -> None:
@@ -262,9 +269,7 @@ def _concatenation(writer: Writer, node: Binary, at: At) -> Found:
     """`&`: what is empty is an empty text."""
     names = []
     for part in (node.left, node.right):
-        found = writer.write(part, at)
-        if not found.single or found.doubled:
-            raise NotQuick("Only single texts are joined.")
+        found = only_one(writer.write(part, at))
         name = at.block.set("''")
 
         def meet(inner: Block, spot: Spot, name: str = name) -> None:
