@@ -76,9 +76,9 @@ class Lane:
             yield from self.send(resend=resend)
 
     def clashes(self, entries: list[Resource]) -> bool:
-        """R4 refuses a transaction that speaks of the same resource twice."""
-        names = {_target(entry) for entry in self.waiting}
-        return any(_target(entry) in names for entry in entries)
+        """R4 refuses a transaction that speaks of the same resource, or of one fullUrl, twice."""
+        names = {name for entry in self.waiting for name in (_target(entry), entry["fullUrl"])}
+        return any(_target(e) in names or e["fullUrl"] in names for e in entries)
 
     def send(self, *, resend: bool) -> Iterator[Resource]:
         if not self.waiting:
