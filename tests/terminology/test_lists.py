@@ -156,7 +156,7 @@ def test_a_divided_commune_has_one_default_and_it_comes_first() -> None:
     assert len(divided) == 471
     for targets in divided:
         assert [target.get("comment") for target in targets] == [
-            "default", *[None] * (len(targets) - 1),
+            "default", *["part"] * (len(targets) - 1),
         ]  # fmt: skip
         assert {target["equivalence"] for target in targets} <= {"inexact", "narrower"}
 

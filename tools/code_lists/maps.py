@@ -7,7 +7,7 @@ R4's equivalence tells of the target: `wider` means that more is in it than in t
 that became a part of a larger one is mapped `wider`; one that is alone in its successor
 `equivalent`; one that was divided, to each of its successors, `narrower` where nothing else came
 into that one and `inexact` where something did. Of several, the first and the only one with the
-comment `default` is where most of it went.
+comment `default` is where most of it went; the others say `part`.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def communes() -> list[Json]:
     for row in sorted(rows, key=lambda row: (row["old_code"], row["is_default"] != "1")):
         whole, alone = row["how"] == "whole", into[row["new_code"]] == 1
         to = target(row["new_code"], whole=whole, alone=alone)
-        if not whole and row["is_default"] == "1":
-            to["comment"] = "default"
+        if not whole:  # R4 cmd-1: what is narrower or inexact has a comment
+            to["comment"] = "default" if row["is_default"] == "1" else "part"
         found.setdefault(row["old_code"], []).append(to)
     return [element(code, targets) for code, targets in found.items()]
 
