@@ -19,9 +19,11 @@ from fhir_server.cli.app import app
 from fhir_server.cli.exits import TOLD
 from fhir_server.foundation import outcome
 from fhir_server.settings import TABLE
+from fhir_server.validation.messages import catalogue
 
 DOCS = Path(__file__).parent.parent / "docs"
 MADE = "<!-- Made by tools/write_docs.py from the code: change it there, then `make docs`. -->"
+FORMAT = re.compile(r"(?<=\w):\w+(?=\})")  # {name:plain}
 ROW = re.compile(r"^ +(\w+) +(\d{3})  (\S+)$", re.M)
 
 # What each refusal is for, and what a client does about it.
@@ -74,8 +76,8 @@ REFUSALS = {
         "Send `application/fhir+json`, plain, gzip or zstd.",
     ),
     "Unprocessable": (
-        "The resource is well formed but cannot be taken, or an `Idempotency-Key` came again with"
-        " another body.",
+        "The resource is R4, but not what a profile asks for ([validation](validation.md)); or it"
+        " cannot be taken; or an `Idempotency-Key` came again with another body.",
         "Correct what the issues name.",
     ),
     "TooCostly": (
@@ -189,6 +191,9 @@ def errors() -> str:
         "([R4](https://hl7.org/fhir/R4/operationoutcome.html)). Each issue has a severity, a code,",
         "a sentence in `diagnostics` that says what to do, and, where it can be told, the element",
         "(`Patient.name[0].family`) or the parameter (`http.name`) in `expression`.",
+        "What is wrong with a resource has also the key of the rule in `details.coding`, line and",
+        "column of what was sent in two extensions, and its sentence in English and Vietnamese, of",
+        "which `Accept-Language` chooses one. How to mend it: [validation.md](validation.md).",
         "",
         "| refusal | status | issue code | when | what to do |",
         "|---|---|---|---|---|",
@@ -196,6 +201,21 @@ def errors() -> str:
     for name, status, code in ROW.findall(outcome.__doc__ or ""):
         when, then = REFUSALS[name]
         told.append(f"| {name} | {status} | `{code}` | {when} | {then} |")
+    told += [
+        "",
+        "## Rules",
+        "",
+        "The keys in `details.coding`, of the system",
+        "`https://fhir-server.example/CodeSystem/rule`. Those of invariants are their own: R4's",
+        "(`dom-6`) are in its definitions, the local ones (`vn-...`) in `profiles/`. In a sentence",
+        "`{name}` stands for what was found or wanted.",
+        "",
+        "| rule | severity | issue code | what is said |",
+        "|---|---|---|---|",
+    ]
+    for message in sorted(catalogue().values(), key=lambda each: each.key):
+        said = FORMAT.sub("", message.en).replace("|", "\\|")
+        told.append(f"| `{message.rule}` | {message.severity} | `{message.code}` | {said} |")
     return "\n".join([*told, ""])
 
 
