@@ -215,6 +215,11 @@ def test_a_commune_is_judged_at_the_end_of_its_address() -> None:
     assert rules == {"vn-addr-district"}
 
 
+def test_a_display_is_judged_by_the_names_of_its_day() -> None:
+    path = EXAMPLES / "vn-patient" / "pass" / "moved-in-2025-old-address-kept.json"
+    assert "code-display" not in {i.rule for i in judged(path, read(path), thorough=True)}
+
+
 def test_an_old_commune_that_is_no_more_is_taken_and_the_new_one_named() -> None:
     told = read(EXAMPLES / "commune" / "fail" / "of-before-2025-today.json")
     [issue] = validator().check(told["resource"], today=TODAY)

@@ -211,7 +211,7 @@ class _Tells:
                 missing = verdict.missing or self.membership.value_set
                 yield self._issue("binding-unchecked", path, code, missing=missing)
         if scope.around.thorough:
-            yield from self._displays(value, path)
+            yield from self._displays(value, scope, path)
 
     def lightly(self, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """Of preferred bindings; an example asks for nothing."""
@@ -221,7 +221,7 @@ class _Tells:
             verdict, code = self.membership.verdict(value, scope)
             if code is not None and verdict.standing is Standing.NOT_MEMBER:
                 yield self._issue("binding-preferred", path, code)
-        yield from self._displays(value, path)
+        yield from self._displays(value, scope, path)
 
     def _then(self, path: str, code: Code, verdict: Verdict, scope: Scope) -> Issue:
         successors = [
@@ -235,14 +235,13 @@ class _Tells:
             key, path, code, display=display, successors=successors, date=scope.date.isoformat()
         )
 
-    def _displays(self, value: Any, path: str) -> Iterator[Issue]:
+    def _displays(self, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         terms = self.membership.terms
         for code in self.membership.codes(value):
             if not code.display or not code.system:
                 continue
-            verdict = terms.standing(
-                self.membership.value_set, code.code, code.system, code.version, code.display
-            )
+            told = code.code, code.system, code.version, code.display
+            verdict = terms.standing(self.membership.value_set, *told, scope.date)
             if verdict.wrong_display and verdict.concept and verdict.concept.display:
                 right = verdict.concept.display
                 yield self._issue("code-display", path, code, display=code.display, right=right)
