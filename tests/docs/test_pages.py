@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.conformance.snapshot.tree import MAX_DEPTH as BASES
+from fhir_server.conformance.snapshot.tree import MAX_ELEMENTS
 from fhir_server.foundation import outcome
 from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
+from fhir_server.operation import expand
 from fhir_server.operation.table import OPERATIONS
 from fhir_server.search import criterion, index, query
 from fhir_server.search.kinds import KINDS
@@ -18,6 +21,11 @@ from fhir_server.search.kinds.string import WORDS_ASKED
 from fhir_server.search.prefix import PREFIXES
 from fhir_server.store.condition import MAX_CONDITIONS, MAX_DEPTH
 from fhir_server.store.tables import tables
+from fhir_server.terminology import terms
+from fhir_server.validation import place
+from fhir_server.validation.invariant import asked as invariant
+from fhir_server.validation.profile import scope
+from fhir_server.validation.structure import diagnosis
 from tests.docs.test_docs import BLOCK, DOCS, PAGES, ROOT, shown
 from tests.spec import test_examples_validate, test_fhirpath_suite, test_validator_cases
 
@@ -165,6 +173,19 @@ def test_the_bounds_of_the_index_are_those_that_are_said() -> None:
         f"{index.MAX_WORDS} words of one string parameter each of {WORD_LENGTH} characters" in told
     )
     assert f"{MAX_CONDITIONS} conditions nested {MAX_DEPTH} deep" in told
+
+
+def test_the_bounds_of_validation_are_those_that_are_said() -> None:
+    told = text("inside/validation.md").replace(",", "").replace("\n", " ")
+    bounds = told.partition("## Bounds")[2]
+    for bound in (
+        f"{place.MAX_ISSUES} issues of one resource",
+        f"{MAX_ELEMENTS} elements of a snapshot {BASES} bases",
+        f"{invariant.MAX_STEPS} steps of one invariant {invariant.MAX_STEPS_TOGETHER} of all",
+        f"Resources {diagnosis.MAX_DEPTH} levels deep profiles {scope.MAX_DEPTH} within",
+        f"{terms.MAX_EXPANSION} codes of an expansion {expand.MAX_PAGE} of one answer",
+    ):
+        assert bound in bounds, bound
 
 
 # --- numbers -------------------------------------------------------------------------------------
