@@ -17,6 +17,7 @@ from fhir_server.conformance.links import Links
 from fhir_server.conformance.package import folder_of_definitions, in_dependency_order, layered
 from fhir_server.conformance.places import folder
 from fhir_server.conformance.r4_resources import canonicals_of_r4
+from fhir_server.conformance.snapshot import BrokenProfile, Snapshots
 from fhir_server.interaction.context import Limits, Server
 from fhir_server.interaction.following import Following
 from fhir_server.operation.table import Table
@@ -96,9 +97,20 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
         return Known(canonicals, terms, validator)
 
     everything = below(settings)
-    for profile in policy.unknown(lambda url: everything.entry(url) is not None) if policy else ():
-        log.warning("policy.toml asks for `%s`, which is not known here.", profile)
+    if policy is not None:
+        demand_usable(policy, everything)
     return Knowledge(everything, make, own=lambda url: own.entry(url) is not None)
+
+
+def demand_usable(policy: Policy, canonicals: Canonicals) -> None:
+    """Say at the start which compulsory profiles cannot be used: nothing is refused by them, and
+    every resource they are asked of is stored with a warning."""
+    snapshots = Snapshots(canonicals)
+    for url in dict.fromkeys(rule.profile for rule in policy.rules):
+        try:
+            snapshots.elements(url)
+        except BrokenProfile as error:
+            log.warning("policy.toml asks for a profile that refuses nothing. %s", error)
 
 
 def below(settings: Settings) -> Canonicals:

@@ -100,7 +100,7 @@ class Codes:
         its = self._terms.systems.versions(system)
         named = [one for one in its if version is None or one.version == version]
         if named and all(one.find(code) is None and one.lacks(code) for one in named):
-            yield issue("coding-code", f"{path}.code", code=code, system=system)
+            yield issue("coding-code", f"{path}.code", profile=system, code=code, system=system)
 
 
 def _is_whole(system: Resource) -> bool:

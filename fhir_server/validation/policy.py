@@ -154,6 +154,10 @@ class Policy:
                 told.setdefault(url.partition("|")[0], self.claims)
         return [Applied(profile, mode) for profile, mode in told.items() if mode != OFF]
 
+    def speaks_of(self, type: str) -> bool:
+        """Whether there is any rule for a type, be it that nothing is asked."""
+        return type in self._by_type
+
     def unknown(self, known: Callable[[str], bool]) -> list[str]:
         """The profiles the rules name that nobody knows."""
         return [rule.profile for rule in self.rules if not known(rule.profile)]

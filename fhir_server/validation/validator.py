@@ -41,6 +41,7 @@ NOT_AS_R4 = (
     ValueError,
 )
 ERRORS = ("fatal", "error")
+CODING = "coding-code"  # the rule of a code its system does not have
 
 
 class Validator:
@@ -102,8 +103,10 @@ class Validator:
         only good practice is told, too, and what is only information.
         """
         found = self.structure.check(resource, expected_type=expected_type, thorough=thorough)
-        is_r4 = not any(each.severity in ERRORS for each in found)
+        is_r4 = not any(each.severity in ERRORS and each.profile is None for each in found)
         around = self._around(today, thorough=thorough)
+        if any(each.rule == CODING for each in found):
+            found = self._softened(found, resource, around)
         if is_r4:
             found = [*found, *self._content(resource, around)]
             if self._surely(resource, profiles, around):
@@ -147,6 +150,29 @@ class Validator:
         if not isinstance(profile, Profile) or profile.is_abstract:
             return False
         return self.profiles.conforms(asked_for.resource, url, asked_for.scope)
+
+    def _softened(
+        self, found: list[Issue], resource: Resource, around: Surroundings
+    ) -> list[Issue]:
+        """Codes their system does not have are errors, but not in a resource for which the policy
+        only warns, or asks nothing though it speaks of the type."""
+        if self.policy is None:
+            return found
+        try:
+            gentle = tuple(
+                f"{each.path}."
+                for each in asked(resource, resource["resourceType"], around, self.policy)
+                if all(warns for _, warns in each.profiles)
+                and self.policy.speaks_of(each.resource["resourceType"])
+            )
+        except NOT_AS_R4:
+            return found
+        return [
+            _as_warning(each)
+            if each.rule == CODING and (each.expression or "").startswith(gentle)
+            else each
+            for each in found
+        ]
 
     # --- the walk --------------------------------------------------------------------------------
 

@@ -66,6 +66,9 @@ class ByType:
             found[OWN + "told"] = self.modes["told"]
         return [Asked(url, mode) for url, mode in found.items() if mode != "off"]
 
+    def speaks_of(self, type: str) -> bool:
+        return type == "Patient"
+
 
 def made(*, policy: ByType | None = None, more: Sequence[dict[str, Any]] = ()) -> Validator:
     found = [of_resource(each, "test") for each in (NAMED, SEXED, TOLD, *more)]
@@ -277,3 +280,35 @@ def test_only_the_entries_of_a_transaction_may_refer_conditionally(
     entry = {"request": request, "resource": inner if nested else observation}
     bundle = {"resourceType": "Bundle", "type": type, "entry": [entry]}
     assert [each.rule for each in made().check(bundle) if each.severity == "error"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("policy", "severity"),
+    [
+        (None, "error"),
+        (ByType(sexed="enforce"), "error"),
+        (ByType(sexed="warn"), "warning"),
+        (ByType(sexed="off"), "warning"),
+        (ByType(sexed="warn", named="enforce"), "error"),
+    ],
+)
+def test_a_code_its_system_lacks_is_as_grave_as_the_policy_is_strict(
+    policy: ByType | None, severity: str
+) -> None:
+    wards = {
+        "resourceType": "CodeSystem",
+        "url": "http://example.org/wards",
+        "status": "active",
+        "content": "complete",
+        "concept": [{"code": "A"}],
+    }
+    status = {"coding": [{"system": wards["url"], "code": "B"}]}
+    resource = {
+        "resourceType": "Patient",
+        "name": [{"text": "Lý"}],
+        "gender": "female",
+        "maritalStatus": status,
+    }
+    found = made(policy=policy, more=[wards]).check(resource)
+    [told] = [each for each in found if each.rule == "coding-code"]
+    assert (told.severity, told.profile) == (severity, wards["url"])

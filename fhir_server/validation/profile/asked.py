@@ -30,6 +30,7 @@ class PolicyLike(Protocol):
     """Which profiles the deployment asks for: validation.policy.Policy tells."""
 
     def judged(self, resource: Resource, today: dt.date) -> Sequence[AppliedLike]: ...
+    def speaks_of(self, type: str) -> bool: ...
 
 
 class Asked(NamedTuple):

@@ -121,14 +121,8 @@ def _targets_leaf(profiles: ProfilesLike, type: Type, profile: str) -> Leaf:
         told = value.get("reference") or target.type
         if ready().profiles(target.type or "") is None:
             types = sorted(ready().by_type)
-            yield issue(
-                "reference-target",
-                path,
-                profile=profile,
-                found=target.type,
-                told=told,
-                types=types,
-            )
+            said: dict[str, Any] = {"found": target.type, "told": told, "types": types}
+            yield issue("reference-target", path, profile=profile, **said)
         else:
             wanted = ready().profiles(target.type or "") or ()
             yield issue(
