@@ -185,7 +185,7 @@ async def test_a_server_that_lost_its_connections_writes_by_no_other_rules(
 
 
 def settings(database: Database, zone: str) -> Settings:
-    return Settings(database_url=database.url, zone=zone, secret="s" * 32)
+    return Settings(database_url=database.url, zone=zone, secret="s" * 32, profiles="off")
 
 
 async def live(database: Database, zone: str) -> None:
