@@ -59,10 +59,10 @@ def add(gathered: Gathered, files: Files) -> None:
       fhir-server package add hl7.fhir.vn.core-0.6.0.tgz
       fhir-server package add ./our-profiles
     """
-    packages = read_all(files)
+    packages, problems = read_all(files)
+    tell(problems)
     for package in packages:
-        problems = [*package.problems, *faults(gathered.settings, package, packages)]
-        tell(problems)
+        tell([*package.problems, *faults(gathered.settings, package, packages)])
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
         refused = asyncio.run(store(settings, packages))
@@ -85,7 +85,7 @@ async def store(settings: Settings, packages: list[Package]) -> int:
                 for issue in issues[:3]:
                     typer.echo(f"{url}: {issue.expression}: {issue.diagnostics}", err=True)
             left = f", {len(added.refused):,} refused" if added.refused else ""
-            typer.echo(f"Added {package.identity}: {added.stored:,} definitions{left}.")
+            typer.echo(f"Added {package.identity}: {counted(added.stored, 'definition')}{left}.")
             refused += len(added.refused)
     return refused
 
@@ -133,7 +133,7 @@ def remove(
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
         done = asyncio.run(taken_out(settings, name, force=force))
-    typer.echo(f"Removed {name}: {done:,} definitions.")
+    typer.echo(f"Removed {name}: {counted(done, 'definition')}.")
 
 
 async def taken_out(settings: Settings, name: str, *, force: bool) -> int:
@@ -178,12 +178,15 @@ def check(
       fhir-server package check hl7.fhir.vn.core-0.6.0.tgz
       fhir-server package check ./our-profiles --against-stored --at-most 10000
     """
-    packages = read_all(files)
+    packages, problems = read_all(files)
     broken = 0
     for package in packages:
-        found = [*package.problems, *faults(gathered.settings, package, packages)]
+        own = [problem for problem in problems if problem.file == package.identity]
+        found = [*own, *package.problems, *faults(gathered.settings, package, packages)]
         broken += tell(found)
-        typer.echo(f"{package.identity}: {len(package.entries):,} definitions, {told(found)}.")
+        typer.echo(
+            f"{package.identity}: {counted(len(package.entries), 'definition')}, {told(found)}."
+        )
     if against_stored:
         settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
         with reaching(settings):
@@ -231,16 +234,22 @@ def show(result: Tried) -> bool:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def read_all(files: list[Path]) -> list[Package]:
-    """The packages in the order they need one another, what is wrong with that order told."""
-    from fhir_server.conformance.package import in_dependency_order, read_package
+def read_all(files: list[Path]) -> tuple[list[Package], list[Problem]]:
+    """The packages in the order they need one another, and what is wrong with that order."""
+    from fhir_server.conformance.package import (
+        folder_of_definitions,
+        in_dependency_order,
+        read_package,
+    )
 
+    found: list[Package] = []
     for file in files:
         if not file.exists():
             refuse(Exit.MISUSED, f"There is no file or folder `{file}`.")
-    ordered, problems = in_dependency_order([read_package(file) for file in files])
-    tell(problems)
-    return ordered
+        is_loose = file.is_dir() and not (file / "package.json").exists()
+        is_loose = is_loose and not (file / "package").is_dir()
+        found += folder_of_definitions(file) if is_loose else [read_package(file)]
+    return in_dependency_order(found)
 
 
 def faults(settings: Settings, package: Package, packages: Sequence[Package]) -> list[Problem]:
@@ -273,7 +282,11 @@ def tell(problems: Sequence[Problem]) -> int:
 
 
 def told(problems: Sequence[Problem]) -> str:
-    return f"{len(problems):,} problems" if problems else "nothing wrong"
+    return counted(len(problems), "problem") if problems else "nothing wrong"
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 for command, name in ((add, "add"), (list_, "list"), (remove, "remove"), (check, "check")):

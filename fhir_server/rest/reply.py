@@ -38,7 +38,7 @@ WRITES = frozenset({"create", "update", "patch"})
 ABOUT_THE_BODY = (400, 422)
 SHAPED = WRITES | {"delete", "operation"}  # the others shape what they answer themselves
 # RFC 7234 5.5: a warning of any kind, for who did not ask for an OperationOutcome.
-WARNED = b'299 - "%d warnings: ask with Prefer: return=OperationOutcome, or $validate"'
+WARNED = b'299 - "%d warning(s): ask with Prefer: return=OperationOutcome, or $validate"'
 ALL_IS_WELL = {
     "create": ("The resource was stored.", "Đã lưu tài nguyên."),
     "update": ("The resource was stored.", "Đã lưu tài nguyên."),

@@ -236,7 +236,12 @@ class Validator:
             return
         if isinstance(profile, Profile) and profile.is_abstract:
             yield issue("profile-abstract", path, profile=url, url=url)
+        around = asked_for.scope.around
+        around.unsupported.clear()
         yield from known.issues(resource, url, asked_for.scope, path)
+        if around.unsupported and around.thorough:
+            names = list(dict.fromkeys(around.unsupported))
+            yield issue("must-support", path, profile=url, names=names)
 
     def _of_r4(self, asked_for: Asked) -> Iterator[Issue]:
         """The bindings of R4 itself that do no more than advise."""

@@ -77,7 +77,7 @@ def boxed(value: Any, beside: Any = None) -> Box:
 class Surroundings:
     """One check() call: what is the same for every resource within it."""
 
-    __slots__ = ("depth", "memo", "thorough", "today", "told", "zone")
+    __slots__ = ("depth", "memo", "thorough", "today", "told", "unsupported", "zone")
 
     def __init__(self, today: dt.date, zone: int, *, thorough: bool) -> None:
         self.today = today
@@ -85,6 +85,7 @@ class Surroundings:
         self.thorough = thorough
         self.memo: dict[tuple[int, str], bool] = {}  # whether a value is valid against a profile
         self.told: set[tuple[int, str]] = set()  # what is being walked, or was
+        self.unsupported: list[str] = []  # what a profile marks mustSupport, and is not there
         self.depth = 0
 
 

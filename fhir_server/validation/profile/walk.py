@@ -88,8 +88,8 @@ class Walk:
             yield issue(key, there, found=count, min=plan.min, **said)
         if plan.max is not None and count > plan.max:
             yield issue("profile-max", there, found=count, max=plan.max, **said)
-        if plan.must_support and not count and scope.around.thorough:
-            yield issue("must-support", there, **said)
+        if plan.must_support and not count and not plan.min:
+            scope.around.unsupported.append(there)
         for field, values in placed:
             for where, value in values:
                 yield from self.value(plan.values[field.name], value, scope, where)
@@ -137,8 +137,8 @@ class Walk:
             yield issue("slice-min", path, found=count, min=each.min, **said)
         if each.max is not None and count > each.max:
             yield issue("slice-max", path, found=count, max=each.max, **said)
-        if each.must_support and not count and scope.around.thorough and not each.min:
-            yield issue("must-support.slice", path, **said)
+        if each.must_support and not count and not each.min:
+            scope.around.unsupported.append(f"{path}:{each.name}")
 
     def _places(
         self,
