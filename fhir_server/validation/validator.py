@@ -119,7 +119,10 @@ class Validator:
     def _around(self, today: dt.date | None, *, thorough: bool) -> Surroundings:
         if today is None:
             today = dt.datetime.now(self._here).date()
-        return Surroundings(today, self.zone_minutes, thorough=thorough)
+        around = Surroundings(today, self.zone_minutes, thorough=thorough)
+        if self.terms is not None:
+            around.generation = self.terms.generation
+        return around
 
     # --- the fast answer -------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ def _leaf(membership: Membership, strength: str, profile: str) -> Leaf:
             return not must_have_code
         return verdict.standing in (Standing.MEMBER, Standing.UNKNOWN)
 
-    return Leaf(holds, tells.fully)
+    return Leaf(holds, tells.fully, coded=True)
 
 
 class _Tells:

@@ -12,8 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fhir_server.conformance.definitions import Field
+from fhir_server.validation.profile.constraint import together
+from fhir_server.validation.profile.kept import Kept, text_of
 from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
 from fhir_server.validation.profile.scope import Scope
+
+CODED = {"CodeableConcept", "Coding"}
 
 Check = Callable[[Any, Scope], bool]
 
@@ -39,11 +43,14 @@ class Compiler:
     # --- values ----------------------------------------------------------------------------------
 
     def value(self, value: Value) -> Check:
+        fast = [leaf for leaf in value.leaves if leaf.fast and not value.boxed]
         tests = [
             _of_box(leaf.holds) if value.boxed and not leaf.whole else leaf.holds
             for leaf in value.leaves
-            if leaf.holds
+            if leaf.holds and (len(fast) < 2 or leaf not in fast)
         ]
+        if len(fast) > 1:
+            tests.append(together(fast))
         if value.profiles:
             tests.append(self._profiles(value.profiles))
         if value.place is not None:
@@ -102,7 +109,9 @@ class Compiler:
             tests.append(_counted(member))
         elif member.min and tests and member.sliced is None and not _is_single(member):
             tests.append(_present(member))
-        return _all(tests) if tests else None
+        if not tests:
+            return None
+        return _remembering(member, _all(tests)) if _is_coded(member) else _all(tests)
 
     def _of_slices(self, member: Member, sliced: Sliced, values: dict[str, Check]) -> Check:
         if (check := self._by_table(member, sliced, values)) is not None:
@@ -293,6 +302,28 @@ def _placed(sliced: Sliced, groups: list[list[int]], rest: list[int]) -> bool:
     order = sorted((place, number) for number, group in enumerate(groups) for place in group)
     numbers = [number for _, number in order]
     return numbers == sorted(numbers)
+
+
+# --- coded elements -------------------------------------------------------------------------------
+
+
+def _is_coded(member: Member) -> bool:
+    """Whether it is asked for its codes: there are few, and they come again."""
+    if len(member.fields) != 1 or member.boxed or member.forbidden:
+        return False
+    told = (leaf.coded for _, value in member.all_values() for leaf in value.leaves)
+    return member.fields[0].type.code in CODED and (member.sliced is not None or any(told))
+
+
+def _remembering(member: Member, check: Check) -> Check:
+    name, ask = member.fields[0].name, Kept(check).holds
+
+    def holds(owner: Any, scope: Scope) -> bool:
+        value = owner.get(name)
+        text = None if value is None else text_of(value)
+        return check(owner, scope) if text is None else ask(text, owner, scope)
+
+    return holds
 
 
 # --- values of an element -------------------------------------------------------------------------

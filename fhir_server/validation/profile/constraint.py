@@ -5,17 +5,18 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from fhir_server.conformance.definitions import Definitions, Field
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.validation.invariant import Invariant, Unusable
-from fhir_server.validation.profile.scope import Box, Leaf, Scope
+from fhir_server.validation.profile.scope import AROUND, Box, Leaf, Scope
 from fhir_server.validation.profile.tree import R4_TYPE, Node
 
 # A value that is not of the shape its type has: the engine takes whatever there is.
+NOT_ALONE = ("%", "today", "now", "timeOfDay", "resolve", "memberOf", "subsume", "conformsTo")
 NOT_ITS_SHAPE = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 
 
@@ -87,10 +88,17 @@ def _is_of_r4(definitions: Definitions, told: Mapping[str, Any]) -> bool:
     return name in definitions.all_types
 
 
+def _is_alone(invariant: Invariant) -> bool:
+    """Whether it is about the value alone: not what is around it, nor the time it is."""
+    return not invariant.of_resource and not any(w in invariant.expression for w in NOT_ALONE)
+
+
 def _of_object(typed: _Typed, profile: str) -> Leaf:
     fast = None if typed.is_dynamic else typed.usual.fast
+    alone = _is_alone(typed.usual)
 
     def slowly(value: Any, scope: Scope) -> bool:
+        scope.touched |= AROUND
         try:
             return typed.of(value).holds(value, scope.env)
         except Unusable:
@@ -98,6 +106,8 @@ def _of_object(typed: _Typed, profile: str) -> Leaf:
 
     def quickly(value: Any, scope: Scope) -> bool:
         assert fast is not None
+        if not alone:
+            scope.touched |= AROUND
         try:
             return fast(value, None, scope.env)
         except (Invalid, *NOT_ITS_SHAPE):
@@ -113,7 +123,27 @@ def _of_object(typed: _Typed, profile: str) -> Leaf:
 
     if typed.usual.best_practice:
         return Leaf(None, tell)
-    return Leaf(slowly if fast is None else quickly, tell)
+    return Leaf(slowly if fast is None else quickly, tell, fast=fast, alone=alone)
+
+
+def together(leaves: Sequence[Leaf]) -> Callable[[Any, Scope], bool]:
+    """Several invariants of one value, asked in one go."""
+    fasts = tuple(leaf.fast for leaf in leaves if leaf.fast is not None)
+    alone = all(leaf.alone for leaf in leaves)
+
+    def holds(value: Any, scope: Scope) -> bool:
+        if not alone:
+            scope.touched |= AROUND
+        env = scope.env
+        try:
+            for fast in fasts:
+                if not fast(value, None, env):
+                    return False
+        except (Invalid, *NOT_ITS_SHAPE):
+            return all(leaf.holds(value, scope) for leaf in leaves if leaf.holds)
+        return True
+
+    return holds
 
 
 def _of_primitive(typed: _Typed, profile: str) -> Leaf:
@@ -121,6 +151,7 @@ def _of_primitive(typed: _Typed, profile: str) -> Leaf:
     invariant = typed.usual
 
     def holds(box: Box, scope: Scope) -> bool:
+        scope.touched |= AROUND
         try:
             return invariant.holds(box.get("value"), scope.env, beside=box)
         except Unusable:

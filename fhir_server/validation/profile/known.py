@@ -19,7 +19,7 @@ from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.binding import TermsLike
 from fhir_server.validation.profile.compiled import Check, Compiler
 from fhir_server.validation.profile.plan import InvariantsLike, Planner, Value
-from fhir_server.validation.profile.scope import MAX_DEPTH, Scope, boxed
+from fhir_server.validation.profile.scope import AROUND, MAX_DEPTH, Scope, boxed
 from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
 from fhir_server.validation.profile.walk import Walk
 
@@ -171,6 +171,7 @@ class Profiles:
         return self._resource_conforms(value, profile, scope)
 
     def _resource_conforms(self, value: Resource, profile: Profile, scope: Scope) -> bool:
+        scope.touched |= AROUND  # it is looked at no more while it is being looked at
         around = scope.around
         key = id(value), profile.url
         known = around.memo.get(key)

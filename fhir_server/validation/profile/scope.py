@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from fhir_server.foundation.outcome import Issue
@@ -16,6 +17,8 @@ from fhir_server.foundation.resource import Resource, literal
 from fhir_server.validation.invariant import Env
 
 MAX_DEPTH = 40  # profiles within each other: a target's target's target
+# What an answer depended on, beside the value that was asked about: `Scope.touched`.
+DAY, AROUND = 1, 2
 
 # The date a resource is about: its codes are judged by what was in force then.
 DATES: dict[str, tuple[str, ...]] = {
@@ -44,12 +47,16 @@ class Leaf(NamedTuple):
     """One thing asked of a value, in both ways: whether it holds, and what to tell if not.
 
     holds: None where it never refuses (it is only information). whole: it is asked of the Box of
-    a primitive, not of the value in it.
+    a primitive, not of the value in it. fast: the invariant it is, as Python that may raise; alone:
+    which is about the value and nothing else. coded: it asks terminology.
     """
 
     holds: Callable[[Any, Scope], bool] | None
     tell: Callable[[Any, Scope, str], Iterator[Issue]]
     whole: bool = False
+    fast: Callable[[Any, Any, Env], bool] | None = None
+    alone: bool = False
+    coded: bool = False
 
 
 class Box(dict[str, Any]):
@@ -77,7 +84,7 @@ def boxed(value: Any, beside: Any = None) -> Box:
 class Surroundings:
     """One check() call: what is the same for every resource within it."""
 
-    __slots__ = ("depth", "memo", "thorough", "today", "told", "unsupported", "zone")
+    __slots__ = ("depth", "generation", "memo", "thorough", "today", "told", "unsupported", "zone")
 
     def __init__(self, today: dt.date, zone: int, *, thorough: bool) -> None:
         self.today = today
@@ -87,12 +94,13 @@ class Surroundings:
         self.told: set[tuple[int, str]] = set()  # what is being walked, or was
         self.unsupported: list[str] = []  # what a profile marks mustSupport, and is not there
         self.depth = 0
+        self.generation: object = None  # of terminology: another one, other answers
 
 
 class Scope:
     """One resource that is being checked: alone, contained, or in an entry of a Bundle."""
 
-    __slots__ = ("_own", "around", "bundle", "env", "periods", "resource", "root")
+    __slots__ = ("_env", "_own", "around", "bundle", "periods", "resource", "root", "touched")
 
     def __init__(
         self,
@@ -108,10 +116,20 @@ class Scope:
         self.bundle = bundle
         self.periods: Periods = None  # around what is being checked, the innermost first
         self._own: dt.date | None = None
-        self.env = Env(resource, self.root, self.find)
+        self._env: Env | None = None
+        self.touched = 0
+
+    @property
+    def env(self) -> Env:
+        """Where invariants are asked. What they are told of it is not seen here: who asks one
+        that is about more than the value says so in `touched`."""
+        if self._env is None:
+            self._env = Env(self.resource, self.root, self.find)
+        return self._env
 
     def inner(self, resource: Resource) -> Scope:
         """The scope of a resource that this one refers to, contains or holds."""
+        self.touched |= AROUND
         if resource is self.resource:
             return self
         contained = self.root.get("contained")
@@ -125,6 +143,7 @@ class Scope:
     @property
     def date(self) -> dt.date:
         """The day a code of this place is judged at."""
+        self.touched |= DAY
         periods = self.periods
         while periods is not None:
             period, periods = periods
@@ -150,6 +169,9 @@ class Scope:
         """The last day that a date or dateTime can mean, here."""
         if not isinstance(text, str):
             return None
+        if len(text) == 10 and text[4] == text[7] == "-":  # most are written like this
+            with suppress(ValueError):
+                return dt.date.fromisoformat(text)
         try:
             last = interval(text, self.around.zone)[1] - 1
             return dt.date.fromordinal((last + self.around.zone * 60_000) // DAY_MS + EPOCH)
@@ -165,6 +187,7 @@ class Scope:
 
     def find(self, reference: str) -> Resource | None:
         """The resource a reference names, as far as it is at hand."""
+        self.touched |= AROUND
         if reference.startswith("#"):
             return self._contained(reference[1:])
         return None if self.bundle is None else self.bundle.find(reference)
