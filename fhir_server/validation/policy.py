@@ -146,6 +146,8 @@ class Policy:
     def judged(self, resource: Resource, today: dt.date) -> list[Applied]:
         """The profiles the policy asks for, and those claimed. What the policy says of a profile
         holds for who claims it too: a facility that is only warned is not refused for a claim."""
+        if "meta" not in resource and (always := self._always.get(resource["resourceType"])):
+            return always
         told = {rule.profile: mode for rule, mode in self._modes(resource, today)}
         meta = resource.get("meta")
         claimed = meta.get("profile") if isinstance(meta, dict) else None

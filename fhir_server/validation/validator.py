@@ -134,24 +134,28 @@ class Validator:
             return False
         try:
             for each in asked(resource, "", around, self.policy):
-                wanted = [url for url, _ in each.profiles]
-                if each.resource is resource and profiles:
-                    wanted += profiles
-                if not all(self._meets(each, url) for url in wanted):
-                    return False
-                if not self._extensions.hold(each.resource, each.scope):
+                more = profiles if each.resource is resource else ()
+                if not self._is_good(each, more):
                     return False
         except NOT_AS_R4:
             return False  # too deep, or not as it should be: the walk says what it can
         return True
 
+    def _is_good(self, asked_for: Asked, profiles: Sequence[str]) -> bool:
+        assert self._extensions is not None
+        for each in asked_for.profiles:
+            if not self._meets(asked_for, each.profile):
+                return False
+        if profiles and not all(self._meets(asked_for, url) for url in profiles):
+            return False
+        return self._extensions.hold(asked_for.resource, asked_for.scope)
+
     def _meets(self, asked_for: Asked, url: str) -> bool:
         assert self.profiles is not None
-        if self.profiles.is_base(url):
-            return self.profiles.conforms(asked_for.resource, url, asked_for.scope)
-        profile = self.profiles.profile(url)
-        if not isinstance(profile, Profile) or profile.is_abstract:
-            return False
+        if self.profiles.ready(url) is None and not self.profiles.is_base(url):
+            profile = self.profiles.profile(url)
+            if not isinstance(profile, Profile) or profile.is_abstract:
+                return False
         return self.profiles.conforms(asked_for.resource, url, asked_for.scope)
 
     def _softened(
@@ -165,7 +169,7 @@ class Validator:
             gentle = tuple(
                 f"{each.path}."
                 for each in asked(resource, resource["resourceType"], around, self.policy)
-                if all(warns for _, warns in each.profiles)
+                if all(one.mode == "warn" for one in each.profiles)
                 and self.policy.speaks_of(each.resource["resourceType"])
             )
         except NOT_AS_R4:
@@ -213,7 +217,7 @@ class Validator:
                 yield issue("profile-unknown", resource["resourceType"], profile=url, url=url)
             return
         for each in asked(resource, resource["resourceType"], around, self.policy):
-            wanted = list(each.profiles)
+            wanted = [(one.profile, one.mode == "warn") for one in each.profiles]
             if each.resource is resource:
                 wanted += [(url, False) for url in profiles if (url, False) not in wanted]
             for url, warns in wanted:

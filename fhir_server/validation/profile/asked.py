@@ -15,6 +15,7 @@ from fhir_server.validation.profile.known import claimed
 from fhir_server.validation.profile.scope import Bundle, Scope, Surroundings
 
 MAX_NESTED = 10  # Bundles within Bundles
+HOLDING = ("Bundle", "Parameters")  # others, that are not contained
 
 
 class AppliedLike(Protocol):
@@ -34,42 +35,58 @@ class PolicyLike(Protocol):
 
 
 class Asked(NamedTuple):
-    """One resource, where it stands, and what it is asked for: profiles, and whether they only
-    warn."""
+    """One resource, where it stands if that is to be told, and what it is asked for."""
 
     resource: Resource
     path: str
     scope: Scope
-    profiles: list[tuple[str, bool]]
+    profiles: Sequence[AppliedLike]
+
+
+class Claimed(NamedTuple):
+    """A profile that is asked for because a resource claims it, where there is no policy."""
+
+    profile: str
+    mode: str = "enforce"
 
 
 def asked(
     resource: Resource, path: str, around: Surroundings, policy: PolicyLike | None
 ) -> Iterator[Asked]:
-    """A resource, and every one within it."""
+    """A resource, and every one within it. path: '' where no place is to be told."""
     yield from _within(resource, path, Scope(resource, around), policy, 0)
+
+
+def _one(resource: Resource, path: str, scope: Scope, policy: PolicyLike | None) -> Asked:
+    is_contained = scope.root is not resource
+    profiles = _profiles(resource, scope.around.today, policy, is_contained=is_contained)
+    return Asked(resource, path, scope, profiles)
 
 
 def _within(
     resource: Resource, path: str, scope: Scope, policy: PolicyLike | None, depth: int
 ) -> Iterator[Asked]:
     is_contained = scope.root is not resource
-    profiles = _profiles(resource, scope.around.today, policy, is_contained=is_contained)
-    yield Asked(resource, path, scope, profiles)
+    yield _one(resource, path, scope, policy)
     if "contained" in resource and not is_contained:
-        for index, each in _resources(resource["contained"]):
-            inner = Scope(each, scope.around, container=resource, bundle=scope.bundle)
-            yield from _within(each, f"{path}.contained[{index}]", inner, policy, depth)
+        for index, inner in _resources(resource["contained"]):
+            its = Scope(inner, scope.around, container=resource, bundle=scope.bundle)
+            yield from _within(inner, f"{path}.contained[{index}]", its, policy, depth)
     if depth >= MAX_NESTED:
         return
     type = resource.get("resourceType")
     if type == "Bundle":
         bundle = Bundle(resource)
         for index, entry in _objects(resource.get("entry")):
-            if _is_resource(entry.get("resource")):
-                inner = Scope(entry["resource"], scope.around, bundle=bundle)
-                there = f"{path}.entry[{index}].resource"
-                yield from _within(entry["resource"], there, inner, policy, depth + 1)
+            each: Resource = entry.get("resource", {})
+            if not _is_resource(each):
+                continue
+            its = Scope(each, scope.around, bundle=bundle)
+            there = f"{path}.entry[{index}].resource" if path else ""
+            if "contained" in each or each["resourceType"] in HOLDING:
+                yield from _within(each, there, its, policy, depth + 1)
+            else:
+                yield _one(each, there, its, policy)
     elif type == "Parameters":
         yield from _parameters(resource, path, scope, policy, depth)
 
@@ -90,14 +107,14 @@ def _parameters(
 
 def _profiles(
     resource: Resource, today: dt.date, policy: PolicyLike | None, *, is_contained: bool
-) -> list[tuple[str, bool]]:
+) -> Sequence[AppliedLike]:
     if policy is None:
-        return [(url, False) for url in claimed(resource)] if "meta" in resource else []
-    found = [(each.profile, each.mode == "warn") for each in policy.judged(resource, today)]
+        return [Claimed(url) for url in claimed(resource)] if "meta" in resource else []
+    found = policy.judged(resource, today)
     if not is_contained:
         return found
     mine = {url.partition("|")[0] for url in claimed(resource)}  # a policy is for what is stored
-    return [(url, warns) for url, warns in found if url in mine]
+    return [each for each in found if each.profile in mine]
 
 
 def _is_resource(value: Any) -> bool:

@@ -72,8 +72,8 @@ class Extensions:
     def hold(self, resource: Resource, scope: Scope) -> bool:
         """Whether all extensions of a resource are as they should be."""
         type = resource["resourceType"]
-        left = _count(resource) if type not in OF_RESOURCES else None
-        if left is None:
+        left = _count(_shell(resource) if type == "Bundle" else resource)
+        if left is None or (left and type in OF_RESOURCES):
             return self._scan(resource, type, "", scope)
         if not left:
             return True
@@ -316,6 +316,12 @@ class Extensions:
                 yield from self._profiles.issues(extension, url, scope, there)
             seen.add(url)
             yield from self._walk(extension, f"{place}.{name}", url, scope, there)
+
+
+def _shell(bundle: dict[str, Any]) -> dict[str, Any]:
+    """A Bundle without what its entries hold, which is looked at for itself."""
+    entries = bundle.get("entry") or ()
+    return {**bundle, "entry": [{**entry, "resource": None} for entry in entries]}
 
 
 def _count(value: Any) -> int | None:

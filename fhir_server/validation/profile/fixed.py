@@ -106,27 +106,44 @@ def is_fixed(wanted: Any) -> Test:
 def fits(wanted: Any) -> Test:
     """R4: at least this. Of an array every item of the pattern is among those of the value."""
     if isinstance(wanted, dict):
-        parts = [(name, fits(part)) for name, part in wanted.items()]
-
-        def has_all(value: Any) -> bool:
-            if not isinstance(value, dict):
-                return False
-            for name, test in parts:  # noqa: SIM110 - a generator costs as much as two tests
-                if name not in value or not test(value[name]):
-                    return False
-            return True
-
-        return has_all
-    if isinstance(wanted, list):
-        tests = [fits(part) for part in wanted]
-
-        def has_each(value: Any) -> bool:
-            if not isinstance(value, list):
-                return False
-            return all(any(map(test, value)) for test in tests)
-
-        return has_each
+        return _has_all(wanted)
+    if isinstance(wanted, list) and wanted:
+        return _has_each([fits(part) for part in wanted])
     return is_fixed(wanted)
+
+
+def _has_all(wanted: dict[str, Any]) -> Test:
+    texts = [(name, part) for name, part in wanted.items() if isinstance(part, str)]
+    parts = [(name, fits(part)) for name, part in wanted.items() if not isinstance(part, str)]
+
+    def has_all(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return False
+        for name, text in texts:
+            if value.get(name) != text:
+                return False
+        for name, test in parts:  # noqa: SIM110 - a generator costs as much as two tests
+            if name not in value or not test(value[name]):
+                return False
+        return True
+
+    return has_all
+
+
+def _has_each(tests: list[Test]) -> Test:
+    first, others = tests[0], tests[1:]
+
+    def has_each(value: Any) -> bool:
+        if not isinstance(value, list):
+            return False
+        for each in value:
+            if first(each):
+                break
+        else:
+            return False
+        return not others or all(any(map(test, value)) for test in others)
+
+    return has_each
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class Profiles:
         self.invariants = invariants
         self._profiles: dict[str, Profile | Unusable | None] = {}
         self._roots: dict[str, Node | None] = {}
+        self._ready: dict[str, Profile] = {}
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -133,6 +134,10 @@ class Profiles:
             self._profiles[url] = self._made(url)
         return self._profiles[url]
 
+    def ready(self, url: str) -> Profile | None:
+        """A profile that was asked before, whose type is not one of R4's own, nor abstract."""
+        return self._ready.get(url)
+
     def _made(self, url: str) -> Profile | Unusable:
         structure = self.canonicals.get(url, KIND)
         type = self.type_of(url)
@@ -156,12 +161,16 @@ class Profiles:
 
     def conforms(self, value: Any, url: str, scope: Scope) -> bool:
         """Whether a value surely is as a profile asks. What cannot be asked is not refused."""
-        profile = self._profiles.get(url) or self.profile(url)
-        if not isinstance(profile, Profile) or url.startswith(R4_TYPE):
+        profile = self._ready.get(url)
+        if profile is None:
             if self.is_base(url):
                 return self._is_of_type(value, url)
-            if not isinstance(profile, Profile):
+            found = self.profile(url)
+            if not isinstance(found, Profile):
                 return True
+            profile = found
+            if not profile.is_abstract:
+                self._ready[url] = profile
         if value.__class__ is not dict:
             if profile.type not in self.definitions.primitive_types:
                 return False
