@@ -109,12 +109,14 @@ class Compiler:
             return check
         fields, boxed = member.fields, member.boxed
         check_slices = self._sliced(sliced)
+        weights = {name: value.weight() for name, value in member.values.items()}
 
         def holds(owner: Any, scope: Scope) -> bool:
             there = []
             for field in fields:
                 found = items(owner, field, boxed=field.name in boxed)
                 check = values[field.name]
+                scope.spend(len(found) * weights[field.name])
                 if not all(check(value, scope) for value in found):
                     return False
                 there.append((field, found))
@@ -127,6 +129,7 @@ class Compiler:
         slices = [*sliced.slices, sliced.default] if sliced.default else sliced.slices
         checks = [{n: self.value(v) for n, v in each.values.items()} for each in slices]
         inner = [self._sliced(each.sliced) if each.sliced else None for each in slices]
+        weights = [{n: v.weight() for n, v in each.values.items()} for each in slices]
 
         def holds(there: Any, scope: Scope) -> bool:
             counts = [0] * len(slices)
@@ -140,6 +143,8 @@ class Compiler:
                 for number, group in enumerate(groups):
                     mine = [values[place] for place in group]
                     counts[number] += len(mine)
+                    if mine:
+                        scope.spend(len(mine) * weights[number].get(field.name, 1))
                     check = checks[number].get(field.name, _accept)
                     if not all(check(value, scope) for value in mine):
                         return False
@@ -177,7 +182,9 @@ class Compiler:
             else:
                 table.others.append((number, each.match))
         checks = [self.value(each.values[field.name]) for each in sliced.slices]
-        return _by_number(field.name, table, checks, values[field.name], sliced)
+        weight = member.values[field.name].weight()
+        weight += max((each.values[field.name].weight() for each in sliced.slices), default=0)
+        return _by_number(field.name, table, checks, values[field.name], sliced, weight)
 
 
 class _Table(NamedTuple):
@@ -303,13 +310,16 @@ def _each(member: Member, values: dict[str, Check]) -> Check:
         [field] = member.fields
         check = values[field.name]
         if field.element.many:
-            return _each_of_list(field, check)
+            return _each_of_list(field, check, member.values[field.name].weight())
         return _single(field.name, check, required=bool(member.min))
     fields, boxed = member.fields, member.boxed
+    weights = {name: value.weight() for name, value in member.values.items()}
 
     def holds(owner: Any, scope: Scope) -> bool:
         for field in fields:
-            for value in items(owner, field, boxed=field.name in boxed):
+            found = items(owner, field, boxed=field.name in boxed)
+            scope.spend(len(found) * weights[field.name])
+            for value in found:
                 if not values[field.name](value, scope):
                     return False
         return True
@@ -329,11 +339,13 @@ def _single(name: str, check: Check, *, required: bool) -> Check:
     return holds
 
 
-def _each_of_list(field: Field, check: Check) -> Check:
+def _each_of_list(field: Field, check: Check, weight: int) -> Check:
     name, beside = field.name, f"_{field.name}"
 
     def holds(owner: Any, scope: Scope) -> bool:
         values = items(owner, field, boxed=False) if beside in owner else owner.get(name, ())
+        if values:
+            scope.spend(len(values) * weight)
         for value in values:  # noqa: SIM110 - a generator costs as much as two tests
             if not check(value, scope):
                 return False
@@ -343,7 +355,7 @@ def _each_of_list(field: Field, check: Check) -> Check:
 
 
 def _by_number(
-    name: str, table: _Table, checks: list[Check], every: Check, sliced: Sliced
+    name: str, table: _Table, checks: list[Check], every: Check, sliced: Sliced, weight: int
 ) -> Check:
     slices = list(enumerate(sliced.slices))
     limits = [(number, each) for number, each in slices if each.min or each.max is not None]
@@ -351,11 +363,13 @@ def _by_number(
     closed = sliced.rules == "closed"
     least = any(each.min for each in sliced.slices)
     free = every is _accept
+    weight += len(table.others)
 
     def holds(owner: Any, scope: Scope) -> bool:
         values = owner.get(name)
         if values is None:
             return not least
+        scope.spend(len(values) * weight)
         counts = [0] * len(checks)
         for value in values:
             if not free and not every(value, scope):

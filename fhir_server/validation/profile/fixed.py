@@ -61,7 +61,11 @@ def _alternatives(urls: tuple[str, ...], profile: str) -> Leaf:
 
 
 def _told(key: str, test: Test, wanted: Any, profile: str) -> Leaf:
-    def holds(value: Any, _scope: Scope) -> bool:
+    effort = effort_of(wanted) if key == "pattern" else None
+
+    def holds(value: Any, scope: Scope) -> bool:
+        if effort is not None:
+            scope.spend(effort(value))
         return test(value)
 
     def tell(value: Any, _scope: Scope, path: str) -> Iterator[Issue]:
@@ -127,6 +131,24 @@ def fits(wanted: Any) -> Test:
 
         return has_each
     return is_fixed(wanted)
+
+
+def effort_of(wanted: Any) -> Callable[[Any], int] | None:
+    """How much is compared where arrays are: each item of one with each of the other."""
+    if isinstance(wanted, list):
+        return lambda value: len(wanted) * len(value) if isinstance(value, list) else 0
+    if not isinstance(wanted, dict):
+        return None
+    found = [(name, part) for name, value in wanted.items() if (part := effort_of(value))]
+    if not found:
+        return None
+
+    def effort(value: Any) -> int:
+        if not isinstance(value, dict):
+            return 0
+        return sum(part(value[name]) for name, part in found if name in value)
+
+    return effort
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ class Profile:
     plan: Value
     holds: Check
     walk: Walk
+    weight: int  # the steps it takes to ask, but for the lists within
 
     @property
     def is_abstract(self) -> bool:
@@ -146,7 +147,7 @@ class Profiles:
             plan = Planner(self, bare, root, whole, is_carried=is_carried).plan(type)
             compiler = Compiler(self.conforms)
             holds, walk = compiler.value(plan), Walk(self, bare, compiler)
-            return Profile(bare, type, structure, root, plan, holds, walk)
+            return Profile(bare, type, structure, root, plan, holds, walk, plan.weight())
         except NOT_USABLE as broken:
             return Unusable(bare, _why(broken))
         except RecursionError:
@@ -162,6 +163,7 @@ class Profiles:
                 return self._is_of_type(value, url)
             if not isinstance(profile, Profile):
                 return True
+        scope.spend(profile.weight)
         if value.__class__ is not dict:
             if profile.type not in self.definitions.primitive_types:
                 return False
