@@ -370,3 +370,79 @@ def test_doctor_tells_of_postgresql(postgresql_url: str, tmp_path: Path) -> None
     assert all(re.search(rf"^\S+ +{word} ", ran.stdout, re.MULTILINE) for word in looked_at)
     assert re.search(r"UNSAFE +fsync", ran.stdout), "the tests' own server has it off"
     assert ran.returncode == Exit.FOUND
+
+
+# --- packages ------------------------------------------------------------------------------------
+
+WARD_PATIENT = {
+    "resourceType": "StructureDefinition",
+    "id": "ward-patient",
+    "url": "http://hospital.example/StructureDefinition/ward-patient",
+    "name": "WardPatient",
+    "status": "active",
+    "kind": "resource",
+    "abstract": False,
+    "type": "Patient",
+    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+    "derivation": "constraint",
+    "differential": {"element": [{"id": "b", "path": "Patient.birthDate", "min": 1}]},
+}
+
+
+def ward_package(at: Path) -> None:
+    folder = at / "wards"
+    folder.mkdir()
+    manifest = {"name": "vn.wards", "version": "1.0.0", "fhirVersions": ["4.0.1"]}
+    manifest["dependencies"] = {"hl7.fhir.r4.core": "4.0.1", "vn.beds": "2.0.0"}
+    (folder / "package.json").write_text(json.dumps(manifest))
+    (folder / "StructureDefinition-ward-patient.json").write_text(json.dumps(WARD_PATIENT))
+
+
+def test_a_package_is_checked_added_listed_and_removed(tmp_path: Path) -> None:
+    ward_package(tmp_path)
+    (tmp_path / "p.json").write_text(json.dumps(PATIENT))
+    assert fhir_server("load", "p.json", at=tmp_path).returncode == 0
+    checked = fhir_server("package", "check", "wards", "--against-stored", at=tmp_path)
+    assert checked.returncode == Exit.FOUND
+    assert "`vn.wards#1.0.0` depends on `vn.beds` `2.0.0`, which is not here" in checked.stderr
+    assert "would refuse 1 of 1 Patient (100.0 %)" in checked.stdout
+    assert "profile-min, such as Patient/" in checked.stdout
+    added = fhir_server("package", "add", "wards", at=tmp_path)
+    assert (added.returncode, added.stdout.splitlines()[-1]) == (
+        0, "Added vn.wards#1.0.0: 1 definition."
+    )  # fmt: skip
+    listed = fhir_server("package", "list", at=tmp_path)
+    assert listed.stdout.startswith("vn.wards#1.0.0")
+    claims = PATIENT | {"meta": {"profile": [WARD_PATIENT["url"]]}}
+    (tmp_path / "q.json").write_text(json.dumps(claims))
+    refused = fhir_server("load", "q.json", at=tmp_path)
+    assert refused.returncode == Exit.FOUND
+    assert "Patient.birthDate" in refused.stderr
+    removed = fhir_server("package", "remove", "vn.wards", at=tmp_path)
+    assert removed.stdout == "Removed vn.wards: 1 definition.\n"
+    assert fhir_server("load", "q.json", at=tmp_path).returncode == 0
+
+
+def test_a_package_that_is_not_there_is_told(tmp_path: Path) -> None:
+    ran = fhir_server("package", "add", "nothing.tgz", at=tmp_path)
+    assert (ran.returncode, ran.stderr) == (
+        Exit.MISUSED, "Error: There is no file or folder `nothing.tgz`.\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folder", "policy", "said"),
+    [
+        ("nowhere", None, "`profiles` is `nowhere`, which is no folder."),
+        ("mine", "[[rule]]\ntype = 7", "policy.toml"),
+    ],
+)
+def test_profiles_that_cannot_be_used_are_told_before_anything_is_served(
+    tmp_path: Path, folder: str, policy: str | None, said: str
+) -> None:
+    if policy is not None:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "policy.toml").write_text(policy)
+    ran = fhir_server("serve", "--port", "0", "--profiles", folder, at=tmp_path)
+    assert ran.returncode == Exit.MISUSED
+    assert said in ran.stderr

@@ -5,8 +5,9 @@ https://hl7.org/fhir/R4/json.html
     python tools/train_dictionary.py OUT FILE...
 
 Each FILE is one resource as JSON, or NDJSON with one a line. The same input gives the same bytes.
-Dictionary 1 is made of HL7's R4 examples and the NDJSON of a demo of 600 patients, seed 7. One
-that was released is never made again: a new one gets the next number, and a migration puts it in.
+Both dictionaries are made of HL7's R4 examples and the NDJSON of a demo of 600 patients, seed 7:
+the first as the demo was, the second since its records meet the local profiles. One that was
+released is never made again: a new one gets the next number, and a migration puts it in.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Ask:
 
 async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid, Unprocessable, MultipleMatches, Forbidden, Conflict."""
-    resource, warnings = writing.checked(server, ask.resource, ask.type)
+    resource, warnings = await writing.checked(server, ask.resource, ask.type, circumstances)
 
     async def propose() -> Proposal:
         assumptions: tuple[Assumption, ...] = ()

@@ -41,7 +41,9 @@ async def patch(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT
         target = await aim(server, circumstances, ask)
         assert target.stored is not None, "aim refuses what is not there"
         writing.demand_version(ask.if_match, target.stored, target.key)
-        changed, warnings[:] = patched(server, target.stored, ask.document, ask.kind)
+        changed, warnings[:] = await patched(
+            server, target.stored, ask.document, ask.kind, circumstances
+        )
         return update.proposed(server, circumstances, changed, target, "PATCH")
 
     answer = await settled(server, circumstances, propose)
@@ -66,7 +68,9 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
     return target
 
 
-def patched(server: Server, stored: Stored, document: Any, kind: str) -> writing.Checked:
+async def patched(
+    server: Server, stored: Stored, document: Any, kind: str, circumstances: Circumstances
+) -> writing.Checked:
     """The resource after the patch, checked as any update is."""
     before = resource_of(stored)
     if stored.key.type in UNPATCHED:
@@ -82,7 +86,8 @@ def patched(server: Server, stored: Stored, document: Any, kind: str) -> writing
             raise Unprocessable(
                 f"A patch may not change `{name}`.", expression=f"{stored.key.type}.{name}"
             )
-    return writing.checked(server, with_safe_narrative(before, after), stored.key.type)
+    safe = with_safe_narrative(before, after)
+    return await writing.checked(server, safe, stored.key.type, circumstances)
 
 
 def with_safe_narrative(before: Resource, after: Resource) -> Resource:

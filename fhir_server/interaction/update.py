@@ -45,7 +45,7 @@ class Target:
 
 async def update(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid, Unprocessable, PreconditionFailed, MultipleMatches, Forbidden, Conflict."""
-    resource, warnings = writing.checked(server, ask.resource, ask.type)
+    resource, warnings = await writing.checked(server, ask.resource, ask.type, circumstances)
     if ask.id is not None:
         demand_id(resource, ask.id)
 

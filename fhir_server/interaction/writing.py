@@ -47,6 +47,7 @@ from fhir_server.store.contract import (
 )
 
 NOWHERE = Position(0, 0)
+LONG_WORK = 64 * 1024  # bytes of a body whose judging takes milliseconds: others go first
 SERVER_META = ("versionId", "lastUpdated")  # R4 http#update: the client's are ignored
 
 
@@ -57,7 +58,9 @@ class Checked(NamedTuple):
     warnings: tuple[Issue, ...]
 
 
-def checked(server: Server, resource: Resource, type: str) -> Checked:
+async def checked(
+    server: Server, resource: Resource, type: str, circumstances: Circumstances
+) -> Checked:
     """The resource, if it is valid. Raises Invalid or Unprocessable with every issue found."""
     if resource.get("resourceType") != type:
         found = resource.get("resourceType")
@@ -66,7 +69,16 @@ def checked(server: Server, resource: Resource, type: str) -> Checked:
             f"or make it a `{type}`.",
             expression="resourceType",
         )
-    return Checked(resource, refuse_errors(server, server.validator.check(resource)))
+    issues = await judged(server, resource, circumstances)
+    return Checked(resource, refuse_errors(server, issues))
+
+
+async def judged(server: Server, resource: Resource, circumstances: Circumstances) -> list[Issue]:
+    """What the validator finds. Where that takes long, other requests are served meanwhile."""
+    validator = server.validator
+    is_long = circumstances.text is not None and len(circumstances.text[0]) >= LONG_WORK
+    found = None if is_long else validator.check_soon(resource)
+    return await asyncio.to_thread(validator.check, resource) if found is None else found
 
 
 def refuse_errors(server: Server, issues: list[Issue]) -> tuple[Issue, ...]:

@@ -62,7 +62,7 @@ class Verdict:
     concept: as found in the code system, if it was. successors: for THEN, what takes its place
     at the date asked for, by the ConceptMaps known (system, code, display). wrong_display: the
     display given, where it is none of the concept's. missing: the canonical that is not known,
-    for UNKNOWN.
+    for UNKNOWN. steps: the includes that were looked at to tell.
     """
 
     standing: Standing
@@ -70,6 +70,7 @@ class Verdict:
     successors: tuple[Concept, ...] = ()
     wrong_display: str | None = None
     missing: str | None = None
+    steps: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

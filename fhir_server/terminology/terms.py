@@ -32,7 +32,7 @@ from fhir_server.terminology.concept_map import NO_MATCH, Asked, ConceptMaps, De
 from fhir_server.terminology.members import WHATEVER, Choice, Wanted, certain, known_as, members
 from fhir_server.terminology.moment import today
 from fhir_server.terminology.systems import Files, Systems
-from fhir_server.terminology.value_set import Question, ValueSets
+from fhir_server.terminology.value_set import STEPS, Question, ValueSets
 
 __all__ = ["Choice", "Concept", "Expansion", "Match", "Standing", "Terms", "Verdict"]
 
@@ -140,17 +140,19 @@ class Terms:
         if its is None:
             return Verdict(Standing.UNKNOWN, missing=str(value_set))
         day = at or self.today()
-        found = self.value_sets.find(its, Question(code, system, version, day))
+        question = Question(code, system, version, day)
+        found = self.value_sets.find(its, question)
+        steps = STEPS - question.steps[0]
         if found.concept is None:
             concept = self.lookup(system, code, version, day) if system is not None else None
-            return Verdict(found.standing, concept, missing=found.missing)
+            return Verdict(found.standing, concept, missing=found.missing, steps=steps)
         concept = found.concept
         named = known_as(concept, found.listed) if found.listed is not None else concept
         successors: tuple[Concept, ...] = ()
         if found.standing is Standing.THEN:
             successors = self.successors(concept.system, concept.code, day)
         wrong = display if display and not _is_called(named, display, concept) else None
-        return Verdict(found.standing, _as_at(named, day), successors, wrong, found.missing)
+        return Verdict(found.standing, _as_at(named, day), successors, wrong, found.missing, steps)
 
     def fast(self, value_set: str) -> frozenset[tuple[str, str]] | None:
         """(system, code) of certain members whatever the date, for codings that name no version;

@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/profiling.html
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from fhir_server.conformance.canonicals import Canonicals
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.snapshot import Snapshots
 from fhir_server.foundation.fhirpath.items import Item
+from fhir_server.foundation.fhirpath.scope import MAX_TOGETHER, Exhausted
 from fhir_server.foundation.outcome import FhirError, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.terms import Terms
@@ -25,7 +27,12 @@ from fhir_server.validation.place import in_order
 from fhir_server.validation.profile.asked import Asked, PolicyLike, asked
 from fhir_server.validation.profile.extension import Extensions
 from fhir_server.validation.profile.known import Profile, Profiles
-from fhir_server.validation.profile.scope import Scope, Surroundings
+from fhir_server.validation.profile.scope import (
+    MOST_ENTRIES,
+    STEPS_OF_ENTRY,
+    Scope,
+    Surroundings,
+)
 from fhir_server.validation.profile.tree import R4_TYPE
 from fhir_server.validation.services import Services
 
@@ -41,6 +48,8 @@ NOT_AS_R4 = (
     ValueError,
 )
 ERRORS = ("fatal", "error")
+SOON = 100_000  # steps that others may well wait for: less than a tenth of a second
+STEPS_OF_ISSUE = 20
 CODING = "coding-code"  # the rule of a code its system does not have
 
 
@@ -66,6 +75,7 @@ class Validator:
         self.terms = terms
         self.policy = policy
         self.zone_minutes = zone_minutes
+        self._now = threading.local()  # the check that each thread is at
         self._here = dt.timezone(dt.timedelta(minutes=zone_minutes))
         services = Services(terms)
         self.invariants = Invariants(definitions, services)
@@ -102,27 +112,57 @@ class Validator:
         profiles: what it must meet beside what it claims and the policy asks. thorough: what is
         only good practice is told, too, and what is only information.
         """
+        around = self._around(today, most_of(resource), thorough=thorough)
         found = self.structure.check(resource, expected_type=expected_type, thorough=thorough)
+        try:
+            return self._all(resource, found, profiles, around)
+        except Exhausted:
+            type, most = resource["resourceType"], around.meter.most
+            told = issue("too-many-steps", type, profile=f"{R4_TYPE}{type}", most=most)
+            return in_order([*around.found, told], resource)
+
+    def check_soon(self, resource: Resource) -> list[Issue] | None:
+        """As check(), where that takes no time; None: ask check(), and let nobody wait for it."""
+        around = self._around(None, SOON, thorough=False)
+        try:
+            return self._all(resource, self.structure.check(resource), (), around)
+        except Exhausted:
+            return None
+
+    def _all(
+        self,
+        resource: Resource,
+        found: list[Issue],
+        profiles: Sequence[str],
+        around: Surroundings,
+    ) -> list[Issue]:
+        """What is found of the structure, and all that is wrong beside. Raises Exhausted."""
         is_r4 = not any(each.severity in ERRORS and each.profile is None for each in found)
-        around = self._around(today, thorough=thorough)
         if any(each.rule == CODING for each in found):
             found = self._softened(found, resource, around)
         if is_r4:
             found = [*found, *self._content(resource, around)]
+            around.found += found
             if self._surely(resource, profiles, around):
                 return in_order(found, resource) if found else found
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
             return found
-        issues = self._profile_issues(resource, profiles, around, is_r4=is_r4)
-        return in_order([*found, *issues], resource)
+        around.meter.steps = 0
+        around.found = list(found)
+        for each in self._profile_issues(resource, profiles, around, is_r4=is_r4):
+            around.found.append(each)
+        return in_order(around.found, resource)
 
-    def _around(self, today: dt.date | None, *, thorough: bool) -> Surroundings:
+    def _around(
+        self, today: dt.date | None, most: int = MAX_TOGETHER, *, thorough: bool
+    ) -> Surroundings:
         if today is None:
             today = dt.datetime.now(self._here).date()
-        around = Surroundings(today, self.zone_minutes, thorough=thorough)
+        found = Surroundings(today, self.zone_minutes, thorough=thorough, most=most)
         if self.terms is not None:
-            around.generation = self.terms.generation
-        return around
+            found.generation = self.terms.generation
+        self._now.around = found
+        return found
 
     # --- the fast answer -------------------------------------------------------------------------
 
@@ -195,18 +235,17 @@ class Validator:
 
     def _profile_issues(
         self, resource: Resource, profiles: Sequence[str], around: Surroundings, *, is_r4: bool
-    ) -> list[Issue]:
+    ) -> Iterator[Issue]:
         """What the profiles say. Of a resource that is not R4, as much as can be told."""
-        found: list[Issue] = []
         try:
             for each in self._issues(resource, profiles, around):
-                found.append(each)
+                around.meter.spend(STEPS_OF_ISSUE)
+                yield each
         except RecursionError:
-            found.append(issue("profile-deep", resource["resourceType"]))
+            yield issue("profile-deep", resource["resourceType"])
         except NOT_AS_R4:
             if is_r4:
-                found.append(issue("profile-walk", resource["resourceType"]))
-        return found
+                yield issue("profile-walk", resource["resourceType"])
 
     def _issues(
         self, resource: Resource, profiles: Sequence[str], around: Surroundings
@@ -266,11 +305,19 @@ class Validator:
         root = item
         while root.parent is not None:
             root = root.parent
-        around = self._around(None, thorough=False)
+        # What it takes is counted with the rest of the check.
+        around = getattr(self._now, "around", None) or self._around(None, thorough=False)
         scope = Scope(root.value if isinstance(root.value, dict) else {}, around)
         value = item.value
         is_resource = isinstance(value, dict) and "resourceType" in value
         return known.conforms(value, url, scope.inner(value) if is_resource else scope)
+
+
+def most_of(resource: Resource) -> int:
+    """The steps a check may take: a Bundle is many resources in one."""
+    entries = resource.get("entry") if isinstance(resource, dict) else None
+    count = len(entries) if isinstance(entries, list) else 0
+    return MAX_TOGETHER + STEPS_OF_ENTRY * min(count, MOST_ENTRIES)
 
 
 def _as_warning(told: Issue) -> Issue:

@@ -9,9 +9,10 @@ from contextlib import closing
 import pytest
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.store.codec import whole
+from fhir_server.store.codec import Codec, shipped_dictionaries, whole
 from fhir_server.store.contract import EpochEnded, History, Select
-from fhir_server.store.migrate import SchemaUnknown
+from fhir_server.store.migrate import SchemaUnknown, migrate
+from fhir_server.store.schema import SCHEMA
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_care import backup, restore, verify
 from fhir_server.store.sqlite_connection import DatabaseInUse
@@ -244,5 +245,25 @@ def test_a_cursor_of_another_database_is_refused(path):
 
 def test_health_tells_the_schema(path):
     health = on(path, SqliteStore.health)
-    assert (health.product, health.schema, health.schema_wanted) == ("SQLite", "0001", "0001")
+    assert (health.product, health.schema, health.schema_wanted) == ("SQLite", SCHEMA, SCHEMA)
     assert health.notes == []
+
+
+def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
+    """A database as 0001 left it: one dictionary, and bodies packed with it."""
+    first = {1: shipped_dictionaries()[1]}
+
+    async def work(store):
+        await live(store)
+        return await everything(store)
+
+    before = on(path, work, codec=Codec(first))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM dictionary WHERE id = 2")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    assert [step.partition(":")[0] for step in migrate(f"sqlite:///{path}")] == ["0002"]
+    assert on(path, everything) == before
+    on(path, lambda store: live(store, 30))
+    with closing(sqlite3.connect(path)) as connection:
+        used = connection.execute("SELECT DISTINCT dictionary FROM version WHERE body NOT NULL")
+        assert {number for (number,) in used} == {1, 2}

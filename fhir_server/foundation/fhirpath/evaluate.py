@@ -18,6 +18,7 @@ from fhir_server.foundation.fhirpath.operators import BINARY, polarity
 from fhir_server.foundation.fhirpath.parse import parse
 from fhir_server.foundation.fhirpath.references import is_reference_to
 from fhir_server.foundation.fhirpath.scope import (
+    ENGINE_STEP,
     Evaluated,
     Meter,
     Resolve,
@@ -94,7 +95,7 @@ class Expression:
             raise Invalid("FHIRPath: the expression goes too deep.") from None
         finally:
             if meter is not None:
-                meter.steps += run.steps
+                meter.steps += ENGINE_STEP * run.steps
 
     def is_true(self, resource: Any, **circumstances: Any) -> bool:
         """Whether the expression is true; nothing counts as false."""

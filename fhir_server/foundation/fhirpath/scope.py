@@ -45,13 +45,28 @@ class Services(Protocol):
         ...
 
 
+MAX_TOGETHER = 1_000_000
+ENGINE_STEP = 5  # a step of the engine is like so many values looked at in plain Python
+
+
+class Exhausted(Exception):
+    """What is done together took more steps than it may."""
+
+
 class Meter:
-    """The steps that several evaluations take together."""
+    """The steps that several evaluations take together, and the most they may."""
 
-    __slots__ = ("steps",)
+    __slots__ = ("most", "steps")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_TOGETHER) -> None:
+        self.most = most
         self.steps = 0
+
+    def spend(self, steps: int) -> None:
+        """Raises Exhausted."""
+        self.steps += steps
+        if self.steps > self.most:
+            raise Exhausted
 
 
 class Run:

@@ -89,6 +89,7 @@ class Attempt:
         await asyncio.gather(*(self._aim(action) for action in asking))
         await self._read_targets()
         self._demand_one_writer_each()
+        await self._patch()
         self._name()
         await self._link()
         for action in self.actions:
@@ -260,17 +261,26 @@ class Attempt:
         if action.content is None:
             request, key = action.request, action.key
             assert key is not None and request.resource is not None
-            if request.method == "PATCH":
-                action.content = self._patched(action)
-            else:
-                named = writing.with_id(request.resource, key.id)
-                reading = self.names.seen_from(request.full_url)
-                action.content = self.server.links.renamed(named, reading.first)
-                action.reading = reading if reading.later else None
+            named = writing.with_id(request.resource, key.id)
+            reading = self.names.seen_from(request.full_url)
+            action.content = self.server.links.renamed(named, reading.first)
+            action.reading = reading if reading.later else None
         return action.content
 
-    def _patched(self, action: Action) -> Resource:
+    async def _patch(self) -> None:
+        """What is patched is what it will be from here on."""
+        for action in self.actions:
+            if action.request.method == "PATCH":
+                try:
+                    action.content = await self._patched(action)
+                except FhirError as refusal:
+                    place = action.request.place
+                    refusal.issues = [located(place, issue) for issue in refusal.issues]
+                    raise
+
+    async def _patched(self, action: Action) -> Resource:
         key, stored = action.key, action.stored
+        assert key is not None, "who names nobody was asked for by a condition"
         if stored is None or stored.deleted:
             raise Invalid(
                 f"`{key}` is not here, so it cannot be patched.",
@@ -282,7 +292,10 @@ class Attempt:
                 "A PATCH in a Bundle is a FHIRPath Patch: its resource is a Parameters.",
                 expression=f"{action.request.place}.resource",
             )
-        content, action.warnings = patch.patched(self.server, stored, document, "fhirpath")
+        writing.demand_version(action.request.if_match, stored, key)
+        content, action.warnings = await patch.patched(
+            self.server, stored, document, "fhirpath", self.circumstances
+        )
         return content
 
     def _build(self, action: Action) -> None:

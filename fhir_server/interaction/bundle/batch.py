@@ -87,6 +87,7 @@ def demand_independent(server: Server, request: Request, names: set[str]) -> Non
 
 async def _done(server: Server, request: Request, circumstances: Circumstances) -> Answer:
     body: Any = request.resource
+    circumstances = replace(circumstances, text=None)  # that is of all entries together
     if not request.writes:
         return await get(server, request, circumstances)
     match request.method:

@@ -30,7 +30,8 @@ ENTRY = re.compile(r"Bundle\.entry\[\d+\]")
 
 async def transaction(server: Server, resource: Resource, circumstances: Circumstances) -> Answer:
     """Raises the refusal of an entry that fails, or Invalid with every issue found."""
-    warnings = by_entry(writing.refuse_errors(server, server.validator.check(resource)))
+    issues = await writing.judged(server, resource, circumstances)
+    warnings = by_entry(writing.refuse_errors(server, issues))
     requests = all_understood(server, resource.get("entry", []), circumstances.base)
     reads = [request for request in requests if not request.writes]
     if reads and circumstances.once:

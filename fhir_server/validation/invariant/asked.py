@@ -13,13 +13,19 @@ from typing import Any
 
 from fhir_server.foundation.fhirpath.evaluate import Expression
 from fhir_server.foundation.fhirpath.items import Item, Model
-from fhir_server.foundation.fhirpath.scope import Meter, Resolve, Services
+from fhir_server.foundation.fhirpath.scope import (
+    ENGINE_STEP,
+    MAX_TOGETHER,
+    Meter,
+    Resolve,
+    Services,
+)
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.messages import issue
 
 MAX_STEPS = 100_000  # of one invariant for one element: no more than 0.2 s
-MAX_STEPS_TOGETHER = 1_000_000  # of all invariants of one resource
+MAX_STEPS_TOGETHER = MAX_TOGETHER  # of all invariants of one resource
 
 
 class Unusable(ValueError):
@@ -92,7 +98,7 @@ class Invariant:
         if self.engine is None or self.model is None:
             raise Unusable(self.unusable or "It has no expression.")
         item = focus if isinstance(focus, Item) else self._item(focus, beside, env)
-        left = MAX_STEPS_TOGETHER - (0 if env.meter is None else env.meter.steps)
+        left = MAX_STEPS if env.meter is None else (env.meter.most - env.meter.steps) // ENGINE_STEP
         given = {"resource": env.resource, "rootResource": env.root or env.resource}
         try:
             return self.engine.is_true(

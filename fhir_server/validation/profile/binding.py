@@ -23,6 +23,7 @@ from fhir_server.validation.profile.tree import Bound
 
 LANGUAGES = "http://hl7.org/fhir/ValueSet/languages"
 MAX_KEPT = 4096  # answers kept for one binding
+STEPS_OF_ANSWER = 20  # that terminology is asked for
 ALL_LANGUAGES = "http://hl7.org/fhir/ValueSet/all-languages"
 BY_SYNTAX = {
     LANGUAGES,
@@ -133,7 +134,9 @@ class Membership:
     def verdict(self, value: Any, scope: Scope) -> tuple[Verdict, Code | None]:
         """How the value stands: by its best code. NOT_MEMBER without a code where it has none."""
         best: tuple[Verdict, Code | None] = (Verdict(Standing.NOT_MEMBER), None)
-        for code in self.codes(value):
+        codes = self.codes(value)
+        scope.spend(len(codes))
+        for code in codes:
             found = self.standing(code, scope)
             if best[1] is None or ORDER.index(found.standing) < ORDER.index(best[0].standing):
                 best = found, code
@@ -151,6 +154,7 @@ class Membership:
         if found is None:
             found = self.terms.standing(self.value_set, *key[:3], None, key[3])
             answers[key] = found
+            scope.spend(STEPS_OF_ANSWER + found.steps)
         return found
 
 

@@ -8,28 +8,33 @@ Each Place, Member and Value of a plan becomes one closure over what it asks, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from fhir_server.conformance.definitions import Field
 from fhir_server.validation.profile.constraint import together
-from fhir_server.validation.profile.kept import Kept, text_of
-from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
+from fhir_server.validation.profile.member import (
+    Check,
+    Table,
+    absent,
+    accept,
+    by_number,
+    counted,
+    each_of,
+    is_coded,
+    is_count,
+    is_single,
+    placed,
+    present,
+    remembering,
+)
+from fhir_server.validation.profile.plan import Member, Place, Sliced, Value, items, sort
 from fhir_server.validation.profile.scope import Scope
-
-CODED = {"CodeableConcept", "Coding"}
-
-Check = Callable[[Any, Scope], bool]
 
 
 class Conforms(Protocol):
     """Whether a value is valid against a profile."""
 
     def __call__(self, value: Any, url: str, scope: Scope) -> bool: ...
-
-
-def _accept(_value: Any, _scope: Scope) -> bool:
-    return True
 
 
 class Compiler:
@@ -93,7 +98,7 @@ class Compiler:
     def member(self, member: Member) -> Check | None:
         """What is asked of one element, of the object it is in; None where nothing is."""
         if member.max == 0:
-            return _absent(member)
+            return absent(member)
         tests: list[Check] = []
         if member.forbidden:
             forbidden = member.forbidden
@@ -101,29 +106,31 @@ class Compiler:
         values = {f.name: self.value(member.values[f.name]) for f in member.fields}
         if member.sliced is not None:
             tests.append(self._of_slices(member, member.sliced, values))
-        elif any(check is not _accept for check in values.values()):
-            tests.append(_each(member, values))
+        elif any(check is not accept for check in values.values()):
+            tests.append(each_of(member, values))
         elif member.min:
-            tests.append(_present(member))
+            tests.append(present(member))
         if member.min > 1 or member.max is not None or (member.sliced and member.min):
-            tests.append(_counted(member))
-        elif member.min and tests and member.sliced is None and not _is_single(member):
-            tests.append(_present(member))
+            tests.append(counted(member))
+        elif member.min and tests and member.sliced is None and not is_single(member):
+            tests.append(present(member))
         if not tests:
             return None
-        return _remembering(member, _all(tests)) if _is_coded(member) else _all(tests)
+        return remembering(member, _all(tests)) if is_coded(member) else _all(tests)
 
     def _of_slices(self, member: Member, sliced: Sliced, values: dict[str, Check]) -> Check:
         if (check := self._by_table(member, sliced, values)) is not None:
             return check
         fields, boxed = member.fields, member.boxed
         check_slices = self._sliced(sliced)
+        weights = {name: value.weight() for name, value in member.values.items()}
 
         def holds(owner: Any, scope: Scope) -> bool:
             there = []
             for field in fields:
                 found = items(owner, field, boxed=field.name in boxed)
                 check = values[field.name]
+                scope.spend(len(found) * weights[field.name])
                 if not all(check(value, scope) for value in found):
                     return False
                 there.append((field, found))
@@ -136,6 +143,7 @@ class Compiler:
         slices = [*sliced.slices, sliced.default] if sliced.default else sliced.slices
         checks = [{n: self.value(v) for n, v in each.values.items()} for each in slices]
         inner = [self._sliced(each.sliced) if each.sliced else None for each in slices]
+        weights = [{n: v.weight() for n, v in each.values.items()} for each in slices]
 
         def holds(there: Any, scope: Scope) -> bool:
             counts = [0] * len(slices)
@@ -144,18 +152,20 @@ class Compiler:
                 if sliced.default:
                     groups.append(rest)
                     rest = []
-                if not _placed(sliced, groups, rest):
+                if not placed(sliced, groups, rest):
                     return False
                 for number, group in enumerate(groups):
                     mine = [values[place] for place in group]
                     counts[number] += len(mine)
-                    check = checks[number].get(field.name, _accept)
+                    if mine:
+                        scope.spend(len(mine) * weights[number].get(field.name, 1))
+                    check = checks[number].get(field.name, accept)
                     if not all(check(value, scope) for value in mine):
                         return False
                     below = inner[number]
                     if below is not None and not below([(field, mine)], scope):
                         return False
-            return all(map(_is_count, slices, counts))
+            return all(map(is_count, slices, counts))
 
         return holds
 
@@ -177,7 +187,7 @@ class Compiler:
         if not names or sliced.rules == "openAtEnd" or any(s.sliced for s in sliced.slices):
             return None
         [(name, _)] = names.most_common(1)
-        table = _Table(name, {}, [])
+        table = Table(name, {}, [])
         for number, each in enumerate(known):
             if each is None:
                 return None
@@ -186,30 +196,15 @@ class Compiler:
             else:
                 table.others.append((number, each.match))
         checks = [self.value(each.values[field.name]) for each in sliced.slices]
-        return _by_number(field.name, table, checks, values[field.name], sliced)
-
-
-class _Table(NamedTuple):
-    """Which slice a value is of: by what stands in one property, or by a closer look."""
-
-    name: str
-    numbers: dict[str, int]
-    others: list[tuple[int, Check]]
-
-    def number(self, value: Any, scope: Scope) -> int | None:
-        found = self.numbers.get(value.get(self.name))
-        for number, match in self.others:
-            if found is not None and number > found:
-                break  # the first slice it is of is the one it is of
-            if match(value, scope):
-                return number
-        return found
+        weight = member.values[field.name].weight()
+        weight += max((each.values[field.name].weight() for each in sliced.slices), default=0)
+        return by_number(field.name, table, checks, values[field.name], sliced, weight)
 
 
 def _all(tests: Sequence[Check]) -> Check:
     """One closure for several; two are the most common number."""
     if not tests:
-        return _accept
+        return accept
     if len(tests) == 1:
         return tests[0]
     if len(tests) == 2:
@@ -252,152 +247,3 @@ def _dated(inner: Check) -> Check:
 
 def _of_box(check: Check) -> Check:
     return lambda value, scope: check(value.get("value"), scope)
-
-
-# --- counting -------------------------------------------------------------------------------------
-
-
-def _absent(member: Member) -> Check:
-    names = {f.name for f in member.fields} | member.forbidden
-    forbidden = frozenset(names | {f"_{name}" for name in names})
-    return lambda owner, _scope: forbidden.isdisjoint(owner)
-
-
-def _is_single(member: Member) -> bool:
-    """An element of one name and one value, whose own check sees that it is there."""
-    return len(member.fields) == 1 and not member.fields[0].element.many and not member.boxed
-
-
-def _present(member: Member) -> Check:
-    names = {f.name for f in member.fields}
-    wanted = frozenset(names | {f"_{name}" for name in names})
-    if len(names) == 1:
-        [name] = names
-        return lambda owner, _scope: name in owner or f"_{name}" in owner
-    return lambda owner, _scope: not wanted.isdisjoint(owner)
-
-
-def _counted(member: Member) -> Check:
-    fields, least, most = member.fields, member.min, member.max
-
-    def holds(owner: Any, _scope: Scope) -> bool:
-        count = sum(len(items(owner, field, boxed=False)) for field in fields)
-        return count >= least and (most is None or count <= most)
-
-    return holds
-
-
-def _is_count(each: Slice, count: int) -> bool:
-    return count >= each.min and (each.max is None or count <= each.max)
-
-
-def _placed(sliced: Sliced, groups: list[list[int]], rest: list[int]) -> bool:
-    """Whether the values stand where closed, openAtEnd and ordered slicing lets them."""
-    if rest and sliced.rules == "closed":
-        return False
-    if rest and sliced.rules == "openAtEnd" and any(g and g[-1] > rest[0] for g in groups):
-        return False
-    if not sliced.ordered:
-        return True
-    order = sorted((place, number) for number, group in enumerate(groups) for place in group)
-    numbers = [number for _, number in order]
-    return numbers == sorted(numbers)
-
-
-# --- coded elements -------------------------------------------------------------------------------
-
-
-def _is_coded(member: Member) -> bool:
-    """Whether it is asked for its codes: there are few, and they come again."""
-    if len(member.fields) != 1 or member.boxed or member.forbidden:
-        return False
-    told = (leaf.coded for _, value in member.all_values() for leaf in value.leaves)
-    return member.fields[0].type.code in CODED and (member.sliced is not None or any(told))
-
-
-def _remembering(member: Member, check: Check) -> Check:
-    name, ask = member.fields[0].name, Kept(check).holds
-
-    def holds(owner: Any, scope: Scope) -> bool:
-        value = owner.get(name)
-        text = None if value is None else text_of(value)
-        return check(owner, scope) if text is None else ask(text, owner, scope)
-
-    return holds
-
-
-# --- values of an element -------------------------------------------------------------------------
-
-
-def _each(member: Member, values: dict[str, Check]) -> Check:
-    if len(member.fields) == 1 and not member.boxed:
-        [field] = member.fields
-        check = values[field.name]
-        if field.element.many:
-            return _each_of_list(field, check)
-        return _single(field.name, check, required=bool(member.min))
-    fields, boxed = member.fields, member.boxed
-
-    def holds(owner: Any, scope: Scope) -> bool:
-        for field in fields:
-            for value in items(owner, field, boxed=field.name in boxed):
-                if not values[field.name](value, scope):
-                    return False
-        return True
-
-    return holds
-
-
-def _single(name: str, check: Check, *, required: bool) -> Check:
-    beside = f"_{name}"
-
-    def holds(owner: Any, scope: Scope) -> bool:
-        value = owner.get(name)
-        if value is None and beside not in owner:
-            return not required
-        return check(value, scope)
-
-    return holds
-
-
-def _each_of_list(field: Field, check: Check) -> Check:
-    name, beside = field.name, f"_{field.name}"
-
-    def holds(owner: Any, scope: Scope) -> bool:
-        values = items(owner, field, boxed=False) if beside in owner else owner.get(name, ())
-        for value in values:  # noqa: SIM110 - a generator costs as much as two tests
-            if not check(value, scope):
-                return False
-        return True
-
-    return holds
-
-
-def _by_number(
-    name: str, table: _Table, checks: list[Check], every: Check, sliced: Sliced
-) -> Check:
-    slices = list(enumerate(sliced.slices))
-    limits = [(number, each) for number, each in slices if each.min or each.max is not None]
-    asks = [check is not _accept for check in checks]
-    closed = sliced.rules == "closed"
-    least = any(each.min for each in sliced.slices)
-    free = every is _accept
-
-    def holds(owner: Any, scope: Scope) -> bool:
-        values = owner.get(name)
-        if values is None:
-            return not least
-        counts = [0] * len(checks)
-        for value in values:
-            if not free and not every(value, scope):
-                return False
-            number = table.number(value, scope)
-            if number is not None:
-                if asks[number] and not checks[number](value, scope):
-                    return False
-                counts[number] += 1
-            elif closed:
-                return False
-        return all(_is_count(each, counts[number]) for number, each in limits)
-
-    return holds

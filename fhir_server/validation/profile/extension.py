@@ -32,6 +32,7 @@ WRITTEN = b'xtension":'  # either of them, as JSON
 OF_RESOURCES = {"Bundle", "Parameters"}  # in which others stand, which are looked at for themselves
 MAX_KEPT = 10_000  # answers kept for places and urls: a client can nest without end
 MAX_TOLD = 12
+STEPS_OF_EXPRESSION = 20  # that is asked, whatever it takes
 
 
 class Use(NamedTuple):
@@ -136,6 +137,7 @@ class Extensions:
 
     def _hold_all(self, told: _Listed, scope: Scope) -> bool:
         listed, owner, place, name, within = told
+        scope.spend(len(listed))
         for extension in listed:
             url = extension.get("url") if extension.__class__ is dict else None
             if url.__class__ is not str:
@@ -222,6 +224,7 @@ class Extensions:
         contexts = contexts_of(profile.structure)
         if not contexts:
             return True
+        scope.spend(len(contexts))
         names = names_of(self._definitions, use.place, is_within=bool(use.within))
         for type, expression in contexts:
             match type:
@@ -240,7 +243,9 @@ class Extensions:
 
     def _selects(self, expression: str, owner: dict[str, Any], scope: Scope) -> bool:
         try:
-            found = compile(expression, self._definitions).evaluate(scope.resource)
+            compiled = compile(expression, self._definitions)
+            scope.spend(STEPS_OF_EXPRESSION)
+            found = compiled.evaluate(scope.resource, meter=scope.env.meter)
         except Invalid:
             return True
         truths = [item.value for item in found if item.type == "System.Boolean"]
@@ -253,8 +258,9 @@ class Extensions:
         for expression in told if isinstance(told, list) else ():
             try:
                 compiled = compile(expression, self._definitions)
-                item = _item_of(scope.resource, use.owner, self._definitions)
-                holds = compiled.is_true(item, variables={"extension": use.extension})
+                item = _item_of(scope, use.owner, self._definitions)
+                given = {"extension": use.extension}
+                holds = compiled.is_true(item, variables=given, meter=scope.env.meter)
             except Invalid:
                 continue  # what cannot be asked is not refused
             if not holds:
@@ -355,10 +361,11 @@ def _is_repeated(extensions: list[Any], url: str) -> bool:
     return len([e for e in extensions if isinstance(e, dict) and e.get("url") == url]) > 1
 
 
-def _item_of(resource: Resource, owner: dict[str, Any], definitions: Definitions) -> Any:
+def _item_of(scope: Scope, owner: dict[str, Any], definitions: Definitions) -> Any:
     """The owner as an item that knows what it stands in; found by looking for it."""
-    everything = compile("descendants()", definitions).evaluate(resource)
-    for item in everything:
+    everything = compile("descendants()", definitions)
+    scope.spend(STEPS_OF_EXPRESSION)
+    for item in everything.evaluate(scope.resource, meter=scope.env.meter):
         if item.value is owner or item.beside is owner:
             return item
-    return resource
+    return scope.resource

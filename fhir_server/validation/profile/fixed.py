@@ -61,7 +61,11 @@ def _alternatives(urls: tuple[str, ...], profile: str) -> Leaf:
 
 
 def _told(key: str, test: Test, wanted: Any, profile: str) -> Leaf:
-    def holds(value: Any, _scope: Scope) -> bool:
+    effort = effort_of(wanted) if key == "pattern" else None
+
+    def holds(value: Any, scope: Scope) -> bool:
+        if effort is not None:
+            scope.spend(effort(value))
         return test(value)
 
     def tell(value: Any, _scope: Scope, path: str) -> Iterator[Issue]:
@@ -107,7 +111,7 @@ def fits(wanted: Any) -> Test:
     """R4: at least this. Of an array every item of the pattern is among those of the value."""
     if isinstance(wanted, dict):
         return _has_all(wanted)
-    if isinstance(wanted, list) and wanted:
+    if isinstance(wanted, list):
         return _has_each([fits(part) for part in wanted])
     return is_fixed(wanted)
 
@@ -131,19 +135,38 @@ def _has_all(wanted: dict[str, Any]) -> Test:
 
 
 def _has_each(tests: list[Test]) -> Test:
-    first, others = tests[0], tests[1:]
+    first, others = tests[:1], tests[1:]
 
     def has_each(value: Any) -> bool:
         if not isinstance(value, list):
             return False
-        for each in value:
-            if first(each):
-                break
-        else:
-            return False
+        for test in first:
+            for each in value:
+                if test(each):
+                    break
+            else:
+                return False
         return not others or all(any(map(test, value)) for test in others)
 
     return has_each
+
+
+def effort_of(wanted: Any) -> Callable[[Any], int] | None:
+    """How much is compared where arrays are: each item of one with each of the other."""
+    if isinstance(wanted, list):
+        return lambda value: len(wanted) * len(value) if isinstance(value, list) else 0
+    if not isinstance(wanted, dict):
+        return None
+    found = [(name, part) for name, value in wanted.items() if (part := effort_of(value))]
+    if not found:
+        return None
+
+    def effort(value: Any) -> int:
+        if not isinstance(value, dict):
+            return 0
+        return sum(part(value[name]) for name, part in found if name in value)
+
+    return effort
 
 
 # --- limits ---------------------------------------------------------------------------------------

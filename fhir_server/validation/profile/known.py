@@ -17,7 +17,8 @@ from fhir_server.foundation.outcome import FhirError, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.binding import TermsLike
-from fhir_server.validation.profile.compiled import Check, Compiler
+from fhir_server.validation.profile.compiled import Compiler
+from fhir_server.validation.profile.member import Check
 from fhir_server.validation.profile.plan import InvariantsLike, Planner, Value
 from fhir_server.validation.profile.scope import AROUND, MAX_DEPTH, Scope, boxed
 from fhir_server.validation.profile.tree import R4_TYPE, Node, tree
@@ -52,6 +53,7 @@ class Profile:
     plan: Value
     holds: Check
     walk: Walk
+    weight: int  # the steps it takes to ask, but for the lists within
 
     @property
     def is_abstract(self) -> bool:
@@ -151,7 +153,7 @@ class Profiles:
             plan = Planner(self, bare, root, whole, is_carried=is_carried).plan(type)
             compiler = Compiler(self.conforms)
             holds, walk = compiler.value(plan), Walk(self, bare, compiler)
-            return Profile(bare, type, structure, root, plan, holds, walk)
+            return Profile(bare, type, structure, root, plan, holds, walk, plan.weight())
         except NOT_USABLE as broken:
             return Unusable(bare, _why(broken))
         except RecursionError:
@@ -171,6 +173,7 @@ class Profiles:
             profile = found
             if not profile.is_abstract:
                 self._ready[url] = profile
+        scope.spend(profile.weight)
         if value.__class__ is not dict:
             if profile.type not in self.definitions.primitive_types:
                 return False

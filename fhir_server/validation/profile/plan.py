@@ -65,6 +65,10 @@ class Value:
     def __bool__(self) -> bool:
         return bool(self.leaves or self.place or self.profiles)
 
+    def weight(self) -> int:
+        """The steps it takes to ask all of this of one value, but for the lists within."""
+        return _weight(self, set())
+
 
 @dataclass(slots=True, eq=False)
 class Slice:
@@ -308,6 +312,17 @@ class Planner:
         return is_primitive and any(d.path not in ("$this", "") for d in slicing.discriminators)
 
 
+def _weight(value: Value, met: set[int]) -> int:
+    found = 1 + len(value.leaves)
+    if value.place is None or id(value.place) in met:
+        return found
+    met.add(id(value.place))
+    for member in value.place.members:
+        single = [f.name for f in member.fields if not f.element.many and f.name in member.values]
+        found += 1 + sum(_weight(member.values[name], met) for name in single)
+    return found
+
+
 def _must(base: Binding) -> bool:
     return base.strength == "required"
 
@@ -365,6 +380,7 @@ def sort(
     sliced: Sliced, of: Field, values: list[Any], scope: Scope, holds: Any
 ) -> tuple[list[list[int]], list[int]]:
     """The places of a field's values by slice, and those of none."""
+    scope.spend(len(values) * len(sliced.slices))
     groups: list[list[int]] = [[] for _ in sliced.slices]
     rest = []
     for place, value in enumerate(values):

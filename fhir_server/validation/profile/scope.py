@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from fhir_server.foundation.fhirpath.scope import Meter
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.primitive import DAY_MS, EPOCH, interval
 from fhir_server.foundation.resource import Resource, literal
 from fhir_server.validation.invariant import Env
 
 MAX_DEPTH = 40  # profiles within each other: a target's target's target
+STEPS_OF_ENTRY = 2_000  # an entry of a Bundle adds so many to the steps its check may take
+MOST_ENTRIES = 10_000
 # What an answer depended on, beside the value that was asked about: `Scope.touched`.
 DAY, AROUND = 1, 2
 
@@ -84,9 +87,22 @@ def boxed(value: Any, beside: Any = None) -> Box:
 class Surroundings:
     """One check() call: what is the same for every resource within it."""
 
-    __slots__ = ("depth", "generation", "memo", "thorough", "today", "told", "unsupported", "zone")
+    __slots__ = (
+        "depth",
+        "found",
+        "generation",
+        "memo",
+        "meter",
+        "thorough",
+        "today",
+        "told",
+        "unsupported",
+        "zone",
+    )
 
-    def __init__(self, today: dt.date, zone: int, *, thorough: bool) -> None:
+    def __init__(self, today: dt.date, zone: int, *, thorough: bool, most: int) -> None:
+        self.meter = Meter(most)  # raises Exhausted
+        self.found: list[Issue] = []  # so far
         self.today = today
         self.zone = zone
         self.thorough = thorough
@@ -100,7 +116,17 @@ class Surroundings:
 class Scope:
     """One resource that is being checked: alone, contained, or in an entry of a Bundle."""
 
-    __slots__ = ("_env", "_own", "around", "bundle", "periods", "resource", "root", "touched")
+    __slots__ = (
+        "_by_id",
+        "_env",
+        "_own",
+        "around",
+        "bundle",
+        "periods",
+        "resource",
+        "root",
+        "touched",
+    )
 
     def __init__(
         self,
@@ -116,6 +142,7 @@ class Scope:
         self.bundle = bundle
         self.periods: Periods = None  # around what is being checked, the innermost first
         self._own: dt.date | None = None
+        self._by_id: dict[str, Resource] | None = None  # the contained ones
         self._env: Env | None = None
         self.touched = 0
 
@@ -124,16 +151,19 @@ class Scope:
         """Where invariants are asked. What they are told of it is not seen here: who asks one
         that is about more than the value says so in `touched`."""
         if self._env is None:
-            self._env = Env(self.resource, self.root, self.find)
+            self._env = Env(self.resource, self.root, self.find, meter=self.around.meter)
         return self._env
+
+    def spend(self, steps: int) -> None:
+        """Raises Exhausted where the whole check takes more than it may."""
+        self.around.meter.spend(steps)
 
     def inner(self, resource: Resource) -> Scope:
         """The scope of a resource that this one refers to, contains or holds."""
         self.touched |= AROUND
         if resource is self.resource:
             return self
-        contained = self.root.get("contained")
-        if isinstance(contained, list) and any(each is resource for each in contained):
+        if self._contained(resource.get("id")) is resource:
             return Scope(resource, self.around, container=self.root, bundle=self.bundle)
         bundle = self.bundle
         if self.resource.get("resourceType") == "Bundle":
@@ -189,17 +219,19 @@ class Scope:
         """The resource a reference names, as far as it is at hand."""
         self.touched |= AROUND
         if reference.startswith("#"):
-            return self._contained(reference[1:])
+            return self._contained(reference[1:]) if len(reference) > 1 else self.root
         return None if self.bundle is None else self.bundle.find(reference)
 
-    def _contained(self, id: str) -> Resource | None:
-        if not id:
-            return self.root
-        contained = self.root.get("contained")
-        for each in contained if isinstance(contained, list) else ():
-            if isinstance(each, dict) and each.get("id") == id:
-                return each
-        return None
+    def _contained(self, id: Any) -> Resource | None:
+        if "contained" not in self.root or not isinstance(id, str):
+            return None
+        if self._by_id is None:
+            self._by_id = {}
+            contained = self.root["contained"]
+            for each in contained if isinstance(contained, list) else ():
+                if isinstance(each, dict) and isinstance(each.get("id"), str):
+                    self._by_id.setdefault(each["id"], each)
+        return self._by_id.get(id)
 
 
 class Bundle:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from fhir_server.conformance.definitions import Field
 from fhir_server.terminology.terms import Standing
 from fhir_server.validation.profile.binding import CODES, Membership, TermsLike
-from fhir_server.validation.profile.fixed import fits, is_fixed
+from fhir_server.validation.profile.fixed import effort_of, fits, is_fixed
 from fhir_server.validation.profile.path import (
     Found,
     Steps,
@@ -120,6 +120,7 @@ def _by_value(path: Steps, node: Node, field: Field, profiles: ProfilesLike) -> 
 
     def match(value: Any, scope: Scope) -> bool:
         values = reached(value, path, scope)
+        scope.spend(len(values))
         return any(condition(found, scope) for found in values for condition in conditions)
 
     return Matcher(match)
@@ -155,13 +156,23 @@ def _of(node: Node, field: Field | None, profiles: ProfilesLike) -> Condition | 
         typed = node.fixed or node.pattern
         assert typed is not None
         test = is_fixed(typed.value) if node.fixed else fits(typed.value)
-        return lambda found, _scope: test(bare(found.value))
+        effort = None if node.fixed else effort_of(typed.value)
+        if effort is None:
+            return lambda found, _scope: test(bare(found.value))
+        return lambda found, scope: (
+            _spent(scope, effort(bare(found.value))) and test(bare(found.value))
+        )
     if node.binding and node.binding.strength == "required":
         codes = [type.code for type in node.types if type.code in CODES]
         type = field.type.code if field and field.type.code in codes else None
         if profiles.terms is not None and codes:
             return _member(profiles.terms, node.binding, type or codes[0])
     return _of_parts(node, profiles)
+
+
+def _spent(scope: Scope, steps: int) -> bool:
+    scope.spend(steps)
+    return True
 
 
 def _member(terms: TermsLike, bound: Bound, type: str) -> Condition:

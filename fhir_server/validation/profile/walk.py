@@ -37,6 +37,7 @@ class Walk:
 
     def value(self, plan: Value, value: Any, scope: Scope, path: str) -> Iterator[Issue]:
         """What is wrong with one value."""
+        scope.spend(1 + len(plan.leaves))
         bare = value.get("value") if plan.boxed else value
         for leaf in plan.leaves:
             yield from leaf.tell(value if leaf.whole else bare, scope, path)

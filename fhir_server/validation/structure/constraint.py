@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions, Field
+from fhir_server.foundation.fhirpath.scope import ENGINE_STEP, MAX_TOGETHER, Meter
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Resource
 from fhir_server.validation.invariant import NOWHERE, Env, Invariant, Invariants
@@ -64,7 +65,8 @@ class Asking:
 
     def enter(self, resource: Resource, container: Resource | None = None) -> Env:
         """The resource that is walked from here on; answers where the walk was before."""
-        before, self.env = self.env, Env(resource, container or resource)
+        meter = Meter(ENGINE_STEP * MAX_TOGETHER)  # R4's own are known to end
+        before, self.env = self.env, Env(resource, container or resource, meter=meter)
         return before
 
     def of_place(self, value: Resource, node: str, path: str) -> None:

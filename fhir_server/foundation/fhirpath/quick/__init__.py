@@ -50,9 +50,13 @@ RUNTIME = {
 }
 
 
-# Where loops within loops are counted, so are those of the other invariants of a resource.
-COUNTING = (" meter = env.meter", " steps = 0 if meter is None else meter.steps")
-COUNTED = (" if meter is not None:", "  meter.steps = steps")
+# Where loops are counted, so are those of the other invariants of a resource.
+COUNTING = (
+    " meter = env.meter",
+    " steps, most = (0, MAX_STEPS) if meter is None else (meter.steps, meter.most)",
+    " try:",
+)
+COUNTED = (" finally:", "  if meter is not None:", "   meter.steps = steps")
 
 
 class Quick(NamedTuple):
@@ -67,17 +71,18 @@ class Quick(NamedTuple):
     source: str
 
 
-def quick(expression: str, model: Model, node: str) -> Quick:
+def quick(expression: str, model: Model, node: str, *, counted: bool = False) -> Quick:
     """An invariant of a type, or of a BackboneElement's path.
 
-    Raises NotQuick, and Invalid if it is no FHIRPath.
+    counted: whoever wrote it is not known, so all that it takes is counted, not only the loops
+    within loops. Raises NotQuick, and Invalid if it is no FHIRPath.
     """
     primitive = node in model.definitions.primitive_types
     type = node if "." not in node else "BackboneElement"
     any_resource = node in model.definitions.any_resource
     beside = "b" if primitive else None
     focus = Spot("v", type, node, beside, always=not primitive, any_resource=any_resource)
-    block = Block.outermost()
+    block = Block.outermost(counted=counted)
     writer = Writer(model, focus, FUNCTIONS, BINARY)
     try:
         truth = writer.truth(parse(expression), At(block, Here(focus)))
@@ -85,7 +90,7 @@ def quick(expression: str, model: Model, node: str) -> Quick:
         raise NotQuick("It goes too deep.") from None
     lines = [*block.lines, f" told = {truth.code} is True"]
     if any("steps += " in line for line in lines):
-        lines = [*COUNTING, *lines, *COUNTED]
+        lines = [*COUNTING, *(f" {line}" for line in lines), *COUNTED]
     source = "\n".join(["def holds(v, b, env):", *lines, " return told"])
     names: dict[str, Any] = {**RUNTIME, **{n: k for n, k in block.names.items() if k is not None}}
     try:

@@ -17,15 +17,18 @@ class NotQuick(Exception):
 class Block:
     """Lines at one depth; inner blocks write on, one step deeper, to the same lines."""
 
-    def __init__(self, lines: list[str], names: dict[str, Any], depth: int, loops: int) -> None:
+    def __init__(
+        self, lines: list[str], names: dict[str, Any], depth: int, loops: int, *, counted: bool
+    ) -> None:
         self.lines = lines
         self.names = names
         self.depth = depth
         self.loops = loops  # how many loops are around
+        self.counted = counted  # every loop is, not only those within others
 
     @staticmethod
-    def outermost() -> Block:
-        return Block([], {}, 1, 0)
+    def outermost(*, counted: bool = False) -> Block:
+        return Block([], {}, 1, 0, counted=counted)
 
     def emit(self, line: str) -> None:
         if len(self.lines) >= MAX_LINES:
@@ -35,14 +38,20 @@ class Block:
     def inner(self, header: str) -> Block:
         """What stands below an `if` or a `for`."""
         self.emit(header)
-        below = Block(self.lines, self.names, self.depth + 1, self.loops + header.startswith("for"))
+        loops = self.loops + header.startswith("for")
+        below = Block(self.lines, self.names, self.depth + 1, loops, counted=self.counted)
         below.emit("pass")
         return below
 
     def spend(self, steps: str) -> None:
-        """Count what a loop within another takes, and end where that is too much."""
+        """Count what a loop takes, and end where that is too much."""
         self.emit(f"steps += {steps}")
-        self.inner("if steps > MAX_STEPS:").emit("costly()")
+        self.inner("if steps > most:").emit("costly(most)")
+
+    def spend_on(self, text: str, steps: str) -> None:
+        """Count what is done to a text, where that may be long."""
+        if self.counted:
+            self.inner(f"if {text} and len({text}) > 1000:").spend(steps)
 
     def variable(self) -> str:
         """A name not used before."""

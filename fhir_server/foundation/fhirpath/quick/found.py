@@ -199,7 +199,7 @@ class Member(Found):
                 block.emit(f"{child.beside} = {source}.get({beside})")
                 there += f" or {child.beside} is not None"
             inner = block.inner(f"if {there}:")
-        if spot.far and inner.loops > 1:
+        if (spot.far and inner.loops > 1) or (block.counted and field.element.many):
             inner.spend("1")
         body(inner, child)
 

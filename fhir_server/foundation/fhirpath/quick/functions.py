@@ -109,7 +109,7 @@ def _is_distinct(writer: Writer, base: Found, args: Args, at: At) -> Found:
 def _key(block: Block, spot: Spot) -> str:
     if spot.any_resource:
         raise NotQuick("The type of resource is known only when it is met.")
-    if spot.far and spot.beside is None and not spot.is_system:
+    if (spot.far or block.counted) and spot.beside is None and not spot.is_system:
         block.spend(f"weight({spot.value})")
     return f"key({spot.value}, {spot.beside}, {spot.type!r})"
 

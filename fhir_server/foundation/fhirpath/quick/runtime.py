@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 from fhir_server.foundation.fhirpath.items import Item, plain
 from fhir_server.foundation.fhirpath.patterns import tries
+from fhir_server.foundation.fhirpath.scope import MAX_TOGETHER
 from fhir_server.foundation.fhirpath.temporal import Temporal
 from fhir_server.foundation.fhirpath.texts import TRIES_A_STEP
 from fhir_server.foundation.fhirpath.values import arithmetic, compare, equal, item_key
 from fhir_server.foundation.fhirpath.values import weight as engine_weight
 from fhir_server.foundation.outcome import Invalid
 
-MAX_STEPS = 1_000_000  # each is far less than one of the engine's
+MAX_STEPS = MAX_TOGETHER
 NOTHING: tuple[Any, ...] = ()
 SECONDS = {20, 25}  # characters of a time to the second, with `Z` or with an offset
 NEAR = {-1, 0, 1}  # days between which the hour and the zone may decide
@@ -43,8 +44,8 @@ def pairs(values: Any, besides: Any) -> Iterable[tuple[Any, Any]]:
     return [(one, other) for one, other in both if one is not None or other is not None]
 
 
-def costly() -> NoReturn:
-    raise Invalid(f"FHIRPath: the expression takes more than {MAX_STEPS} steps.")
+def costly(most: int) -> NoReturn:
+    raise Invalid(f"FHIRPath: the expression takes more than {most} steps, with those before it.")
 
 
 def too_many(count: int) -> NoReturn:

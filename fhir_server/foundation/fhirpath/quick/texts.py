@@ -18,6 +18,7 @@ from fhir_server.foundation.fhirpath.quick.found import Found, Spot, Value
 from fhir_server.foundation.fhirpath.quick.operators import kind
 from fhir_server.foundation.outcome import Invalid
 
+SIGNS_A_STEP = 200  # of a text that is looked through
 LONG = 10_000  # characters: a pattern that may be tried on so many takes no time on a few
 
 
@@ -63,6 +64,7 @@ def _formed(form: str, type: str, given: str) -> Written:
             told = _argument(arg, given, block)
             names[letter] = told.code
             parts.append(told)
+        block.spend_on(value.code, f"len({value.code}) // {SIGNS_A_STEP}")
         code = form.format(v=value.code, **names)
         unsure = [f"{part.code} is None" for part in parts if part.maybe]
         if not unsure:
@@ -91,6 +93,7 @@ def _replaced(_: Any, value: Value, args: list[Found], block: Block) -> Found:
     if by.text is None:
         raise NotQuick("Only a written substitution is known to be short.")
     value = Value(block.set(value.code), "String", maybe=value.maybe)
+    block.spend_on(value.code, f"tried(len({value.code}), {pattern.text!r})")
     name = block.kept(engine.replace_matches)
     return _unless_empty(value, f"{name}({value.code}, {pattern.code}, {by.code})", "String")
 
@@ -111,6 +114,8 @@ def _matching(way: str) -> Written:
             if value.maybe:
                 test = f"{value.code} is not None and {test}"
             block.inner(f"if {test}:").emit("too_long()")
+        if longest >= LONG:
+            block.spend_on(value.code, f"tried(len({value.code}), {pattern.text!r})")
         name = block.kept(getattr(compiled, way))
         return _unless_empty(value, f"({name}({value.code}) is not None)", "Boolean")
 
