@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fhir_server.validation.profile.constraint import together
+from fhir_server.validation.profile.items import items, sort
 from fhir_server.validation.profile.member import (
     Check,
     Table,
@@ -27,7 +28,7 @@ from fhir_server.validation.profile.member import (
     present,
     remembering,
 )
-from fhir_server.validation.profile.plan import Member, Place, Sliced, Value, items, sort
+from fhir_server.validation.profile.plan import Member, Place, Sliced, Value
 from fhir_server.validation.profile.scope import Scope
 
 
@@ -55,7 +56,10 @@ class Compiler:
             if leaf.holds and (len(fast) < 2 or leaf not in fast)
         ]
         if len(fast) > 1:
-            tests.append(together(fast))
+            slowly = _all([leaf.holds for leaf in fast if leaf.holds])
+            fasts = tuple(leaf.fast for leaf in fast if leaf.fast)
+            alone = all(leaf.alone for leaf in fast)
+            tests.append(together(fasts, slowly, alone=alone))
         if value.profiles:
             tests.append(self._profiles(value.profiles))
         if value.place is not None:

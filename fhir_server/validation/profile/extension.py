@@ -11,7 +11,7 @@ resource do so; this server keeps the whole resource, so it tells and does not r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -67,6 +67,7 @@ class Extensions:
         self._definitions = profiles.definitions
         self._fine: dict[tuple[str, str, str, str], Profile | None] = {}
         self._kept = Kept(self._hold_all)
+        self._usual: dict[str, tuple[str, ...]] = {}  # the elements that had some, by type
 
     # --- the fast answer -------------------------------------------------------------------------
 
@@ -80,16 +81,33 @@ class Extensions:
             return True
         if "period" in resource:
             scope.periods = resource["period"], scope.periods
-        for name, value in resource.items():
-            kind = value.__class__
-            if kind is dict or kind is list:
-                count = (_count(value) or 0) + (name in EXTENSIONS)
-                if count and not self._member(resource, name, value, (type, ""), scope):
-                    return False
-                left -= count
-                if not left:
-                    break
-        return True
+        usual = self._usual.get(type, ())
+        unseen = self._look(resource, usual, left, scope)
+        if unseen:
+            others = [name for name in resource if name not in usual]
+            unseen = self._look(resource, others, unseen, scope)
+        return unseen is not None
+
+    def _look(
+        self, resource: dict[str, Any], names: Iterable[str], left: int, scope: Scope
+    ) -> int | None:
+        """How many extensions there are but in these elements; None where one is not good."""
+        type = resource["resourceType"]
+        for name in names:
+            value = resource.get(name)
+            if value.__class__ is not dict and value.__class__ is not list:
+                continue
+            count = (_count(value) or 0) + (name in EXTENSIONS)
+            if not count:
+                continue
+            if not self._member(resource, name, value, (type, ""), scope):
+                return None
+            if name not in self._usual.get(type, ()):
+                self._usual[type] = (*self._usual.get(type, ()), name)
+            left -= count
+            if not left:
+                break
+        return left
 
     def _scan(self, owner: dict[str, Any], place: str, within: str, scope: Scope) -> bool:
         if "period" not in owner:

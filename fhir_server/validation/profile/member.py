@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fhir_server.conformance.definitions import Field
+from fhir_server.validation.profile.constraint import together
+from fhir_server.validation.profile.items import items
 from fhir_server.validation.profile.kept import Kept, text_of
-from fhir_server.validation.profile.plan import Member, Slice, Sliced, items
-from fhir_server.validation.profile.scope import Scope
+from fhir_server.validation.profile.plan import Member, Slice, Sliced
+from fhir_server.validation.profile.scope import Scope, boxed
 
 CODED = {"CodeableConcept", "Coding"}
 
@@ -105,6 +107,12 @@ def each_of(member: Member, values: dict[str, Check]) -> Check:
         if field.element.many:
             return _each_of_list(field, check, member.values[field.name].weight())
         return _single(field.name, check, required=bool(member.min))
+    if len(member.fields) == 1 and not member.fields[0].element.many:
+        return _plain(member, member.fields[0], values[member.fields[0].name])
+    return _boxes(member, values)
+
+
+def _boxes(member: Member, values: dict[str, Check]) -> Check:
     fields, boxed = member.fields, member.boxed
     weights = {name: value.weight() for name, value in member.values.items()}
 
@@ -118,6 +126,28 @@ def each_of(member: Member, values: dict[str, Check]) -> Check:
         return True
 
     return holds
+
+
+def _plain(member: Member, field: Field, check: Check) -> Check:
+    """A primitive whose invariants may ask for its `_name`, which most often is not there."""
+    value, name, beside = member.values[field.name], field.name, f"_{field.name}"
+    asking = [leaf for leaf in value.leaves if leaf.holds]
+    fasts = tuple(leaf.fast for leaf in asking if leaf.fast and leaf.whole)
+    weight = value.weight()
+    ask = together(fasts, lambda given, scope: check(boxed(given), scope), alone=False)
+
+    def holds(owner: Any, scope: Scope) -> bool:
+        given = owner.get(name)
+        if beside in owner:
+            scope.spend(weight)
+            return check(boxed(given, owner[beside]), scope)
+        if given is None:
+            return True
+        scope.spend(weight)
+        return ask(given, scope)
+
+    is_plain = len(fasts) == len(asking) and value.place is None and not value.profiles
+    return holds if is_plain else _boxes(member, {name: check})
 
 
 def _single(name: str, check: Check, *, required: bool) -> Check:
@@ -194,6 +224,9 @@ def by_number(
                 counts[number] += 1
             elif closed:
                 return False
-        return all(is_count(each, counts[number]) for number, each in limits)
+        for number, each in limits:  # noqa: SIM110 - a generator costs as much as two tests
+            if not is_count(each, counts[number]):
+                return False
+        return True
 
     return holds

@@ -12,7 +12,7 @@ compiled.py answers a plan with yes or no, walk.py tells what is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fhir_server.conformance.definitions import Binding, Definitions, Element, Field, TypeChoice
@@ -20,8 +20,7 @@ from fhir_server.validation.invariant import Invariant
 from fhir_server.validation.profile import binding, constraint, fixed, reference
 from fhir_server.validation.profile.path import Unreadable
 from fhir_server.validation.profile.resource_type import type_leaf
-from fhir_server.validation.profile.scope import Leaf, Scope
-from fhir_server.validation.profile.scope import boxed as put_in_box
+from fhir_server.validation.profile.scope import Leaf
 from fhir_server.validation.profile.slicing import Matcher, ProfilesLike, matcher
 from fhir_server.validation.profile.tree import DEFAULT, Node, Slicing
 
@@ -165,11 +164,14 @@ class Planner:
 
     # --- values ----------------------------------------------------------------------------------
 
-    def _value(self, node: Node, of: Field, *, is_root: bool = False) -> Value:
+    def _value(
+        self, node: Node, of: Field, *, is_root: bool = False, is_told: bool = False
+    ) -> Value:
+        """is_told: by its pattern, without which it would not be of its slice."""
         value = Value()
         code = of.type.code
         is_primitive = code in self.known.definitions.primitive_types
-        value.leaves += fixed.values(node, self.url)
+        value.leaves += fixed.values(replace(node, pattern=None) if is_told else node, self.url)
         value.leaves += self._bindings(node, of)
         for told in node.types:
             if told.code == code and code == "Reference":
@@ -301,7 +303,8 @@ class Planner:
         for each in mine:
             if node.slice_name != DEFAULT:
                 made.matchers[each.name] = matcher(slicing, node, each, self.known)
-            made.values[each.name] = self._value(node, each)
+            is_told = node.slice_name != DEFAULT and _is_told(slicing, node)
+            made.values[each.name] = self._value(node, each, is_told=is_told)
             made.values[each.name].boxed |= self._is_boxed(slicing, each)
         if node.slicing and node.slices:
             made.sliced = self._sliced(node, node.slicing, mine)
@@ -321,6 +324,14 @@ def _weight(value: Value, met: set[int]) -> int:
         single = [f.name for f in member.fields if not f.element.many and f.name in member.values]
         found += 1 + sum(_weight(member.values[name], met) for name in single)
     return found
+
+
+def _is_told(slicing: Slicing, node: Node) -> bool:
+    """Whether the pattern of a slice is all that tells it."""
+    if len(slicing.discriminators) != 1 or node.fixed or any(t.profiles for t in node.types):
+        return False
+    [only] = slicing.discriminators
+    return only.type in ("value", "pattern") and only.path in ("$this", "")
 
 
 def _must(base: Binding) -> bool:
@@ -348,49 +359,3 @@ def _is_idle(sliced: Sliced) -> bool:
             for s in sliced.slices
         )
     )
-
-
-# --- what stands in an object ---------------------------------------------------------------------
-
-
-def items(owner: Mapping[str, Any], of: Field, *, boxed: bool) -> list[Any]:
-    """The values of a field: None for a primitive that has only its `_name`."""
-    values, besides = owner.get(of.name), owner.get(f"_{of.name}")
-    if besides is None and not boxed:
-        if values is None:
-            return []
-        return values if isinstance(values, list) else [values]
-    listed = _list(values)
-    beside = _list(besides)
-    found = []
-    for index in range(max(len(listed), len(beside))):
-        value = listed[index] if index < len(listed) else None
-        other = beside[index] if index < len(beside) else None
-        found.append(put_in_box(value, other) if boxed else value)
-    return found
-
-
-def _list(values: Any) -> list[Any]:
-    if values is None:
-        return []
-    return values if isinstance(values, list) else [values]
-
-
-def sort(
-    sliced: Sliced, of: Field, values: list[Any], scope: Scope, holds: Any
-) -> tuple[list[list[int]], list[int]]:
-    """The places of a field's values by slice, and those of none."""
-    scope.spend(len(values) * len(sliced.slices))
-    groups: list[list[int]] = [[] for _ in sliced.slices]
-    rest = []
-    for place, value in enumerate(values):
-        for number, each in enumerate(sliced.slices):
-            if of.name not in each.values:
-                continue
-            known = each.matchers[of.name]
-            if known.match(value, scope) if known else holds(each.values[of.name], value, scope):
-                groups[number].append(place)
-                break
-        else:
-            rest.append(place)
-    return groups, rest

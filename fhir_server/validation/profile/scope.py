@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from fhir_server.foundation.fhirpath.scope import Meter
+from fhir_server.foundation.fhirpath.scope import Exhausted, Meter
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.primitive import DAY_MS, EPOCH, interval
 from fhir_server.foundation.resource import Resource, literal
@@ -122,6 +122,7 @@ class Scope:
         "_own",
         "around",
         "bundle",
+        "meter",
         "periods",
         "resource",
         "root",
@@ -139,6 +140,7 @@ class Scope:
         self.resource = resource
         self.root = container or resource
         self.around = around
+        self.meter = around.meter
         self.bundle = bundle
         self.periods: Periods = None  # around what is being checked, the innermost first
         self._own: dt.date | None = None
@@ -151,12 +153,15 @@ class Scope:
         """Where invariants are asked. What they are told of it is not seen here: who asks one
         that is about more than the value says so in `touched`."""
         if self._env is None:
-            self._env = Env(self.resource, self.root, self.find, meter=self.around.meter)
+            self._env = Env(self.resource, self.root, self.find, meter=self.meter)
         return self._env
 
     def spend(self, steps: int) -> None:
         """Raises Exhausted where the whole check takes more than it may."""
-        self.around.meter.spend(steps)
+        meter = self.meter
+        meter.steps += steps
+        if meter.steps > meter.most:
+            raise Exhausted
 
     def inner(self, resource: Resource) -> Scope:
         """The scope of a resource that this one refers to, contains or holds."""

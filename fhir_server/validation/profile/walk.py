@@ -13,7 +13,8 @@ from fhir_server.conformance.definitions import Field
 from fhir_server.foundation.outcome import Issue
 from fhir_server.validation.messages import issue
 from fhir_server.validation.profile.compiled import Compiler
-from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value, items, sort
+from fhir_server.validation.profile.items import items, sort
+from fhir_server.validation.profile.plan import Member, Place, Slice, Sliced, Value
 from fhir_server.validation.profile.scope import Scope
 from fhir_server.validation.profile.tree import DEFAULT
 

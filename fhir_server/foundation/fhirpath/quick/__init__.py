@@ -21,6 +21,7 @@ from fhir_server.foundation.fhirpath.quick.block import Block, NotQuick
 from fhir_server.foundation.fhirpath.quick.found import Here, Spot
 from fhir_server.foundation.fhirpath.quick.functions import FUNCTIONS
 from fhir_server.foundation.fhirpath.quick.operators import BINARY
+from fhir_server.foundation.fhirpath.quick.tidy import tidy
 from fhir_server.foundation.fhirpath.quick.writing import At, Writer
 
 __all__ = ["NotQuick", "Quick", "quick"]
@@ -88,7 +89,7 @@ def quick(expression: str, model: Model, node: str, *, counted: bool = False) ->
         truth = writer.truth(parse(expression), At(block, Here(focus)))
     except RecursionError:
         raise NotQuick("It goes too deep.") from None
-    lines = [*block.lines, f" told = {truth.code} is True"]
+    lines = [*tidy(block.lines), f" told = {truth.code} is True"]
     if any("steps += " in line for line in lines):
         lines = [*COUNTING, *(f" {line}" for line in lines), *COUNTED]
     source = "\n".join(["def holds(v, b, env):", *lines, " return told"])

@@ -48,7 +48,7 @@ INLINE = {"and": "({l} and {r})", "or": "({l} or {r})", "implies": "(not {l} or 
 
 
 def _logic(writer: Writer, node: Binary, at: At) -> Found:
-    left = writer.truth(node.left, at)
+    left = _named(writer.truth(node.left, at), at.block)
     decides, decided, rest, unsure = LOGIC[node.op]
     mark = len(at.block.lines)
     told = at.block.set(decided)
@@ -63,6 +63,13 @@ def _logic(writer: Writer, node: Binary, at: At) -> Found:
         code = f"{unsure.format(r=right.code)} if {left.code} is None else {code}"
     inner.emit(f"{told} = {code}")
     return Value(told, "Boolean", maybe=left.maybe or right.maybe)
+
+
+def _named(value: Value, block: Block) -> Value:
+    """What may be empty is looked at more than once: so it is made once."""
+    if not value.maybe or value.code.isidentifier():
+        return value
+    return Value(block.set(value.code), value.type, maybe=True)
 
 
 def _xor(writer: Writer, node: Binary, at: At) -> Found:
@@ -85,7 +92,7 @@ def _joined(left: Value, right: Value, code: str, type: str) -> Value:
 def _equality(writer: Writer, node: Binary, at: At) -> Found:
     left, right = writer.write(node.left, at), writer.write(node.right, at)
     if isinstance(left, Value) and isinstance(right, Value):
-        return _values_equal(left, right, node.op)
+        return _values_equal(_named(left, at.block), _named(right, at.block), node.op)
     many, one = (left, right) if right.single else (right, left)
     return _equal(many, one, node.op, at.block)
 

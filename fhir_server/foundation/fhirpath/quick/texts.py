@@ -143,6 +143,8 @@ def _converted(type: str) -> Written:
 
 def _substring(_: Any, value: Value, args: list[Found], block: Block) -> Found:
     end = "" if len(args) == 1 else "{a} + max({b}, 0)"
+    if all(isinstance(arg, Value) and arg.code.isdigit() for arg in args):
+        end = end.replace("max({b}, 0)", "{b}")
     form = f"({{v}}[{{a}}:{end}] if 0 <= {{a}} < len({{v}}) else None)"
     return _formed(form, "String", "Integer")(_, value, args, block)
 
