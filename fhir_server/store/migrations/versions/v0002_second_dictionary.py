@@ -12,16 +12,19 @@ from alembic import op
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fhir_server.store.codec import shipped_dictionaries
+from fhir_server.store.schema import SQLITE
 from fhir_server.store.tables import tables
 
 revision = "0002"
 down_revision = "0001"
 
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 
 def upgrade() -> None:
     dialect = op.get_context().dialect.name
     dictionary = tables(dialect).tables["dictionary"]
-    added = INSERT[dialect](dictionary).values([{"id": 2, "body": shipped_dictionaries()[2]}])
-    op.execute(added.on_conflict_do_nothing())  # a server of this program may have put it in
+    values = [{"id": 2, "body": shipped_dictionaries()[2]}]
+    # A server of this program may have put it in already.
+    if dialect == SQLITE:
+        op.execute(sqlite.insert(dictionary).values(values).on_conflict_do_nothing())
+    else:
+        op.execute(postgresql.insert(dictionary).values(values).on_conflict_do_nothing())
