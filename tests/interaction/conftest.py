@@ -37,7 +37,7 @@ def server_on(store, **changes) -> Server:
     ids = (f"n{number}" for number in itertools.count(1))
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
     told |= {"operations": Table()}
-    told |= {"knowledge": base_knowledge(definitions.load()), **changes}
+    told |= {"knowledge": base_knowledge(parts()["definitions"]), **changes}
     following = Following(told["knowledge"], store)
     return Server(store=store, following=following, **parts(), **told)
 
