@@ -29,6 +29,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
+from fhir_server.interaction.judging import judged
 from fhir_server.search.query import Query, parse
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
 from fhir_server.store.contract import (
@@ -47,7 +48,6 @@ from fhir_server.store.contract import (
 )
 
 NOWHERE = Position(0, 0)
-LONG_WORK = 64 * 1024  # bytes of a body whose judging takes milliseconds: others go first
 SERVER_META = ("versionId", "lastUpdated")  # R4 http#update: the client's are ignored
 
 
@@ -69,16 +69,8 @@ async def checked(
             f"or make it a `{type}`.",
             expression="resourceType",
         )
-    issues = await judged(server, resource, circumstances)
+    issues = await judged(server, resource, circumstances.text)
     return Checked(resource, refuse_errors(server, issues))
-
-
-async def judged(server: Server, resource: Resource, circumstances: Circumstances) -> list[Issue]:
-    """What the validator finds. Where that takes long, other requests are served meanwhile."""
-    validator = server.validator
-    is_long = circumstances.text is not None and len(circumstances.text[0]) >= LONG_WORK
-    found = None if is_long else validator.check_soon(resource)
-    return await asyncio.to_thread(validator.check, resource) if found is None else found
 
 
 def refuse_errors(server: Server, issues: list[Issue]) -> tuple[Issue, ...]:

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/operations.html#executing
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Answer, Asked, Circumstances, Server
+from fhir_server.interaction.judging import LONG_WORK
 from fhir_server.operation import expand, lookup, subsumes, translate, validate, validate_code
 from fhir_server.operation.call import Call, Given, Operation
 from fhir_server.operation.parameters import of_query, of_resource
@@ -48,7 +50,12 @@ class Table:
             )
         if asked.unreadable is not None and not operation.judges:
             raise asked.unreadable
-        call = called(server, operation, asked)
+        short = asked.text is None or len(asked.text[0]) < LONG_WORK
+        call = (
+            called(server, operation, asked)
+            if short
+            else await asyncio.to_thread(called, server, operation, asked)
+        )
         return await operation.perform(
             server, known_only(operation, call, circumstances), circumstances
         )

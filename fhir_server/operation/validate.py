@@ -23,6 +23,7 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import read, update
 from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.interaction.judging import LONG_WORK, judged
 from fhir_server.operation.call import Call, Given, Operation
 from fhir_server.operation.parameters import answer
 from fhir_server.store.codec import resource_of
@@ -30,7 +31,6 @@ from fhir_server.validation.messages import issue
 
 MODES = ("create", "update", "delete", "profile")
 OF_AN_INSTANCE = ("update", "delete", "profile")  # R4: "at the resource instance level"
-LONG_WORK = 64 * 1024  # bytes whose judging takes milliseconds: others go first
 OWN = "http://hl7.org/fhir/StructureDefinition/"
 UNUSABLE = "profile-unusable"
 ABSTRACT = ("Resource", "DomainResource")  # every resource, and all but a few, are such
@@ -120,23 +120,19 @@ async def of_content(
         )
     if sent is None:
         sent = await stored(server, call, circumstances)
-    issues = await judged(server, call, sent, profile)
+    issues = await found_in(server, call, sent, profile)
     issues += of_id(call, sent, mode)
     return await placed(call, given, issues)
 
 
-async def judged(server: Server, call: Call, sent: Resource, profile: str | None) -> list[Issue]:
+async def found_in(server: Server, call: Call, sent: Resource, profile: str | None) -> list[Issue]:
     """Its type, R4, and the profiles: the one asked for beside those it claims."""
     own = type_of(server, profile) if profile else None
     profiles = [profile] if profile and own is None else []
 
-    def check() -> list[Issue]:
-        return server.validator.check(
-            sent, expected_type=call.type, profiles=profiles, thorough=True
-        )
-
-    short = call.text is None or len(call.text[0]) < LONG_WORK
-    found = check() if short else await asyncio.to_thread(check)
+    found = await judged(
+        server, sent, call.text, expected_type=call.type, profiles=profiles, thorough=True
+    )
     unusable = [each for each in found if each.rule == UNUSABLE and each.profile in profiles]
     if unusable:
         raise Unprocessable("The profile cannot be used.", issues=unusable)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.concept import Concept
 from fhir_server.terminology.element import objects, text
@@ -17,6 +18,8 @@ from fhir_server.terminology.system import Filter
 
 PROPERTIES = "http://hl7.org/fhir/concept-properties#"
 INACTIVE = frozenset(["retired", "inactive", "entered-in-error", "removed"])
+MAX_ABOVE = 2_000  # codes that one may stand beneath
+KEPT_LINES = 256
 NOT_OF_MEANING = frozenset(["grouped-by", "part-of"])  # hierarchies that tell no subsumption
 # What the properties R4 defines for all systems are called, unless the system says otherwise
 STANDARD = (
@@ -56,6 +59,7 @@ class ListedSystem:
             else None
         )
         self._made: dict[str, Concept] = {}
+        self._lines: dict[str, set[str]] = {}
 
     def _read(self, resource: Resource) -> None:
         parents: dict[str, dict[str, None]] = {}
@@ -151,16 +155,28 @@ class ListedSystem:
                     yield each
 
     def subsumes(self, above: str, code: str) -> bool:
-        seen = {code}
+        """Raises TooCostly where a code stands beneath more than MAX_ABOVE."""
+        return code == above or above in self._line(code)
+
+    def _line(self, code: str) -> set[str]:
+        """All that a code stands beneath; of the last codes asked about it is kept."""
+        known = self._lines.get(code)
+        if known is not None:
+            return known
+        seen: set[str] = set()
         waiting = [code]
         while waiting:
-            each = waiting.pop()
-            if each == above:
-                return True
-            more = [p for p in self._parents.get(each, ()) if p not in seen]
+            more = [p for p in self._parents.get(waiting.pop(), ()) if p not in seen]
             seen.update(more)
             waiting.extend(more)
-        return False
+            if len(seen) > MAX_ABOVE:
+                raise TooCostly(
+                    f"`{code[:100]}` stands beneath more than {MAX_ABOVE:,} codes of `{self.url}`."
+                )
+        if len(self._lines) >= KEPT_LINES:
+            self._lines.clear()
+        self._lines[code] = seen
+        return seen
 
     def having(self, _filter: Filter) -> Iterator[str] | None:
         return None

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from fhir_server.foundation.fhirpath.patterns import tries
 from fhir_server.foundation.fhirpath.texts import matches_full
-from fhir_server.foundation.outcome import FhirError
+from fhir_server.foundation.outcome import FhirError, TooCostly
 from fhir_server.terminology.concept import Concept
 from fhir_server.terminology.system import SNOMED, Filter, System
 
 OF_THE_CODE = frozenset(["concept", "code"])  # what filters call the code itself
 OF_ALL = OF_THE_CODE | {"display", "definition", "inactive", "notSelectable"}
 MAX_LISTED = 10_000  # codes of an `in`
+MAX_TRIES = 100_000  # of a pattern on one text: some milliseconds
 
 
 def admits(system: System, concept: Concept, filter: Filter) -> bool | None:
@@ -30,7 +32,10 @@ def admits(system: System, concept: Concept, filter: Filter) -> bool | None:
         return None
     if judge is None or not (filter.property in OF_ALL or system.knows(filter.property)):
         return None
-    return judge(system, concept, filter)
+    try:
+        return judge(system, concept, filter)
+    except TooCostly:
+        return None
 
 
 def means_otherwise(system: System, filter: Filter) -> bool:
@@ -94,10 +99,11 @@ def _exists(system: System, concept: Concept, filter: Filter) -> bool | None:
 
 
 def _regex(system: System, concept: Concept, filter: Filter) -> bool | None:
+    told = values(system, concept, filter.property)
     try:
-        return any(
-            matches_full(value, filter.value) for value in values(system, concept, filter.property)
-        )
+        if any(tries(filter.value, len(value)) > MAX_TRIES for value in told):
+            return None
+        return any(matches_full(value, filter.value) for value in told)
     except FhirError:  # no pattern, or one that could take too long
         return None
 

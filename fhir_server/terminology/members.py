@@ -18,7 +18,8 @@ from fhir_server.terminology.concept import Concept, Standing
 from fhir_server.terminology.system import Filter, System
 from fhir_server.terminology.value_set import Found, Question, ValueSets
 
-LOOKED_AT = 500_000  # concepts one expansion may look at
+LOOKED_AT = 500_000  # concepts, and filters on them, that one expansion may look at
+MAX_DEPTH = 50  # value sets that import one another
 CERTAIN = 20_000  # codes that are kept as certain members
 
 
@@ -65,8 +66,8 @@ class Wanted:
         self.used[named] = None
         return True
 
-    def spend(self) -> None:
-        self.steps[0] -= 1
+    def spend(self, steps: int = 1) -> None:
+        self.steps[0] -= steps
         if self.steps[0] < 0:
             raise TooCostly(
                 "The value set is too large to be expanded as a whole. Give a longer `filter`."
@@ -80,6 +81,8 @@ def members(sets: ValueSets, value_set: Composed, wanted: Wanted) -> Iterator[Co
         wanted = replace(wanted, at=value_set.locked)
     if value_set.canonical and value_set.canonical in wanted.trail:
         raise Unprocessable(f"The value set `{value_set.canonical}` includes itself.")
+    if len(wanted.trail) > MAX_DEPTH:
+        raise TooCostly(f"More than {MAX_DEPTH} value sets import one another.")
     if not value_set.includes:
         yield from _carried(value_set, wanted)
         return
@@ -110,7 +113,9 @@ def _carried(value_set: Composed, wanted: Wanted) -> Iterator[Concept]:
 def _excluded(sets: ValueSets, value_set: Composed, concept: Concept, wanted: Wanted) -> bool:
     only = replace(value_set, includes=value_set.excludes, excludes=(), inactive=None)
     question = Question(concept.code, concept.system, concept.version, wanted.at)
+    question.steps = wanted.steps
     standing = sets.find(only, question).standing
+    wanted.spend()
     if standing is Standing.UNKNOWN:
         raise Unprocessable(
             f"What `{value_set.canonical}` excludes cannot be told here: a code system or value"
@@ -129,8 +134,9 @@ def _part(sets: ValueSets, part: Part, wanted: Wanted) -> Iterator[Concept]:
         return
     for concept in found:
         question = Question(concept.code, concept.system, concept.version, wanted.at)
-        question.trail = wanted.trail
-        if all(_holds(sets.find(each, question), each) for each in imports):
+        question.trail, question.steps = wanted.trail, wanted.steps
+        wanted.spend()
+        if all(_holds(sets.find(each, question), each, wanted) for each in imports):
             yield concept
 
 
@@ -141,7 +147,8 @@ def _imported(sets: ValueSets, canonical: str) -> Composed:
     return found
 
 
-def _holds(found: Found, value_set: Composed) -> bool:
+def _holds(found: Found, value_set: Composed, wanted: Wanted) -> bool:
+    wanted.spend()
     if found.standing is Standing.UNKNOWN:
         raise Unprocessable(
             f"Whether a code is in `{value_set.canonical}` cannot be told here: `{found.missing}`"
@@ -206,6 +213,7 @@ def _by_code(system: System, filters: Sequence[Filter]) -> Iterator[str] | None:
 
 
 def _admitted(system: System, concept: Concept, part: Part, wanted: Wanted) -> bool:
+    wanted.spend(len(part.filters))
     for each in part.filters:
         admitted = filter.admits(system, concept, each)
         if admitted is None:
@@ -284,7 +292,8 @@ def _certain(
 ) -> frozenset[tuple[str, str]]:
     none: frozenset[tuple[str, str]] = frozenset()
     excluded = _surely_excluded(value_set)
-    if value_set.locked is not None or value_set.canonical in trail or excluded is None:
+    is_deep = len(trail) > MAX_DEPTH
+    if value_set.locked is not None or value_set.canonical in trail or excluded is None or is_deep:
         return none
     trail = (*trail, value_set.canonical)
     every = [_certain_part(sets, each, value_set, trail, room) for each in value_set.includes]
@@ -333,7 +342,7 @@ def _always(
     else:
         codes = system.codes() if system is not None and _is_small(system) else None
     for code in codes or ():
-        room[0] -= 1
+        room[0] -= 1 + len(part.filters)
         if room[0] < 0:
             return
         concept = system.find(code) if system is not None else None

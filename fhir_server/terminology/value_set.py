@@ -19,7 +19,8 @@ from fhir_server.terminology.system import System
 from fhir_server.terminology.systems import Systems
 
 KEPT = 4_096  # value sets that are kept as they were read
-STEPS = 20_000  # includes that one question may look at, imports and theirs counted
+STEPS = 20_000  # includes and filters that one question may look at, those of imports counted
+MAX_TRAIL = 100  # value sets that import one another, each named twice
 
 MEMBER, NOT, THEN, UNKNOWN = (
     Standing.MEMBER,
@@ -140,9 +141,10 @@ class ValueSets:
 
     def _imported(self, canonical: str, question: Question, within: Composed) -> Found:
         value_set = self.get(canonical)
-        if value_set is None or canonical in question.trail:
+        trail = question.trail
+        if value_set is None or canonical in trail or len(trail) >= MAX_TRAIL:
             return Found(UNKNOWN, missing=canonical)
-        trail = (*question.trail, within.canonical, canonical)
+        trail = (*trail, within.canonical, canonical)
         return self.find(value_set, replace(question, trail=trail))
 
     def _of_system(self, part: Part, question: Question) -> Found:
@@ -167,6 +169,7 @@ class ValueSets:
         return Found(UNKNOWN, missing=system)
 
     def _admitted(self, part: Part, system: System, concept: Concept, question: Question) -> Found:
+        question.steps[0] -= len(part.filters)
         for each in part.filters:
             admitted = filter.admits(system, concept, each)
             if admitted is None:

@@ -121,11 +121,19 @@ class Validator:
             told = issue("too-many-steps", type, profile=f"{R4_TYPE}{type}", most=most)
             return in_order([*around.found, told], resource)
 
-    def check_soon(self, resource: Resource) -> list[Issue] | None:
+    def check_soon(
+        self,
+        resource: Resource,
+        *,
+        expected_type: str | None = None,
+        profiles: Sequence[str] = (),
+        thorough: bool = False,
+    ) -> list[Issue] | None:
         """As check(), where that takes no time; None: ask check(), and let nobody wait for it."""
-        around = self._around(None, SOON, thorough=False)
+        around = self._around(None, SOON, thorough=thorough)
+        found = self.structure.check(resource, expected_type=expected_type, thorough=thorough)
         try:
-            return self._all(resource, self.structure.check(resource), (), around)
+            return self._all(resource, found, profiles, around)
         except Exhausted:
             return None
 

@@ -23,6 +23,7 @@ from fhir_server.interaction.bundle.entry import Request, all_understood
 from fhir_server.interaction.bundle.get import get
 from fhir_server.interaction.bundle.respond import located, responded
 from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.interaction.judging import judged
 from fhir_server.interaction.writing import Proposal, settled
 
 ENTRY = re.compile(r"Bundle\.entry\[\d+\]")
@@ -30,7 +31,7 @@ ENTRY = re.compile(r"Bundle\.entry\[\d+\]")
 
 async def transaction(server: Server, resource: Resource, circumstances: Circumstances) -> Answer:
     """Raises the refusal of an entry that fails, or Invalid with every issue found."""
-    issues = await writing.judged(server, resource, circumstances)
+    issues = await judged(server, resource, circumstances.text)
     warnings = by_entry(writing.refuse_errors(server, issues))
     requests = all_understood(server, resource.get("entry", []), circumstances.base)
     reads = [request for request in requests if not request.writes]
