@@ -31,6 +31,8 @@ REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
 LONG = "0" * 100  # a text long enough for a bad pattern to run away on
 MAX_CHAIN = 64  # of base definitions; R4's own longest is 5
 MAX_IMPORTED = 5_000
+MAX_RULES = 1_000  # invariants of one profile
+MAX_SAID = 200_000  # characters of them together
 # R4 valueset-discriminator-type
 DISCRIMINATORS = frozenset({"value", "exists", "pattern", "type", "profile"})
 
@@ -161,6 +163,11 @@ def _slicing(asked: Asked) -> Iterator[Problem]:
 
 
 def _constraints(asked: Asked) -> Iterator[Problem]:
+    told = [c for each in asked.elements for c in each.get("constraint", [])]
+    characters = sum(len(each.get("expression", "")) for each in told)
+    if len(told) > MAX_RULES or characters > MAX_SAID:
+        yield asked.problem("unsound-invariants", most=MAX_RULES, characters=MAX_SAID)
+        return
     for element in asked.elements:
         for constraint in element.get("constraint", []):
             expression = constraint.get("expression")

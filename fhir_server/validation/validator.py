@@ -94,6 +94,7 @@ class Validator:
                 Snapshots(canonicals),
                 terms=terms,
                 invariants=self.invariants,
+                before_making=self._unhurried,
             )
             self._extensions = Extensions(self.profiles)
             services.conforms = self._conforms_to
@@ -131,11 +132,20 @@ class Validator:
     ) -> list[Issue] | None:
         """As check(), where that takes no time; None: ask check(), and let nobody wait for it."""
         around = self._around(None, SOON, thorough=thorough)
+        around.hurried = True
         found = self.structure.check(resource, expected_type=expected_type, thorough=thorough)
         try:
             return self._all(resource, found, profiles, around)
         except Exhausted:
             return None
+        finally:
+            around.hurried = False
+
+    def _unhurried(self) -> None:
+        """A profile is made when it is first asked, which takes a while. Raises Exhausted."""
+        around: Surroundings | None = getattr(self._now, "around", None)
+        if around is not None and around.hurried:
+            raise Exhausted
 
     def _all(
         self,

@@ -45,8 +45,13 @@ def leaves(known: Known, node: Node, of: Field, profile: str) -> list[Leaf]:
         return []
     of_type = partial(known.invariants.compiled, source=profile)
     made = _of_primitive if of.type.code in known.definitions.primitive_types else _of_object
+    return [made(_Typed(told, of_type, of.node), profile) for told in own(known, node)]
+
+
+def own(known: Known, node: Node) -> list[Mapping[str, Any]]:
+    """The constraints of a definition that are not R4's."""
     return [
-        made(_Typed(told, of_type, of.node), profile)
+        told
         for told in node.constraints
         if told.get("expression") and not _is_of_r4(known.definitions, told)
     ]

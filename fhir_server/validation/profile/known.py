@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/structuredefinition.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,7 +79,9 @@ class Profiles:
         *,
         terms: TermsLike | None = None,
         invariants: InvariantsLike | None = None,
+        before_making: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before_making = before_making
         self.definitions = definitions
         self.canonicals = canonicals
         self.snapshots = snapshots
@@ -133,6 +135,7 @@ class Profiles:
         if url not in self._profiles:
             if not self.is_known(url):
                 return None  # and not kept: clients would fill the table
+            self._before_making()
             self._profiles[url] = self._made(url)
         return self._profiles[url]
 

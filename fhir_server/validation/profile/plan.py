@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fhir_server.conformance.definitions import Binding, Definitions, Element, Field, TypeChoice
+from fhir_server.conformance.sound import MAX_RULES, MAX_SAID
 from fhir_server.validation.invariant import Invariant
 from fhir_server.validation.profile import binding, constraint, fixed, reference
 from fhir_server.validation.profile.path import Unreadable
@@ -152,6 +153,7 @@ class Planner:
         self.whole = whole  # the tree the root is of: itself, but for one element of a profile
         self.of_r4 = known.is_base(url)  # then bindings that only warn are what is left to ask
         self._places: dict[tuple[int, str], Place] = {}
+        self._rules = self._said = 0  # invariants, and their characters
         self._making: list[Place] = []  # what is within itself by a contentReference is not empty
 
     def plan(self, type: str) -> Value:
@@ -179,12 +181,24 @@ class Planner:
         if code == "Resource" and not is_root:
             value.is_resource = True
             value.leaves += type_leaf(self.known, node.types, self.url)
+        self._bound(node)
         value.leaves += constraint.leaves(self.known, node, of, self.url)
         value.profiles = self._profiles(node, of, is_root=is_root)
         value.place = self._place_of(node, of)
         asks_beside = value.place is not None or any(leaf.whole for leaf in value.leaves)
         value.boxed = is_primitive and (asks_beside or is_root)
         return value
+
+    def _bound(self, node: Node) -> None:
+        """A profile may not make the server compile without end. Raises Unreadable."""
+        for told in constraint.own(self.known, node):
+            self._rules += 1
+            self._said += len(str(told["expression"]))
+        if self._rules > MAX_RULES or self._said > MAX_SAID:
+            raise Unreadable(
+                f"it has more than {MAX_RULES:,} invariants, or more than {MAX_SAID:,} characters"
+                " of them"
+            )
 
     def _bindings(self, node: Node, of: Field) -> list[Leaf]:
         bound, base = node.binding, of.element.binding

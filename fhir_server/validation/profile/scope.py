@@ -91,6 +91,7 @@ class Surroundings:
         "depth",
         "found",
         "generation",
+        "hurried",
         "memo",
         "meter",
         "thorough",
@@ -103,6 +104,7 @@ class Surroundings:
     def __init__(self, today: dt.date, zone: int, *, thorough: bool, most: int) -> None:
         self.meter = Meter(most)  # raises Exhausted
         self.found: list[Issue] = []  # so far
+        self.hurried = False  # nothing is to be made that takes a while
         self.today = today
         self.zone = zone
         self.thorough = thorough
