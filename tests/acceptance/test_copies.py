@@ -22,7 +22,8 @@ def command(url, *words):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     done = subprocess.run(
         [sys.executable, "-m", "fhir_server", *words],
-        cwd=ROOT, env=kept | {"FHIR_DATABASE_URL": url, "FHIR_PROFILES": "off"}, capture_output=True, text=True,
+        cwd=ROOT, env=kept | {"FHIR_DATABASE_URL": url, "FHIR_PROFILES": "off"},
+        capture_output=True, text=True,
         timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,8 @@ def begun(url, *words):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
     return subprocess.Popen(
         [sys.executable, "-m", "fhir_server", *words],
-        cwd=ROOT, env=kept | {"FHIR_DATABASE_URL": url, "FHIR_PROFILES": "off"}, stdout=subprocess.PIPE,
+        cwd=ROOT, env=kept | {"FHIR_DATABASE_URL": url, "FHIR_PROFILES": "off"},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
