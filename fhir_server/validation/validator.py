@@ -248,6 +248,7 @@ class Validator:
             terms=self.terms,
             thorough=around.thorough,
             today=around.today,
+            meter=around.meter,
         )
         return content.check(resource, resource["resourceType"], question)
 

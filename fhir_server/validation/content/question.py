@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fhir_server.conformance.canonicals import Canonicals
 from fhir_server.conformance.definitions import Definitions
+from fhir_server.foundation.fhirpath.scope import Meter
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.terminology.terms import Terms
@@ -28,7 +29,8 @@ class Question:
     """What is known while content is checked. One for many resources.
 
     canonicals, terms: None where only R4's own rules are asked for. nested: as the validator
-    itself would. thorough: also what is only good practice. today: the day to judge by.
+    itself would. thorough: also what is only good practice. today: the day to judge by. meter:
+    of the whole check; it raises Exhausted.
     """
 
     definitions: Definitions
@@ -38,3 +40,4 @@ class Question:
     thorough: bool = False
     today: dt.date | None = None
     container: Resource | None = None  # of a contained resource
+    meter: Meter = field(default_factory=Meter, compare=False)

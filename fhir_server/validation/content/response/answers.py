@@ -23,12 +23,14 @@ from fhir_server.validation.content.response.bounds import bounds
 from fhir_server.validation.content.response.compare import key
 
 Options = dict[tuple[object, ...], Any]  # by what they are known by
+STEPS_OF_ANSWER = 20  # that terminology is asked for
 EXCLUSIVE = CORE + "questionnaire-optionExclusive"
 
 
 def answers(asked: Asked, item: Resource, given: list[Resource], place: str) -> Iterator[Issue]:
     """The issues of the values given to one question."""
     offered = item.get("answerOption") or ()
+    asked.spend(3 * (len(offered) + len(given)))
     options = {key(found[1]): found[1] for one in offered if (found := value_of(one))}
     for index, answer in enumerate(given):
         found = value_of(answer)
@@ -65,6 +67,7 @@ def _chosen(
     if type == "String" and item.get("type") == "open-choice":
         return
     if options and key(value) not in options:
+        asked.spend(len(options))
         yield asked.issue(
             "response-answer.option", at, soft=True, link_id=item.get("linkId"),
             value=shown(value), options=[shown(option) for option in options.values()],
@@ -100,6 +103,7 @@ def standing(asked: Asked, canonical: str, value: Any) -> Verdict | None:
     value_set: Any = asked.contained.get(canonical[1:]) if canonical[:1] == "#" else canonical
     if terms is None or value_set is None:
         return None
+    asked.spend(STEPS_OF_ANSWER + 10 * listed(value_set))
     if isinstance(value, str):
         return terms.standing(value_set, value, at=asked.question.today)
     code, system, display = (value.get(name) for name in ("code", "system", "display"))
@@ -108,6 +112,15 @@ def standing(asked: Asked, canonical: str, value: Any) -> Verdict | None:
     return terms.standing(
         value_set, code, system, value.get("version"), display, at=asked.question.today
     )
+
+
+def listed(value_set: Any) -> int:
+    """How many codes and includes there are in a value set that is at hand, and read each time."""
+    compose = value_set.get("compose") if isinstance(value_set, dict) else None
+    if not isinstance(compose, dict):
+        return 0
+    parts = [*(compose.get("include") or ()), *(compose.get("exclude") or ())]
+    return len(parts) + sum(len(part.get("concept") or ()) for part in parts)
 
 
 def _exclusive(asked: Asked, item: Resource, given: list[Resource], place: str) -> Iterator[Issue]:

@@ -18,6 +18,7 @@ from fhir_server.validation.content.questionnaire.kinds import value_of
 
 CORE = "http://hl7.org/fhir/StructureDefinition/"
 SDC = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-"
+STEPS_OF_ISSUE = 20
 COMPLETE = frozenset({"completed", "amended"})
 
 
@@ -36,6 +37,10 @@ class Asked:
     contained: dict[str, Resource]
     question: Question
 
+    def spend(self, steps: int) -> None:
+        """Raises Exhausted where the whole check takes more than it may."""
+        self.question.meter.spend(steps)
+
     @property
     def status(self) -> str:
         return str(self.response.get("status"))
@@ -46,6 +51,7 @@ class Asked:
 
     def issue(self, key: str, place: str, *, soft: bool = False, **said: Any) -> Issue:
         """An issue the questionnaire asks for. soft: only a warning until all is answered."""
+        self.spend(STEPS_OF_ISSUE)
         severity = "warning" if soft and not self.complete else None
         return messages.issue(key, place, severity=severity, profile=self.url, **said)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.foundation.fhirpath.texts import matches_full
+from fhir_server.foundation.fhirpath.patterns import tries
+from fhir_server.foundation.fhirpath.texts import TRIES_A_STEP, matches_full
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource, literal
 from fhir_server.terminology.terms import Standing
@@ -32,6 +33,7 @@ MOST = (CORE + "maxValue", SDC + "maxQuantity")
 
 def bounds(asked: Asked, item: Resource, type: str, value: Any, at: str) -> Iterator[Issue]:
     """The issues of one value; until the response is complete, they are warnings."""
+    asked.spend(5 + len(item.get("extension") or ()))
     if type in LENGTHS:
         yield from _text(asked, item, value, at)
     elif type in ("Decimal", "Integer"):
@@ -55,6 +57,7 @@ def _text(asked: Asked, item: Resource, value: str, at: str) -> Iterator[Issue]:
     pattern = extension(item, CORE + "regex")
     if isinstance(pattern, str):
         try:
+            asked.spend(tries(pattern, len(value)) // TRIES_A_STEP)
             matches = matches_full(value, pattern)
         except Invalid:
             return  # a pattern that cannot be tried says nothing

@@ -21,6 +21,7 @@ from fhir_server.validation.content.response.compare import compared, same
 
 EXPRESSION = SDC + "enableWhenExpression"
 MAX_DEPTH = 100
+STEPS_OF_EXPRESSION = 20  # that is asked, whatever it takes
 ORDER: dict[str, Callable[[int, int], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
@@ -95,10 +96,11 @@ def is_enabled(
     conditions = item.get("enableWhen") or ()
     if not conditions:
         return True
-    told = [
-        _holds(condition, order.nearest(condition.get("question"), at, outer, end))
-        for condition in conditions
-    ]
+    told = []
+    for condition in conditions:
+        nearest = order.nearest(condition.get("question"), at, outer, end)
+        asked.spend(3 + len((nearest or {}).get("answer") or ()))
+        told.append(_holds(condition, nearest))
     return all(told) if item.get("enableBehavior") == "all" else any(told)
 
 
@@ -111,7 +113,10 @@ def _by_expression(asked: Asked, written: Resource, outer: Node | None) -> bool 
         variables["context"] = outer.item
     try:
         compiled = compile(expression, asked.question.definitions)
-        return boolean(compiled.evaluate(asked.response, variables=variables)) is True
+        asked.spend(STEPS_OF_EXPRESSION)
+        meter = asked.question.meter
+        found = compiled.evaluate(asked.response, variables=variables, meter=meter)
+        return boolean(found) is True
     except Invalid:
         return None  # it asks for what is not at hand, a variable of the form's own
 

@@ -42,6 +42,7 @@ class Filling:
     ) -> Iterator[Issue]:
         """The items of a group, an answer or the response, against those the form has there."""
         asked: list[Resource] = wanted.get("item") or []
+        self.asked.spend(3 * (len(asked) + len(holder.get("item") or ())))
         places = {item.get("linkId"): index for index, item in enumerate(asked)}
         found: dict[object, Placed] = {}
         last, last_id = -1, None
