@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable
 
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
+from fhir_server.foundation.outcome import FhirError
 from fhir_server.store.contract import EpochEnded, Store, Stored
 from fhir_server.validation.knowledge import Knowledge
 
@@ -66,6 +67,8 @@ class Following:
             await asyncio.sleep(INTERVAL)
             try:
                 await self.look()
+            except FhirError as error:  # the store is away for a while, and its users are told
+                log.debug("The feed of definitions: %s", error)
             except Exception:  # whatever it was, the next look may do better
                 log.warning("The feed of definitions could not be read.", exc_info=True)
 

@@ -107,7 +107,8 @@ SOUND: list[dict[str, Any]] = [
     {"resourceType": "Patient", "identifier": [{"system": "a", "value": "b"}], "birthDate": "1990",
      "name": [{"family": "Đặng", "given": ["Hoà"]}], "extension": [{"url": "u", "valueCode": "c"}]},
     {"resourceType": "Observation", "status": "final", "code": {"coding": [{"code": "x"}]},
-     "subject": {"reference": "Patient/1"}, "valueQuantity": {"value": 1.5, "code": "kg"}},
+     "subject": {"reference": "Patient/1"},
+     "valueQuantity": {"value": 1.5, "code": "kg", "system": "http://unitsofmeasure.org"}},
     {"resourceType": "Binary", "contentType": "text/plain", "data": "YQ=="},
     {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": [
         {"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": "Patient.name"},
