@@ -51,8 +51,8 @@ def add(gathered: Gathered, files: Files) -> None:
     They are stored in the order they need one another. What a package needs and is not there is
     told by name, and the package is added all the same: what can be resolved works. On PostgreSQL
     a running server knows them within a second; for a SQLite database, stop the server first.
-    Adding a package again changes nothing. A definition that is not valid R4 is told and left out,
-    and the status is 1.
+    Adding a package again changes nothing. A definition that is not valid R4, and a file that
+    cannot be read, is told and left out, and the status is 1.
 
     \b
     Examples:
@@ -61,12 +61,14 @@ def add(gathered: Gathered, files: Files) -> None:
     """
     packages, problems = read_all(files)
     tell(problems)
+    left_out = 0
     for package in packages:
-        tell([*package.problems, *faults(gathered.settings, package, packages)])
+        left_out += tell(package.problems) + (not package.entries)
+        tell(faults(gathered.settings, package, packages))
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
-        refused = asyncio.run(store(settings, packages))
-    if refused:
+        left_out += asyncio.run(store(settings, [each for each in packages if each.entries]))
+    if left_out:
         sys.exit(Exit.FOUND)
 
 
