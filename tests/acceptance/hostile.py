@@ -72,10 +72,8 @@ def by_pattern(number: int) -> Resource:
 
 
 def person(*profiles: str, **more: Any) -> Resource:
-    return {
-        "resourceType": "Person", "meta": {"profile": [url(each) for each in profiles]},
-        "name": [{"family": "a" * 60 + "!"}], **more,
-    }  # fmt: skip
+    claims = {"meta": {"profile": [url(each) for each in profiles]}} if profiles else {}
+    return {"resourceType": "Person", **claims, "name": [{"family": "a" * 60 + "!"}], **more}
 
 
 def identifiers(count: int) -> list[Resource]:
