@@ -16,8 +16,8 @@ from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.paging import question_of, url
 from fhir_server.interaction.read import in_shape
-from fhir_server.interaction.search import question_of, url
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import History, Page, Position, Stored
 

@@ -8,9 +8,7 @@ https://hl7.org/fhir/R4/http.html#paging
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from time import time
-from urllib.parse import quote
 
 from fhir_server.conformance.subset import Shape, unknown_elements
 from fhir_server.foundation import bundle
@@ -18,14 +16,15 @@ from fhir_server.foundation.bundle import Entry, instant
 from fhir_server.foundation.outcome import Invalid, operation_outcome
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
+from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.paging import criteria, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
+from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
-from fhir_server.search.page import seal, unseal
-from fhir_server.search.query import Query, parse
-from fhir_server.store.contract import AllOf, AnyOf, Condition, Place, Select, Stored, rid
-
-UNRESERVED = "~:|,$/*"  # what may stand in a query as it is, for links a person can read
+from fhir_server.search.page import seal
+from fhir_server.search.query import Query
+from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,12 @@ class Ask:
 
 async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid, NotSupported: an unknown or malformed parameter is never passed over."""
-    query = parse(
-        server.parameters,
+    query = query_of(
+        server,
+        circumstances,
         ask.types,
         ask.pairs,
         strict=circumstances.strict,
-        base_urls=(circumstances.base,),
-        zone_minutes=server.indexer.site.zone_minutes,
-        page_size=server.limits.page_size,
-        max_page_size=server.limits.max_page_size,
         fixed=within(server, ask),
     )
     demand_elements(server, circumstances, query)
@@ -59,7 +55,9 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     question = question_of(path, criteria(query))
     after, bound = resumed(server, question, query.cursor)
     page = await server.store.search(select, limit=query.count, after=after, bound=bound)
-    total = await _total(server, select, query, len(page.rows), more=page.more or after is not None)
+    total = await total_of(
+        server, select, query, len(page.rows), more=page.more or after is not None
+    )
     onward = None
     if page.more:
         last = page.rows[-1]
@@ -111,72 +109,7 @@ def found(server: Server, circumstances: Circumstances, stored: Stored, shape: S
     )
 
 
-async def _total(
-    server: Server, select: Select, query: Query, held: int, *, more: bool
-) -> int | None:
-    """R4 search#total: none unless asked for, but a page that holds everything is counted."""
-    if query.total == "none":
-        return None
-    if not more and query.cursor is None:
-        return held
-    if query.total is None:
-        return None
-    return await server.store.count(select)
-
-
-def resumed(server: Server, question: str, cursor: str | None) -> tuple[Place | None, str | None]:
-    """Where the page before ended. A cursor answers only the question it was made for."""
-    if cursor is None:
-        return None, None
-    held = unseal(server.secret, cursor)
-    if held.get("q") != question:
-        raise Invalid(
-            "This `_cursor` belongs to another search. Follow the `next` link as it was given, "
-            "or begin the search again without `_cursor`.",
-            expression="http._cursor",
-        )
-    main, type, id = held["p"]
-
-    return Place(main, rid(Key(type, id))), held["b"]
-
-
-def question_of(path: str, pairs: Pairs) -> str:
-    """What a cursor is bound to: a digest, because a question may be longer than a URL may be."""
-    return blake2b(f"{path}?{told(pairs)}".encode(), digest_size=12).hexdigest()
-
-
 # --- the Bundle ----------------------------------------------------------------------------------
-
-
-def criteria(query: Query) -> list[tuple[str, str]]:
-    return [pair for pair in query.used if pair[0] != "_cursor"]
-
-
-def told(pairs: Pairs) -> str:
-    return "&".join(
-        f"{quote(name, UNRESERVED)}={quote(value, UNRESERVED)}" for name, value in pairs
-    )
-
-
-def url(circumstances: Circumstances, path: str, pairs: Pairs) -> str:
-    """A link a client can follow: the base, the path and what was understood."""
-    start = f"{circumstances.base}/{path}" if path else circumstances.base
-    query = told(pairs)
-    return f"{start}?{query}" if query else start
-
-
-def links(
-    circumstances: Circumstances, path: str, query: Query, onward: str | None = None
-) -> list[tuple[str, str]]:
-    """self, first and, where another page follows, next."""
-    kept = criteria(query)
-    found = [
-        ("self", url(circumstances, path, query.used)),
-        ("first", url(circumstances, path, kept)),
-    ]
-    if onward:
-        found.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
-    return found
 
 
 def _bundle(

@@ -28,9 +28,9 @@ from fhir_server.foundation.outcome import (
     Unprocessable,
 )
 from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
 from fhir_server.interaction.judging import judged
-from fhir_server.search.query import Query, parse
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
 from fhir_server.store.contract import (
     NO_ROWS,
@@ -180,17 +180,6 @@ class Matches(NamedTuple):
     assumption: Assumption
 
 
-def asked(server: Server, circumstances: Circumstances, type: str, condition: Pairs) -> Query:
-    """The criteria as a query. Unknown ones are refused, whatever Prefer says of searches."""
-    return parse(
-        server.parameters,
-        (type,),
-        condition,
-        base_urls=(circumstances.base,),
-        zone_minutes=server.indexer.site.zone_minutes,
-    )
-
-
 async def matches(
     server: Server,
     circumstances: Circumstances,
@@ -200,7 +189,7 @@ async def matches(
     at_most: int = 2,
 ) -> Matches:
     """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
-    query = asked(server, circumstances, type, condition)
+    query = query_of(server, circumstances, (type,), condition)
     if not query.has_criteria:
         raise PreconditionFailed(
             "A conditional interaction needs at least one search parameter, "

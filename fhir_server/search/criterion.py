@@ -7,7 +7,6 @@ https://hl7.org/fhir/R4/search.html#modifiers
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
@@ -199,9 +198,3 @@ def locks(criterion: Criterion) -> Iterator[int]:
         for parameter in criterion.parameters:
             if named := token.identifies(parameter, text):
                 yield hash128("\n".join((parameter.of, parameter.code, *named))) >> 65
-
-
-def closest(name: str, known: Sequence[str]) -> str:
-    """` Did you mean ...?`, or nothing."""
-    near = get_close_matches(name[:64], known, n=1, cutoff=0.7)
-    return f" Did you mean `{near[0]}`?" if near else ""

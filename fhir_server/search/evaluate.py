@@ -2,54 +2,109 @@
 
 https://hl7.org/fhir/R4/http.html#trules
 
-A transaction's conditional references may mean what the same transaction creates.
+A transaction's conditional references may mean what the same transaction creates. What rests on
+other resources than the one is not met: their rows are not at hand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from fhir_server.foundation.earth import distance
 from fhir_server.store.contract import (
+    WHOLE_TEXT,
     AllOf,
     AnyOf,
+    Beneath,
     Condition,
+    Contains,
     IndexRows,
     Interval,
     KeyBetween,
     KeyIs,
+    Near,
     Not,
+    ReferredBy,
+    Refers,
     RidIn,
+    StringRow,
+    TextHas,
     UpdatedWithin,
+    UriStarts,
+    Whole,
     WordStarts,
 )
 
 
-def holds(  # noqa: PLR0911 - one for each condition
-    condition: Condition, rows: IndexRows, *, rid: int, updated: int
-) -> bool:
+def holds(condition: Condition, rows: IndexRows, *, rid: int, updated: int) -> bool:
     """Whether the resource with these rows, this number and this lastUpdated meets it."""
-    match condition:
-        case KeyIs(v, w, mask, dominant):
-            return any(
-                k.v == v and k.w & mask == w & mask and k.dominant == dominant for k in rows.keys
-            )
-        case KeyBetween(lo, hi, w, mask):
-            return any(
-                lo <= k.v < hi and k.w & mask == w & mask and not k.dominant for k in rows.keys
-            )
-        case WordStarts(param, prefix, also):
-            numbers = (param, *also)
-            return any(s.param in numbers and s.word.startswith(prefix) for s in rows.strings)
-        case Interval():
-            return any(_within(condition, lo, hi) for lo, hi in _spans(condition, rows))
-        case UpdatedWithin(start, end):
-            return (start is None or start <= updated) and (end is None or updated < end)
-        case RidIn(rids):
-            return rid in rids
-        case AllOf(conditions):
-            return all(holds(c, rows, rid=rid, updated=updated) for c in conditions)
-        case AnyOf(conditions):
-            return any(holds(c, rows, rid=rid, updated=updated) for c in conditions)
-        case Not(inner):
-            return not holds(inner, rows, rid=rid, updated=updated)
+    return _HOLDS[type(condition)](condition, Resource(rows, rid, updated))
+
+
+class Resource(NamedTuple):
+    """What is known of the one resource."""
+
+    rows: IndexRows
+    rid: int
+    updated: int
+
+
+def _key_is(asked: KeyIs, it: Resource) -> bool:
+    v, w, mask = asked.v, asked.w & asked.mask, asked.mask
+    return any(k.v == v and k.w & mask == w and k.dominant == asked.dominant for k in it.rows.keys)
+
+
+def _key_between(asked: KeyBetween, it: Resource) -> bool:
+    w, mask = asked.w & asked.mask, asked.mask
+    return any(
+        asked.lo <= k.v < asked.hi and k.w & mask == w and not k.dominant for k in it.rows.keys
+    )
+
+
+def _word_starts(asked: WordStarts, it: Resource) -> bool:
+    numbers = (asked.param, *asked.also)
+    return any(s.param in numbers and s.word.startswith(asked.prefix) for s in it.rows.strings)
+
+
+def _wholes(asked: Whole | Contains, it: Resource) -> Iterator[StringRow]:
+    numbers = (asked.param, *asked.also)
+    return (s for s in it.rows.strings if s.whole and s.param & ~WHOLE_TEXT in numbers)
+
+
+def _whole(asked: Whole, it: Resource) -> bool:
+    found = _wholes(asked, it)
+    return any(s.word == asked.text and s.whole >> 2 == asked.digest for s in found)
+
+
+def _contains(asked: Contains, it: Resource) -> bool:
+    return any(asked.text in s.word for s in _wholes(asked, it))
+
+
+def _uri_starts(asked: UriStarts, it: Resource) -> bool:
+    return any(u.param == asked.param and u.uri.startswith(asked.prefix) for u in it.rows.uris)
+
+
+def _near(asked: Near, it: Resource) -> bool:
+    return any(
+        q.param == asked.param
+        and distance(asked.latitude, asked.longitude, q.lo, q.hi) <= asked.metres
+        for q in it.rows.quantities
+    )
+
+
+def _interval(asked: Interval, it: Resource) -> bool:
+    return any(_within(asked, lo, hi) for lo, hi in _spans(asked, it.rows))
+
+
+def _updated(asked: UpdatedWithin, it: Resource) -> bool:
+    start, end = asked.start, asked.end
+    return (start is None or start <= it.updated) and (end is None or it.updated < end)
+
+
+def _unknown(asked: Condition, it: Resource) -> bool:  # noqa: ARG001 - as all of them
+    """It rests on other resources, or on their text, which are not at hand."""
+    return False
 
 
 def _spans(asked: Interval, rows: IndexRows) -> list[tuple[float, float]]:
@@ -71,3 +126,24 @@ def _within(asked: Interval, lo: float, hi: float) -> bool:
         and (asked.hi_from is None or asked.hi_from <= hi)
         and (asked.hi_to is None or hi < asked.hi_to)
     )
+
+
+_HOLDS: dict[type, Callable[[Any, Resource], bool]] = {
+    KeyIs: _key_is,
+    KeyBetween: _key_between,
+    WordStarts: _word_starts,
+    Whole: _whole,
+    Contains: _contains,
+    UriStarts: _uri_starts,
+    Near: _near,
+    Interval: _interval,
+    UpdatedWithin: _updated,
+    RidIn: lambda asked, it: it.rid in asked.rids,
+    AllOf: lambda asked, it: all(_HOLDS[type(c)](c, it) for c in asked.conditions),
+    AnyOf: lambda asked, it: any(_HOLDS[type(c)](c, it) for c in asked.conditions),
+    Not: lambda asked, it: not _HOLDS[type(asked.condition)](asked.condition, it),
+    TextHas: _unknown,
+    Refers: _unknown,
+    ReferredBy: _unknown,
+    Beneath: _unknown,
+}

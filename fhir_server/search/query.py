@@ -9,37 +9,22 @@ or, under `Prefer: handling=lenient`, left out and told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fhir_server.foundation.outcome import FhirError, Invalid, Issue, NotSupported
-from fhir_server.search.criterion import EVERYTHING, Criterion, closest, condition, locks
+from fhir_server.foundation.outcome import FhirError, Invalid, Issue
+from fhir_server.search import criteria
+from fhir_server.search.criterion import EVERYTHING
 from fhir_server.search.parameters import Parameters
-from fhir_server.search.site import Site
+from fhir_server.search.result import REPEATED, RESULT, understood
+from fhir_server.search.scope import Asked, Scope
+from fhir_server.search.site import HERE, Site
+from fhir_server.search.wanted import Include, SortKey, Wanted
 from fhir_server.store.contract import AllOf, Condition, hash128
 
 MAX_PARAMETERS = 100
 MAX_LENGTH = 8192  # characters of one parameter's value
 SHOWN_REFUSALS = 20
-
-TOTALS = ("none", "estimate", "accurate")
-SUMMARIES = ("true", "text", "data", "count", "false")
-
-# What R4 has and this server has not yet. https://hl7.org/fhir/R4/search.html#summary-table
-NOT_YET = {
-    "_contained": "Contained resources are not searched.",
-    "_containedType": "Contained resources are not searched.",
-    "_content": "Ask by the parameters of the type.",
-    "_filter": "Write the criteria as parameters.",
-    "_has": "Search the other type first, then this one by what was found.",
-    "_include": "Read what the matches refer to in a second request.",
-    "_list": "Read the List, then ask for its members with `_id`.",
-    "_query": "Write the criteria as parameters.",
-    "_revinclude": "Search the referring type in a second request.",
-    "_score": "Matches come by their date, newest first.",
-    "_sort": "Matches come by their date, newest first.",
-    "_text": "Ask by the parameters of the type.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +40,35 @@ class Query:
     total: str | None = None
     summary: str | None = None
     elements: tuple[str, ...] = ()
+    sort: tuple[SortKey, ...] = ()
+    includes: tuple[Include, ...] = ()
+    explain: bool = False
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[Issue, ...] = ()
     locks: tuple[int, ...] = ()
     has_criteria: bool = False
 
 
-def parse(  # noqa: PLR0913 - each is a thing of its own, and named
+def parse(
     parameters: Parameters,
     types: tuple[str, ...],
     pairs: Sequence[tuple[str, str]],
     *,
+    site: Site = HERE,
     strict: bool = True,
-    base_urls: tuple[str, ...] = (),
-    zone_minutes: int = 420,
     page_size: int = 50,
     max_page_size: int = 1000,
     fixed: Condition = EVERYTHING,
-    now: int | None = None,
 ) -> Query:
     """The query that `pairs` (already percent-decoded) ask of `types` (empty: of every type).
 
-    fixed: a condition that holds besides (a compartment). now: milliseconds since 1970 UTC, for
-    the prefix `ap`. Raises Invalid or NotSupported, with an issue for each thing that is wrong.
+    fixed: a condition that holds besides (a compartment). Raises Invalid or NotSupported, with an
+    issue for each thing that is wrong.
     """
     if len(pairs) > MAX_PARAMETERS:
         raise Invalid(f"The search has {len(pairs)} parameters; at most {MAX_PARAMETERS}.")
-    reading = _Reading(
-        parameters, Site(zone_minutes, base_urls, now), types, min(page_size, max_page_size)
-    )
-    reading.at_most = max_page_size
+    wanted = Wanted(parameters, types, min(page_size, max_page_size), at_most=max_page_size)
+    reading = _Reading(wanted, site)
     refusals: list[FhirError] = []
     # `_type` first: it says of which types the others are asked
     for name, value in sorted(pairs, key=lambda pair: pair[0] != "_type"):
@@ -114,17 +98,9 @@ def _about(refusal: FhirError, name: str) -> FhirError:
 class _Reading:
     """What has been understood so far."""
 
-    parameters: Parameters
+    wanted: Wanted
     site: Site
-    types: tuple[str, ...]
-    count: int
-    at_most: int = 1000
-    cursor: str | None = None
-    total: str | None = None
-    summary: str | None = None
-    elements: tuple[str, ...] = ()
-    criteria: list[Criterion] = field(default_factory=list)
-    conditions: list[Condition] = field(default_factory=list)
+    asked: dict[tuple[str, str], Asked] = field(default_factory=dict)
     used: dict[tuple[str, str], str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
@@ -137,141 +113,48 @@ class _Reading:
             )
         if not value.strip():
             raise Invalid(f"`{name[:64]}` has no value. Give it one, or leave it out.")
-        if name in RESULT:
-            if name in self.seen:
-                raise Invalid(f"`{name}` is given more than once.")
-            told = RESULT[name](self, value)
-            self.seen.add(name)
-            self.used[name, value] = value if told is None else told
+        code = name.partition(":")[0]
+        if code in RESULT:
+            if code in self.seen and code not in REPEATED:
+                raise Invalid(f"`{code}` is given more than once.")
+            self.used[name, value] = understood(self.wanted, name, value)
+            self.seen.add(code)
             return
-        criterion = self.criterion(name, value)
-        self.conditions.append(condition(criterion, self.parameters, self.site))
-        self.criteria.append(criterion)
+        scope = Scope(self.wanted.parameters, self.site, self.wanted.types, criteria.asked)
+        self.asked[name, value] = scope.reader(scope, name, value)
         self.used[name, value] = value
-
-    def criterion(self, name: str, value: str) -> Criterion:
-        # R4 search#modifiers:  [name]:[modifier]
-        # R4 search#chaining:  [name](:[type])?.[name]
-        code, _, modifier = name.partition(":")
-        if code in NOT_YET:
-            raise NotSupported(f"`{code}` is not supported yet. {NOT_YET[code]}")
-        if "." in name:
-            raise NotSupported(
-                f"`{name[:80]}` is a chain, and chains are not supported yet. Search "
-                "the other type first, then this one by what was found."
-            )
-        found = [self.parameters.of(type).get(code) for type in self.types]
-        if not self.types:
-            found = [self.parameters.everywhere().get(code)]
-        known = tuple(parameter for parameter in found if parameter is not None)
-        if not known or len(known) < len(found):
-            raise Invalid(self.unknown(code))
-        return Criterion(code, modifier or None, value, known, self.types)
-
-    def unknown(self, code: str) -> str:
-        """Why there is no such parameter, and which one may be meant."""
-        if not self.types:
-            codes, whose = set(self.parameters.everywhere()), "all types; give `_type`"
-        else:
-            of = [set(self.parameters.of(type)) for type in self.types]
-            codes, whose = set.intersection(*of), " and ".join(self.types[:5])
-        known = sorted(codes | RESULT.keys())
-        return f"`{code[:64]}` is not a search parameter of {whose}.{closest(code, known)}"
 
     def query(
         self, fixed: Condition, pairs: Sequence[tuple[str, str]], ignored: tuple[Issue, ...]
     ) -> Query:
-        parts = [part for part in (fixed, *self.conditions) if part != AllOf()]
+        wanted = self.wanted
+        found = (fixed, *(asked.condition for asked in self.asked.values()))
+        parts = [part for part in found if part != AllOf()]
         told = [
             (name, self.used[name, value]) for name, value in pairs if (name, value) in self.used
         ]
         return Query(
-            types=self.types,
+            types=wanted.types,
             where=parts[0] if len(parts) == 1 else AllOf(tuple(parts)),
-            count=self.count,
-            cursor=self.cursor,
-            total=self.total,
-            summary=self.summary,
-            elements=self.elements,
+            count=wanted.count,
+            cursor=wanted.cursor,
+            total=wanted.total,
+            summary=wanted.summary,
+            elements=wanted.elements,
+            sort=wanted.sort,
+            includes=wanted.includes,
+            explain=wanted.explain,
             used=tuple(told),
             ignored=ignored,
             locks=self.locks(),
-            has_criteria=bool(self.criteria),
+            has_criteria=bool(self.asked),
         )
 
     def locks(self) -> tuple[int, ...]:
         """By each identifier asked for, so that any two questions about one of them meet; else by
         the criteria as a whole."""
-        named = {lock for criterion in self.criteria for lock in locks(criterion)}
-        if named or not self.criteria:
+        named = {lock for asked in self.asked.values() for lock in asked.locks}
+        if named or not self.asked:
             return tuple(sorted(named))
-        asked = sorted({f"{c.code}:{c.modifier or ''}={c.value}" for c in self.criteria})
-        return (hash128("\n".join([*self.types, *asked])) >> 65,)
-
-
-# --- result parameters: R4 search#Summary ---------------------------------------------------------
-
-
-def _count(reading: _Reading, value: str) -> str:
-    if not (value.isascii() and value.isdecimal() and len(value) < 10):
-        raise Invalid(f"`_count` is given `{value[:40]}`. It takes a whole number, such as `50`.")
-    # R4 search#count: the server may return fewer, "but SHALL NOT return more"
-    reading.count = min(int(value), reading.at_most)
-    return str(reading.count)
-
-
-def _cursor(reading: _Reading, value: str) -> None:
-    reading.cursor = value
-
-
-def _total(reading: _Reading, value: str) -> None:
-    reading.total = _one_of("_total", value, TOTALS)
-
-
-def _summary(reading: _Reading, value: str) -> None:
-    reading.summary = _one_of("_summary", value, SUMMARIES)
-
-
-def _elements(reading: _Reading, value: str) -> None:
-    names = tuple(name.strip() for name in value.split(","))
-    if not all(name.replace(".", "").isalnum() for name in names):
-        raise Invalid("`_elements` takes names of elements parted by commas: `name,birthDate`.")
-    reading.elements = names
-
-
-def _type(reading: _Reading, value: str) -> None:
-    if reading.types:
-        raise Invalid(
-            "`_type` is for searches of the whole server (`GET [base]?_type=...`); "
-            f"this one is of {' and '.join(reading.types[:5])} already."
-        )
-    known = reading.parameters.definitions.resource_types
-    types = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
-    for name in types:
-        if name not in known:
-            hint = closest(name, sorted(known))
-            raise Invalid(f"`_type` names `{name[:64]}`, which is no resource type of R4.{hint}")
-    reading.types = types
-
-
-def _told_elsewhere(reading: _Reading, value: str) -> None:
-    """`_format` and `_pretty` are for whoever writes the answer."""
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        told = ", ".join(f"`{one}`" for one in allowed)
-        raise Invalid(f"`{name}` is given `{value[:40]}`. It takes one of {told}.")
-    return value
-
-
-RESULT: dict[str, Callable[[_Reading, str], str | None]] = {
-    "_count": _count,
-    "_cursor": _cursor,
-    "_elements": _elements,
-    "_format": _told_elsewhere,
-    "_pretty": _told_elsewhere,
-    "_summary": _summary,
-    "_total": _total,
-    "_type": _type,
-}
+        told = sorted(f"{name}={value}" for name, value in self.asked)
+        return (hash128("\n".join([*self.wanted.types, *told])) >> 65,)

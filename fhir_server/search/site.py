@@ -1,4 +1,5 @@
-"""site — where a server stands: what a date without zone means there, and which URLs are its own.
+"""site — where a server stands: what a date without zone means there, which URLs are its own, and
+what it knows of codes.
 
 https://hl7.org/fhir/R4/search.html#date
 https://hl7.org/fhir/R4/references.html#literal
@@ -7,9 +8,10 @@ https://hl7.org/fhir/R4/references.html#literal
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fhir_server.foundation.resource import Literal, literal
+from fhir_server.terminology.terms import Terms
 
 DAY = 86_400_000
 
@@ -17,11 +19,15 @@ DAY = 86_400_000
 @dataclass(frozen=True, slots=True)
 class Site:
     """zone_minutes: the zone east of UTC. base_urls: the FHIR bases under which this server is
-    known. now: milliseconds since 1970 UTC; what `ap` measures from; None: the clock's."""
+    known. now: milliseconds since 1970 UTC; what `ap` measures from; None: the clock's. terms: what
+    codes mean, for `:in` and `:below`; indexing does not need it. texts: there is a text index.
+    """
 
     zone_minutes: int = 420
     base_urls: tuple[str, ...] = ()
     now: int | None = None
+    terms: Terms | None = field(default=None, compare=False)
+    texts: bool = False
 
     def today(self) -> int:
         """The present, to the day, so that the pages of one search ask the same question."""

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.condition import (
+    Context,
     Part,
-    Writer,
     both,
     check,
+    context_of,
     every,
     has_range,
     in_index,
@@ -28,10 +29,10 @@ from fhir_server.store.condition import (
     member,
     once,
     only_keys,
+    reach,
 )
-from fhir_server.store.contract import AnyOf, Condition, KeyIs, Place, Restriction, RidIn, Select
+from fhir_server.store.contract import AnyOf, Condition, KeyIs, Place, RidIn, Select
 from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
-from fhir_server.store.types import type_numbers
 
 __all__ = [
     "POSTGRESQL",
@@ -162,23 +163,6 @@ def weigh_sql(keys: Sequence[KeyIs], dialect: Dialect) -> Rendered:
     return Rendered(f"select {', '.join(counts)}", joined("", rows).values)
 
 
-def reach(types: Sequence[str], restriction: Restriction, alias: str, dialect: Dialect) -> Part:
-    """What is asked of, within what the caller may reach; an empty `types` means every type.
-
-    `alias` is a row of `current`, the one table that knows the owner.
-    """
-    asked = frozenset(types)
-    allowed = (
-        asked if restriction.types is None else restriction.types & (asked or restriction.types)
-    )
-    parts = []
-    if asked or restriction.types is not None:
-        parts.append(member(f"{alias}.type", type_numbers(allowed), dialect))
-    if restriction.owners is not None:
-        parts.append(member(f"{alias}.owner", sorted(restriction.owners), dialect))
-    return both(parts)
-
-
 # --- from what, where ----------------------------------------------------------------------------
 
 
@@ -203,19 +187,21 @@ def _ordinary(select: Select, dialect: Dialect, driver: KeyIs | None) -> _Body:
     conditions = every(select.where)
     first = driver if driver in conditions else _likeliest(select, conditions)
     if first is None:
-        return _body(select, conditions, Writer(dialect), Part("current c"), [])
+        return _body(
+            select, conditions, context_of(dialect, select.restriction), Part("current c"), []
+        )
     conditions = [condition for condition in conditions if condition != first]
-    writer = Writer(dialect, main="k.main", rid="k.rid")
+    context = context_of(dialect, select.restriction, main="k.main", rid="k.rid")
     current = f"{dialect.join} current c on c.rid = k.rid"
     if isinstance(first, KeyIs):
         rows = [key_row(first, "k", dialect), once(first, dialect)]
-        return _body(select, conditions, writer, Part(f"index_key k {current}"), rows)
+        return _body(select, conditions, context, Part(f"index_key k {current}"), rows)
     table = keys_table([c for c in first.conditions if isinstance(c, KeyIs)], dialect)
     keys = (
         f"(select distinct x.main, x.rid from {table.text} {dialect.join} index_key x"
         f" on x.v = a.v and (x.w & a.m) = a.w) k"
     )
-    return _body(select, conditions, writer, Part(f"{keys} {current}", table.values), [])
+    return _body(select, conditions, context, Part(f"{keys} {current}", table.values), [])
 
 
 def _likeliest(select: Select, conditions: Sequence[Condition]) -> KeyIs | AnyOf | None:
@@ -236,27 +222,29 @@ def _moved(select: Select, dialect: Dialect, bound: Bound) -> _Body:
         later.values + earlier.values,
     )
     source = Part(f"moved m {dialect.join} current c on c.rid = m.rid")
-    body = _body(select, every(select.where), Writer(dialect), source, [first])
+    body = _body(
+        select, every(select.where), context_of(dialect, select.restriction), source, [first]
+    )
     return replace(body, place="m.main_lo")
 
 
 def _body(
     select: Select,
     conditions: Sequence[Condition],
-    writer: Writer,
+    context: Context,
     source: Part,
     where: list[Part],
 ) -> _Body:
-    dialect = writer.dialect
+    dialect = context.dialect
     parts = [
         *where,
         Part(dialect.alive),
         reach(select.types, select.restriction, "c", dialect),
-        *(writer.write(condition) for condition in conditions),
+        *(context.write(condition) for condition in conditions),
     ]
     told = both(parts)
     prepare = not any(has_range(condition) for condition in conditions)
-    return _Body(source, told, writer.main, writer.rid, dialect, prepare)
+    return _Body(source, told, context.main, context.rid, dialect, prepare)
 
 
 def _page(body: _Body, after: Place | None, bound: Bound | None, limit: int) -> Part:

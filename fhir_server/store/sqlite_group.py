@@ -40,7 +40,7 @@ LOOK = 2.0  # seconds that what a unit assumed may take to be looked up
 MANY = 64  # rows to a statement: 0.8 us a row instead of 1.1
 COLUMNS = {
     "index_key": ("v", "main", "rid", "w"),
-    "index_string": ("param", "word", "rid"),
+    "index_string": ("param", "word", "rid", "whole"),
     "index_date": ("param", "lo", "hi", "rid"),
     "index_quantity": ("param", "unit", "lo", "hi", "rid"),
 }
@@ -122,7 +122,9 @@ def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
     main = rows.main[0]
     return {
         "index_key": {(row.v, main, rid, row.w) for row in rows.keys if not row.dominant},
-        "index_string": {(row.param, row.word, rid) for row in rows.strings if storable(row.word)},
+        "index_string": {
+            (row.param, row.word, rid, row.whole) for row in rows.strings if storable(row.word)
+        },
         "index_date": {(row.param, row.lo, row.hi, rid) for row in rows.dates},
         "index_quantity": {(row.param, row.unit, row.lo, row.hi, rid) for row in rows.quantities},
     }

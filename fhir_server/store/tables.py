@@ -33,7 +33,7 @@ from fhir_server.store.schema import SQLITE
 
 Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
-REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally"})
+REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally", "uri"})
 
 
 @cache
@@ -45,6 +45,7 @@ def tables(dialect: str) -> MetaData:
     _current(form)
     _index_rows(form)
     _reference_tables(form)
+    _uris(form)
     if form.sqlite:
         _of_the_one_writer(form)
     return metadata
@@ -164,7 +165,12 @@ def _index_rows(form: _Form) -> None:
     """
     questions: dict[str, list[tuple[str, Kind]]] = {
         "index_key": [("v", form.big), ("main", form.big), ("rid", form.big), ("w", form.big)],
-        "index_string": [("param", Integer), ("word", form.text), ("rid", form.big)],
+        "index_string": [
+            ("param", Integer),
+            ("word", form.text),
+            ("rid", form.big),
+            ("whole", Integer),
+        ],
         "index_date": [
             ("param", Integer),
             ("lo", form.big),
@@ -216,6 +222,18 @@ def _reference_tables(form: _Form) -> None:
         _column("start", form.big),
         Column("base", form.big, nullable=False, server_default=text("0")),
         Column("system_identifier", form.big, nullable=False, server_default=text("0")),
+    )
+
+
+def _uris(form: _Form) -> None:
+    """The texts behind the key rows (v, w) of uris, each once; none is ever taken away."""
+    form.table(
+        "uri",
+        _column("param", Integer, key=True),
+        _column("uri", form.text, key=True),
+        _column("v", form.big),
+        _column("w", form.big),
+        rowid=False,
     )
 
 

@@ -21,7 +21,7 @@ from fhir_server.store.row import bits
 
 TABLES = {
     "index_key": "v, main, rid, w",
-    "index_string": "param, word, rid",
+    "index_string": "param, word, rid, whole",
     "index_date": "param, lo, hi, rid",
     "index_quantity": "param, unit, lo, hi, rid",
     "current": "rid, keys",
@@ -53,7 +53,7 @@ async def _index_differs(url: str, zone_minutes: int) -> list[str]:
         should["index_key"] |= {
             (r.v, rows.main[0], number, r.w) for r in rows.keys if not r.dominant
         }
-        should["index_string"] |= {(r.param, r.word, number) for r in rows.strings}
+        should["index_string"] |= {(r.param, r.word, number, r.whole) for r in rows.strings}
         should["index_date"] |= {(r.param, r.lo, r.hi, number) for r in rows.dates}
         should["index_quantity"] |= {(r.param, r.unit, r.lo, r.hi, number) for r in rows.quantities}
     found = rows_in(url)

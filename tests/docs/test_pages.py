@@ -15,7 +15,7 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from fhir_server.operation import expand
 from fhir_server.operation.table import OPERATIONS
-from fhir_server.search import criterion, index, query
+from fhir_server.search import criteria, criterion, index, query, result
 from fhir_server.search.kinds import KINDS
 from fhir_server.search.kinds.string import WORDS_ASKED
 from fhir_server.search.prefix import PREFIXES
@@ -128,13 +128,13 @@ def test_every_modifier_of_r4_works_or_is_said_to_come(modifier: str) -> None:
     assert f"`:{modifier}" in SEARCH
 
 
-@pytest.mark.parametrize("name", sorted(query.NOT_YET))
+@pytest.mark.parametrize("name", sorted(criteria.NOT_YET))
 def test_every_parameter_that_is_to_come_is_said_to(name: str) -> None:
     assert f"`{name}`" in SEARCH.partition("\n## Not yet\n")[2]
     assert re.search(rf"^\| .*`{name}`.* \| not \|", CONFORMANCE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted({*query.RESULT, *PREFIXES} - {"_cursor"}))
+@pytest.mark.parametrize("name", sorted({*result.RESULT, *PREFIXES} - {"_cursor"}))
 def test_every_result_parameter_and_prefix_is_explained(name: str) -> None:
     assert f"`{name}`" in SEARCH
 

@@ -11,12 +11,14 @@ from fhir_server.foundation.resource import Key
 from fhir_server.search.index import Indexer
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.query import Query, parse
+from fhir_server.search.site import Site
 from fhir_server.store.contract import rid
 
 from .evaluate import holds
 
 BASE = "https://here.example/fhir"
 NOON = 1_705_204_800_000  # 2024-01-14T04:00Z
+SITE = Site(base_urls=(BASE,), now=NOON)
 
 
 @cache
@@ -33,7 +35,7 @@ def query(type: str, text: str, **options: Any) -> Query:
     """`text` as it stands in a URL after `?`, but a `+` is a `+`."""
     pairs = parse_qsl(text.replace("+", "%2B"), keep_blank_values=True)
     types = tuple(type.split(",")) if type else ()
-    return parse(parameters(), types, pairs, base_urls=(BASE,), now=NOON, **options)
+    return parse(parameters(), types, pairs, site=SITE, **options)
 
 
 def found(resource: dict[str, Any], text: str, *, updated: int = NOON) -> bool:

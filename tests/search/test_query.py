@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
-from fhir_server.search.query import NOT_YET, RESULT
+from fhir_server.search.criteria import NOT_YET
+from fhir_server.search.result import RESULT
 from fhir_server.store.contract import AllOf, AnyOf, RidIn
 
 from .ask import found, query
@@ -181,4 +182,4 @@ def test_other_questions_have_one_lock_whatever_their_order() -> None:
 
 
 def test_every_result_parameter_has_its_reader() -> None:
-    assert not RESULT.keys() & NOT_YET.keys()
+    assert not RESULT & NOT_YET.keys()

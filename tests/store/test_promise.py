@@ -545,7 +545,7 @@ async def test_a_cursor_of_another_history_has_ended(store):
 
 INDEXES = {
     "index_key": "v, main, rid, w",
-    "index_string": "param, word, rid",
+    "index_string": "param, word, rid, whole",
     "index_date": "param, lo, hi, rid",
     "index_quantity": "param, unit, lo, hi, rid",
 }
@@ -574,7 +574,7 @@ def due(resources):
         told["index_key"] |= {(k.v, r.main[0], n, k.w) for k in r.keys if not k.dominant}
         if bits := sum(1 << k.dominant - 1 for k in r.keys if k.dominant):
             told["bits"].add((n, bits))
-        told["index_string"] |= {(s.param, s.word, n) for s in r.strings}
+        told["index_string"] |= {(s.param, s.word, n, s.whole) for s in r.strings}
         told["index_date"] |= {(*d, n) for d in r.dates}
         told["index_quantity"] |= {(*q, n) for q in r.quantities}
     return told

@@ -260,8 +260,9 @@ def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
     before = on(path, work, codec=Codec(first))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM dictionary WHERE id = 2")
+        connection.execute("DROP TABLE uri")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    assert [step.partition(":")[0] for step in migrate(f"sqlite:///{path}")] == ["0002"]
+    assert migrate(f"sqlite:///{path}")[0].startswith("0002")
     assert on(path, everything) == before
     on(path, lambda store: live(store, 30))
     with closing(sqlite3.connect(path)) as connection:

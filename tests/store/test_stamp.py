@@ -33,7 +33,7 @@ HERE = Stamp("a1", "+07:00")
 PATIENTS = 140  # with all that is about them, more than one batch
 TABLES = {
     "index_key": "v, main, rid, w",
-    "index_string": "param, word, rid",
+    "index_string": "param, word, rid, whole",
     "index_date": "param, lo, hi, rid",
     "index_quantity": "param, unit, lo, hi, rid",
     "current": "rid, owner, main_lo, main_hi, keys, deleted",

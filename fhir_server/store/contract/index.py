@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+WHOLE_TEXT = 1 << 14  # beside a parameter's number: the row is of a whole value
+FIRST, LAST = 1, 2  # beside the hash of a whole value: where it stands among its parameter's
+
 
 class KeyRow(NamedTuple):
     """A token, reference or uri, as two integers.
@@ -26,10 +29,18 @@ class KeyRow(NamedTuple):
 
 
 class StringRow(NamedTuple):
-    """One word of a string, folded (no marks, no case); `param` is the parameter's number."""
+    """A string, folded (no marks, no case): one of its words, or all of it.
+
+    param: the parameter's number; + WHOLE_TEXT where `word` is the whole of a value of several
+    words, parted by one space.
+    whole: 0 for a word of several. Else the row stands for a whole value: 28 bits of a hash of
+    the value as it was written << 2, + FIRST where it is the smallest of the parameter's values
+    in the resource, + LAST where it is the greatest (of folded, then of whole).
+    """
 
     param: int
     word: str
+    whole: int = 0
 
 
 class DateRow(NamedTuple):
@@ -52,6 +63,15 @@ class QuantityRow(NamedTuple):
     hi: float
 
 
+class UriRow(NamedTuple):
+    """The text behind the key row (v, w) of a uri, kept once for all resources that have it."""
+
+    param: int
+    uri: str
+    v: int
+    w: int
+
+
 @dataclass(frozen=True, slots=True)
 class IndexRows:
     """All rows of one resource. `main` is the type's main date (Encounter.date), (0, 0) if none.
@@ -66,6 +86,7 @@ class IndexRows:
     quantities: frozenset[QuantityRow] = frozenset()
     main: tuple[int, int] = (0, 0)
     owner: int = 0
+    uris: frozenset[UriRow] = frozenset()
 
 
 NO_ROWS = IndexRows()
@@ -112,6 +133,51 @@ class WordStarts:
     param: int
     prefix: str
     also: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A string row of a whole value, `text` when folded, with these 28 bits of its hash."""
+
+    param: int
+    text: str
+    digest: int
+    also: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """A string row of a whole value that has `text` (already folded) anywhere in it."""
+
+    param: int
+    text: str
+    also: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UriStarts:
+    """A uri of the parameter that begins with `prefix`."""
+
+    param: int
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextHas:
+    """The text index has a term that begins with `prefix` (see store/text)."""
+
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A position (the quantity row's lo is its latitude, hi its longitude, in degrees; unit 0) at
+    most so many metres away."""
+
+    param: int
+    latitude: float
+    longitude: float
+    metres: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +231,64 @@ class Not:
     condition: Condition
 
 
-Condition = KeyIs | KeyBetween | WordStarts | Interval | UpdatedWithin | RidIn | AllOf | AnyOf | Not
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """One of these reference parameters names a resource of `types` that meets `where`.
+
+    owned: whenever the reference is to a Patient, that is the resource's owner, so that the row
+    of `current` tells it.
+    """
+
+    numbers: tuple[int, ...]
+    types: tuple[str, ...]
+    where: Condition
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReferredBy:
+    """A resource of `types` that meets `where` names this one by one of these parameters.
+
+    owned: as of Refers, of the resources that refer.
+    """
+
+    numbers: tuple[int, ...]
+    types: tuple[str, ...]
+    where: Condition
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beneath:
+    """The reference parameter `number` names one of `roots`, or what lies beneath one.
+
+    parts: the parameters by which a part names its whole (Location.partof), each followed upward.
+    """
+
+    number: int
+    roots: tuple[int, ...]
+    parts: tuple[int, ...]
+
+
+Condition = (
+    KeyIs
+    | KeyBetween
+    | WordStarts
+    | Whole
+    | Contains
+    | UriStarts
+    | TextHas
+    | Near
+    | Interval
+    | UpdatedWithin
+    | RidIn
+    | AllOf
+    | AnyOf
+    | Not
+    | Refers
+    | ReferredBy
+    | Beneath
+)
 
 
 @dataclass(frozen=True, slots=True)

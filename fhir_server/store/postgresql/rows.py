@@ -21,7 +21,7 @@ ABSENT = -1  # the seq and num of what has no version yet
 # What each column of a row is bound as; the column named `rid` comes where the table has it.
 COLUMNS: dict[str, tuple[type, ...]] = {
     "index_key": (Bigints, Bigints, Bigints, Bigints),
-    "index_string": (Bigints, Texts, Bigints),
+    "index_string": (Bigints, Texts, Bigints, Bigints),
     "index_date": (Bigints, Bigints, Bigints, Bigints),
     "index_quantity": (Bigints, Bigints, Doubles, Doubles, Bigints),
     "moved": (Bigints, Bigints),
@@ -93,13 +93,15 @@ def _keys(rows: IndexRows) -> frozenset[tuple[Any, ...]]:
 
 
 def _words(rows: IndexRows) -> frozenset[tuple[Any, ...]]:
-    return frozenset((row.param, row.word[:LONGEST]) for row in rows.strings if storable(row.word))
+    return frozenset(
+        (row.param, row.word[:LONGEST], row.whole) for row in rows.strings if storable(row.word)
+    )
 
 
 def _placed(table: str, rows: Iterable[tuple[Any, ...]], number: int) -> Rows:
-    """The rid stands before w in a key row, and last in every other."""
-    if table == "index_key":
-        return [(v, main, number, w) for v, main, w in rows]
+    """The rid stands before w in a key row, before `whole` in a string row, last in the others."""
+    if table in ("index_key", "index_string"):
+        return [(one, other, number, last) for one, other, last in rows]
     return [(*row, number) for row in rows]
 
 

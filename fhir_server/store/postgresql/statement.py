@@ -42,7 +42,7 @@ REMEMBER = """remember_ as (insert into idempotency (key, digest, at, answer)
   select %s, %s, %s, %s from s)"""
 INDEX = {
     "index_key": ("v", "main", "rid", "w"),
-    "index_string": ("param", "word", "rid"),
+    "index_string": ("param", "word", "rid", "whole"),
     "index_date": ("param", "lo", "hi", "rid"),
     "index_quantity": ("param", "unit", "lo", "hi", "rid"),
 }

@@ -1,0 +1,15 @@
+"""closest — what somebody may have meant who wrote a name that is not there.
+
+https://hl7.org/fhir/R4/search.html#errors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """` Did you mean ...?`, or nothing."""
+    near = get_close_matches(name[:64], known, n=1, cutoff=0.7)
+    return f" Did you mean `{near[0]}`?" if near else ""

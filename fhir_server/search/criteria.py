@@ -1,0 +1,75 @@
+"""criteria — what narrows a search, whichever way it is written.
+
+https://hl7.org/fhir/R4/search.html#search-parameters
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.search.closest import closest
+from fhir_server.search.criterion import Criterion, condition, locks
+from fhir_server.search.result import RESULT
+from fhir_server.search.scope import Asked, Scope
+from fhir_server.store.contract import Condition
+
+# What R4 has and this server has not. https://hl7.org/fhir/R4/search.html#summary-table
+NOT_YET = {
+    "_contained": "Contained resources are not searched.",
+    "_containedType": "Contained resources are not searched.",
+    "_content": "Ask by the parameters of the type.",
+    "_filter": "Write the criteria as parameters.",
+    "_has": "Search the other type first, then this one by what was found.",
+    "_include": "Read what the matches refer to in a second request.",
+    "_list": "Read the List, then ask for its members with `_id`.",
+    "_query": "Write the criteria as parameters.",
+    "_revinclude": "Search the referring type in a second request.",
+    "_score": "Matches come by their date, newest first.",
+    "_sort": "Matches come by their date, newest first.",
+    "_text": "Ask by the parameters of the type.",
+}
+
+# Criteria that are no SearchParameter with an expression, by the name before any `:`. They are
+# given the scope, the whole name and the value.
+SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {}
+
+
+def asked(scope: Scope, name: str, value: str) -> Asked:
+    """What `name=value` asks. Raises Invalid, NotSupported."""
+    # R4 search#modifiers:  [name]:[modifier]
+    # R4 search#chaining:  [name](:[type])?.[name]
+    code, _, modifier = name.partition(":")
+    if code in SPECIAL:
+        return Asked(SPECIAL[code](scope, name, value))
+    if code in NOT_YET:
+        raise NotSupported(f"`{code}` is not supported yet. {NOT_YET[code]}")
+    if "." in name:
+        raise NotSupported(
+            f"`{name[:80]}` is a chain, and chains are not supported yet. Search "
+            "the other type first, then this one by what was found."
+        )
+    criterion = plain(scope, code, modifier or None, value)
+    return Asked(condition(criterion, scope.parameters, scope.site), tuple(locks(criterion)))
+
+
+def plain(scope: Scope, code: str, modifier: str | None, value: str) -> Criterion:
+    """A parameter of each of the types. Raises Invalid where one has none of that name."""
+    found = [scope.parameters.of(type).get(code) for type in scope.types]
+    if not scope.types:
+        found = [scope.parameters.everywhere().get(code)]
+    known = tuple(parameter for parameter in found if parameter is not None)
+    if not known or len(known) < len(found):
+        raise Invalid(unknown(scope, code))
+    return Criterion(code, modifier, value, known, scope.types)
+
+
+def unknown(scope: Scope, code: str) -> str:
+    """Why there is no such parameter, and which one may be meant."""
+    if not scope.types:
+        codes, whose = set(scope.parameters.everywhere()), "all types; give `_type`"
+    else:
+        of = [set(scope.parameters.of(type)) for type in scope.types]
+        codes, whose = set.intersection(*of), " and ".join(scope.types[:5])
+    known = sorted(codes | RESULT | SPECIAL.keys())
+    return f"`{code[:64]}` is not a search parameter of {whose}.{closest(code, known)}"

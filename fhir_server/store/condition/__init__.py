@@ -1,0 +1,43 @@
+"""condition — a Condition on index rows, written in SQL for both databases.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from fhir_server.store.condition.context import Context, reach
+from fhir_server.store.condition.keys import key_row, keys_table, once
+from fhir_server.store.condition.part import LONGEST, NO, Part, both, joined, member, storable
+from fhir_server.store.condition.taking import (
+    MAX_CONDITIONS,
+    MAX_DEPTH,
+    check,
+    every,
+    has_range,
+    in_index,
+    only_keys,
+)
+from fhir_server.store.condition.writer import context_of
+
+__all__ = [
+    "LONGEST",
+    "MAX_CONDITIONS",
+    "MAX_DEPTH",
+    "NO",
+    "Context",
+    "Part",
+    "both",
+    "check",
+    "context_of",
+    "every",
+    "has_range",
+    "in_index",
+    "joined",
+    "key_row",
+    "keys_table",
+    "member",
+    "once",
+    "only_keys",
+    "reach",
+    "storable",
+]

@@ -1,0 +1,82 @@
+"""taking — a Condition taken apart: what must all hold, how much it asks, what can drive it.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.store.contract import (
+    AllOf,
+    AnyOf,
+    Beneath,
+    Condition,
+    Contains,
+    Interval,
+    KeyBetween,
+    KeyIs,
+    Near,
+    Not,
+    ReferredBy,
+    Refers,
+    TextHas,
+    UriStarts,
+    WordStarts,
+)
+
+MAX_DEPTH = 32
+MAX_CONDITIONS = 2000
+
+
+def every(condition: Condition) -> list[Condition]:
+    """The conditions that must all hold, nested ones laid flat."""
+    if isinstance(condition, AllOf):
+        return [inner for c in condition.conditions for inner in every(c)]
+    return [condition]
+
+
+def check(condition: Condition) -> None:
+    """Refuse what is too deep or too much to be asked of a database."""
+    number, todo = 0, [(condition, 0)]
+    while todo:
+        this, depth = todo.pop()
+        number += 1
+        if depth > MAX_DEPTH or number > MAX_CONDITIONS:
+            raise Invalid(
+                f"The search asks for too much at once: at most {MAX_CONDITIONS} conditions,"
+                f" nested {MAX_DEPTH} deep. Give fewer parameters or fewer values."
+            )
+        match this:
+            case AllOf(conditions) | AnyOf(conditions):
+                todo.extend((inner, depth + 1) for inner in conditions)
+            case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
+                todo.append((inner, depth + 1))
+
+
+def in_index(condition: Condition) -> bool:
+    """Whether it is answered by index_key: dominant values are bits of `current`."""
+    return isinstance(condition, KeyIs) and not condition.dominant
+
+
+def only_keys(condition: Condition) -> bool:
+    return (
+        isinstance(condition, AnyOf)
+        and bool(condition.conditions)
+        and all(in_index(c) for c in condition.conditions)
+    )
+
+
+def has_range(condition: Condition) -> bool:
+    """Whether the best plan depends on the values, not only on the shape."""
+    match condition:
+        case AllOf(conditions) | AnyOf(conditions):
+            return any(has_range(inner) for inner in conditions)
+        case Not(inner):
+            return has_range(inner)
+        case KeyBetween() | WordStarts() | Contains() | UriStarts() | TextHas() | Near():
+            return True
+        case Refers() | ReferredBy() | Beneath():
+            return True
+        case Interval():
+            return condition.param is not None
+    return False

@@ -1,0 +1,77 @@
+"""writer — which function writes which condition.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fhir_server.store.condition import keys, spans, words
+from fhir_server.store.condition.context import Context
+from fhir_server.store.condition.part import NO, YES, Part, both, either, member
+from fhir_server.store.contract import (
+    EVERYTHING,
+    AllOf,
+    AnyOf,
+    Interval,
+    KeyBetween,
+    KeyIs,
+    Not,
+    Restriction,
+    RidIn,
+    UpdatedWithin,
+    WordStarts,
+)
+from fhir_server.store.dialect import Dialect
+
+
+def rid_in(context: Context, asked: RidIn) -> Part:
+    return member(context.rid, asked.rids, context.dialect)
+
+
+def all_of(context: Context, asked: AllOf) -> Part:
+    told = both(context.write(inner) for inner in asked.conditions)
+    return told if told in (YES, NO) else Part(f"({told.text})", told.values)
+
+
+def any_of(context: Context, asked: AnyOf) -> Part:
+    """Key conditions of one list are one probe, however many they are, and so are bits."""
+    found = [c for c in asked.conditions if isinstance(c, KeyIs)]
+    common = [key for key in found if key.dominant]
+    parts = [keys.dominant(context, common)] if common else []
+    parts += keys.probes(context, [key for key in found if not key.dominant])
+    parts += [context.write(c) for c in asked.conditions if not isinstance(c, KeyIs)]
+    return either(parts)
+
+
+def negated(context: Context, asked: Not) -> Part:
+    told = context.write(asked.condition)
+    if told in (YES, NO):
+        return NO if told is YES else YES
+    return Part(f"not ({told.text})", told.values)
+
+
+WRITERS: dict[type, Callable[[Context, Any], Part]] = {
+    KeyIs: keys.key_is,
+    KeyBetween: keys.key_between,
+    WordStarts: words.word_starts,
+    Interval: spans.interval,
+    UpdatedWithin: spans.updated,
+    RidIn: rid_in,
+    AllOf: all_of,
+    AnyOf: any_of,
+    Not: negated,
+}
+
+
+def context_of(
+    dialect: Dialect,
+    restriction: Restriction = EVERYTHING,
+    *,
+    main: str = "c.main_lo",
+    rid: str = "c.rid",
+) -> Context:
+    """Conditions on the row `c` of `current`."""
+    return Context(dialect, WRITERS, restriction, main=main, rid=rid)
