@@ -1,0 +1,260 @@
+"""evaluate — whether a resource meets a criterion, by going through it as R4's text says.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from tests.oracle.dates import interval
+from tests.oracle.definitions import COMPOSITES, PARAMETERS, Parameter
+
+Resource = dict[str, Any]
+NEVER, EVER = float("-inf"), float("inf")
+PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb")
+
+
+class Oracle:
+    def __init__(self, records: list[Resource]) -> None:
+        self.by_key = {f"{one['resourceType']}/{one['id']}": one for one in records}
+
+    def find(self, type: str, pairs: list[tuple[str, str]]) -> set[str]:
+        """The ids of all that meet every criterion."""
+        return {
+            one["id"]
+            for one in self.by_key.values()
+            if one["resourceType"] == type and all(self.meets(one, *pair) for pair in pairs)
+        }
+
+    def meets(self, it: Resource, name: str, value: str) -> bool:
+        type = it["resourceType"]
+        if name.startswith("_has:"):
+            _, other, code, rest = name.split(":", 3)
+            return any(
+                one["resourceType"] == other
+                and self.refers(one, PARAMETERS[other][code], it)
+                and self.meets(one, rest, value)
+                for one in self.by_key.values()
+            )
+        head, dot, rest = name.partition(".")
+        code, _, modifier = head.partition(":")
+        if dot:
+            known = PARAMETERS[type][code]
+            wanted = (modifier,) if modifier else known.targets
+            return any(
+                target is not None
+                and target["resourceType"] in wanted
+                and rest.partition(":")[0].partition(".")[0] in known_of(target)
+                and self.meets(target, rest, value)
+                for target in self.targets(it, known)
+            )
+        if code in ("_id",):
+            return it["id"] in value.split(",")
+        if code in COMPOSITES:
+            return any(_composite(it, code, one) for one in split(value, ","))
+        known = PARAMETERS[type][code]
+        values = list(_values(it, known.paths))
+        if modifier == "missing":
+            return (not any(_means(known, one) for one in values)) == (value == "true")
+        found = any(self.value_meets(known, values, modifier, one) for one in split(value, ","))
+        return not found if modifier == "not" else found
+
+    def value_meets(self, known: Parameter, values: list[Any], modifier: str, asked: str) -> bool:
+        match known.kind:
+            case "string":
+                return string(values, modifier, unescape(asked))
+            case "token":
+                return any(token(pair, asked) for one in values for pair in codes(one, known))
+            case "date":
+                return any(date(span, unescape(asked)) for one in values for span in spans(one))
+            case "quantity":
+                return any(quantity(one, asked) for one in values)
+        return any(reference(one, modifier, asked, known) for one in values)
+
+    def targets(self, it: Resource, known: Parameter) -> list[Resource | None]:
+        found = (one.get("reference", "") for one in _values(it, known.paths))
+        return [self.by_key.get(text) for text in found]
+
+    def refers(self, it: Resource, known: Parameter, to: Resource) -> bool:
+        return to["resourceType"] in known.targets and any(
+            one is to for one in self.targets(it, known)
+        )
+
+
+def known_of(resource: Resource) -> set[str]:
+    own = PARAMETERS[resource["resourceType"]]
+    return {*own, *(COMPOSITES if resource["resourceType"] == "Observation" else ()), "_has", "_id"}
+
+
+def _values(it: Any, paths: tuple[str, ...]) -> Iterator[Any]:
+    for path in paths:
+        found = [it]
+        for step in path.split(".") if path else ():
+            found = [
+                inner
+                for one in found
+                if isinstance(one, dict) and step in one
+                for inner in (one[step] if isinstance(one[step], list) else [one[step]])
+            ]
+        yield from found
+
+
+def _means(known: Parameter, value: Any) -> bool:
+    """Whether there is anything to search by."""
+    if known.kind == "reference" and len(known.targets) == 1:
+        return True
+    return value not in (None, {}, "")
+
+
+# --- string --------------------------------------------------------------------------------------
+
+
+def folded(text: str) -> str:
+    """No case, no marks, đ as d; what is no letter and no digit parts words."""
+    bare = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "d"))
+    kept = (c for c in bare.lower() if unicodedata.category(c) != "Mn")
+    return " ".join(re.sub(r"[^\w]|_", " ", "".join(kept)).split())
+
+
+def string(values: list[Any], modifier: str, asked: str) -> bool:
+    if modifier == "exact":
+        plain = unicodedata.normalize("NFC", asked)
+        return any(unicodedata.normalize("NFC", one) == plain for one in values)
+    if modifier == "contains":
+        return any(folded(asked) in folded(one) for one in values)
+    words = [word for one in values for word in folded(one).split()]
+    return all(any(word.startswith(part) for word in words) for part in folded(asked).split())
+
+
+# --- token ---------------------------------------------------------------------------------------
+
+
+def codes(value: Any, known: Parameter) -> Iterator[tuple[str | None, str, Any]]:
+    """System (None: the value has none and can have none), code, and an Identifier's types."""
+    if isinstance(value, bool):
+        yield None, "true" if value else "false", ()
+    elif isinstance(value, str):
+        yield known.system, value, ()
+    elif "coding" in value:
+        for coding in value["coding"]:
+            yield coding.get("system", ""), coding["code"], ()
+    elif "code" in value:
+        yield value.get("system", ""), value["code"], ()
+    elif "value" in value and value.get("system") in ("phone", "email"):
+        yield None, value["value"], ()
+    elif "value" in value:
+        types = [(c.get("system", ""), c["code"]) for c in value.get("type", {}).get("coding", ())]
+        yield value.get("system", ""), value["value"], types
+
+
+def token(pair: tuple[str | None, str, Any], asked: str) -> bool:
+    system, code, types = pair
+    parts = [unescape(part) for part in split(asked, "|")]
+    if len(parts) == 3:
+        return parts[2] == code and (parts[0], parts[1]) in types
+    if len(parts) == 1:
+        return parts[0] == code
+    if not parts[1]:
+        return system == parts[0]
+    return code == parts[1] and system == parts[0]
+
+
+# --- date, quantity: prefixes --------------------------------------------------------------------
+
+
+def spans(value: Any) -> Iterator[tuple[float, float]]:
+    if isinstance(value, str):
+        yield interval(value)
+        return
+    start = interval(value["start"])[0] if "start" in value else NEVER
+    end = interval(value["end"])[1] if "end" in value else EVER
+    if start < end:
+        yield start, end
+
+
+def prefixed(asked: str) -> tuple[str, str]:
+    return (asked[:2], asked[2:]) if asked[:2] in PREFIXES else ("eq", asked)
+
+
+def date(span: tuple[float, float], asked: str) -> bool:
+    """R4 search#prefix, where the value of the resource is [a, b) and what is asked [lo, hi)."""
+    prefix, text = prefixed(asked)
+    (lo, hi), (a, b) = interval(text), span
+    within = lo <= a and b <= hi
+    return {
+        "eq": within,
+        "ne": not within,
+        "gt": b > hi,
+        "lt": a < lo,
+        "ge": b > hi or within,
+        "le": a < lo or within,
+        "sa": a >= hi,
+        "eb": b <= lo,
+    }[prefix]
+
+
+def quantity(value: Any, asked: str) -> bool:
+    parts = [unescape(part) for part in split(asked, "|")]
+    if len(parts) == 3 and parts[2]:
+        if parts[1] and (value.get("system"), value.get("code")) != (parts[1], parts[2]):
+            return False
+        if not parts[1] and parts[2] not in (value.get("code"), value.get("unit")):
+            return False
+    prefix, text = prefixed(parts[0])
+    exact, it = Decimal(text), Decimal(str(value["value"]))
+    half = Decimal(5).scaleb(int(exact.as_tuple().exponent) - 1)
+    within = exact - half <= it < exact + half
+    return {
+        "eq": within,
+        "ne": not within,
+        "gt": it > exact,
+        "lt": it < exact,
+        "ge": it >= exact,
+        "le": it <= exact,
+        "sa": it > exact,
+        "eb": it < exact,
+    }[prefix]
+
+
+# --- reference, composite ------------------------------------------------------------------------
+
+
+def reference(value: Any, modifier: str, asked: str, known: Parameter) -> bool:
+    if modifier == "identifier":
+        given = value.get("identifier")
+        return bool(given) and any(token(pair, asked) for pair in codes(given, known))
+    type, _, id = value.get("reference", "").partition("/")
+    if known.targets and type not in known.targets:
+        return False
+    if modifier:
+        return (type, id) == (modifier, asked)
+    return asked in (id, f"{type}/{id}")
+
+
+def _composite(it: Resource, code: str, asked: str) -> bool:
+    places, parts = COMPOSITES[code]
+    values = split(asked, "$")
+    for place in _values(it, places):
+        found = [
+            Oracle([]).value_meets(part, list(_values(place, part.paths)), "", value)
+            for part, value in zip(parts, values, strict=True)
+        ]
+        if all(found):
+            return True
+    return False
+
+
+# --- escapes -------------------------------------------------------------------------------------
+
+
+def split(text: str, sign: str) -> list[str]:
+    return re.split(rf"(?<!\\){re.escape(sign)}", text)
+
+
+def unescape(text: str) -> str:
+    return re.sub(r"\\([\\,|$])", r"\1", text)
