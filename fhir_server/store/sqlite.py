@@ -32,12 +32,14 @@ from fhir_server.store.contract import (
     Restriction,
     Select,
     Stored,
+    TextIndex,
     Unit,
 )
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
+from fhir_server.store.sqlite_texts import SqliteTexts
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.stamp import Stamp, checked, difference
 
@@ -83,6 +85,7 @@ class SqliteStore:
         self._lock: sqlite3.Connection | None = None
         self._writer: Writer | None = None
         self._inline: Reader | None = None
+        self._texts: SqliteTexts | None = None
         self._codec = Codec({})
 
     async def open(self) -> None:
@@ -100,6 +103,7 @@ class SqliteStore:
             self._writer = Writer(
                 self._path, self._codec, self._clock, keep=self._keep, max_pages=self._max_pages
             )
+            self._texts = SqliteTexts(self._path, self._codec, self._writer)
             for _ in range(THREADS):
                 self._spare.put(open_reader(self._path))
         except BaseException:
@@ -114,6 +118,9 @@ class SqliteStore:
         await asyncio.to_thread(self._threads.shutdown)
         while not self._spare.empty():
             self._spare.get().close()
+        if self._texts is not None:
+            self._texts.close()
+            self._texts = None
         if self._inline is not None:
             self._inline.close()
             self._inline = None
@@ -174,6 +181,12 @@ class SqliteStore:
 
     async def census(self) -> dict[str, int]:
         return await self._ask(sqlite_read.census)
+
+    @property
+    def texts(self) -> TextIndex:
+        if self._texts is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        return self._texts
 
     async def _ask(self, question: Callable[[Reader], T]) -> T:
         """On the spot if it is short, else in a thread."""

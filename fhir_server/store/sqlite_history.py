@@ -168,7 +168,7 @@ def feed(
     with reader.snapshot():
         number, mark, _ = epochs(reader)[-1]
         last = last_seq(reader)
-        after = 0 if cursor is None else _after(reader, cursor, last)
+        after = 0 if cursor is None else position(reader, cursor)
         where = [Part("v.seq > ? AND v.seq <= ?", (after, last))]
         if wanted:
             numbers = json.dumps(type_numbers(wanted))
@@ -185,7 +185,7 @@ def epochs(reader: Reader) -> list[Row]:
     return reader.rows("SELECT number, mark, start FROM epoch ORDER BY number") or [(0, 0, 0)]
 
 
-def _after(reader: Reader, cursor: str, last: int) -> int:
+def position(reader: Reader, cursor: str) -> int:
     """The seq a cursor stands at. Raises EpochEnded where what it saw may not be here."""
     parts = cursor.split(".")
     if len(parts) != 3:
@@ -194,7 +194,7 @@ def _after(reader: Reader, cursor: str, last: int) -> int:
     known = epochs(reader)
     for i, epoch in enumerate(known):
         if epoch[:2] == (number, mark):
-            end = known[i + 1][2] if i + 1 < len(known) else last
+            end = known[i + 1][2] if i + 1 < len(known) else last_seq(reader)
             if seq <= end:
                 return seq
             break

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.store.codec import Codec
@@ -53,6 +54,14 @@ class Work:
     future: asyncio.Future[Committed]
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something else to be written, in a transaction of its own, and who waits for it."""
+
+    do: Callable[[sqlite3.Connection], None]
+    future: asyncio.Future[None]
+
+
 class Writer:
     """Owns the writing connection; `submit` from the loop, answers come back to the loop."""
 
@@ -73,8 +82,8 @@ class Writer:
         self._keep = keep
         self._due = 0  # when old rows are next forgotten
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._held: Work | None = None
+        self._queue: queue.SimpleQueue[Work | Job | None] = queue.SimpleQueue()
+        self._held: Work | Job | None = None
         self._closing = False
         self._seq = self._updated = 0
         self._count()
@@ -85,6 +94,12 @@ class Writer:
     def submit(self, unit: Unit, planned: Sequence[Planned]) -> asyncio.Future[Committed]:
         future: asyncio.Future[Committed] = self._loop.create_future()
         self._queue.put(Work(unit, planned, future))
+        return future
+
+    def do(self, work: Callable[[sqlite3.Connection], None]) -> asyncio.Future[None]:
+        """Write something that is no unit, between two groups of units."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put(Job(work, future))
         return future
 
     def close(self) -> None:
@@ -100,12 +115,12 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._gather():
-            answers = self._write(group)
+            answers = [(group, self._job(group))] if isinstance(group, Job) else self._write(group)
             with suppress(RuntimeError):  # the loop is gone, and with it whoever waited
                 self._loop.call_soon_threadsafe(_resolve, answers)
             self._tidy()
 
-    def _gather(self) -> list[Work]:
+    def _gather(self) -> list[Work] | Job:
         """The first that waits, and what else does; empty at the end."""
         first = self._held
         self._held = None
@@ -113,6 +128,8 @@ class Writer:
             first = self._queue.get()
         if first is None:
             return []
+        if isinstance(first, Job):
+            return first
         group, size = [first], len(first.planned)
         while len(group) < UNITS and size < VERSIONS and not self._closing:
             try:
@@ -121,7 +138,7 @@ class Writer:
                 break
             if work is None:
                 self._closing = True
-            elif size + len(work.planned) > VERSIONS:  # a large unit goes alone
+            elif isinstance(work, Job) or size + len(work.planned) > VERSIONS:  # it goes alone
                 self._held = work
                 break
             else:
@@ -159,6 +176,17 @@ class Writer:
         self._seq, self._updated = open_group.seq, now
         return answers
 
+    def _job(self, job: Job) -> BaseException | None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            job.do(self._connection)
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            self._undo()
+            known = refusal(error) if isinstance(error, sqlite3.Error) else None
+            return known or error
+        return None
+
     def _undo(self) -> None:
         """Nothing of the group is left; what is in the database tells where to go on."""
         with suppress(sqlite3.Error):
@@ -189,7 +217,7 @@ class Writer:
             self._undo()
 
 
-def _resolve(answers: list[tuple[Work, Answer]]) -> None:
+def _resolve(answers: Sequence[tuple[Work | Job, Any]]) -> None:
     for work, answer in answers:
         if work.future.done():  # whoever waited has gone away
             continue

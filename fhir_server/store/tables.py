@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.types import TypeEngine
 
 from fhir_server.store.schema import SQLITE
@@ -48,6 +49,8 @@ def tables(dialect: str) -> MetaData:
     _uris(form)
     if form.sqlite:
         _of_the_one_writer(form)
+    else:
+        _texts(form)
     return metadata
 
 
@@ -240,3 +243,17 @@ def _uris(form: _Form) -> None:
 def _of_the_one_writer(form: _Form) -> None:
     """tally: how many current resources there are of a type."""
     form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
+
+
+def _texts(form: _Form) -> None:
+    """The index of words. SQLite's is a virtual table, made where one is wanted (sqlite_texts).
+
+    Without fastupdate a search never has a list of what is still to be sorted in to read.
+    """
+    texts = form.table("index_text", _column("rid", form.big, key=True), _column("terms", TSVECTOR))
+    Index(
+        "index_text_by_term",
+        texts.c.terms,
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    )

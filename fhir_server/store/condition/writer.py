@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fhir_server.store.condition import keys, spans, words
+from fhir_server.store.condition import keys, spans, texts, words
 from fhir_server.store.condition.context import Context
 from fhir_server.store.condition.part import NO, YES, Part, both, either, member
 from fhir_server.store.contract import (
@@ -21,6 +21,7 @@ from fhir_server.store.contract import (
     Not,
     Restriction,
     RidIn,
+    TextHas,
     UpdatedWithin,
     WordStarts,
 )
@@ -59,6 +60,7 @@ WRITERS: dict[type, Callable[[Context, Any], Part]] = {
     WordStarts: words.word_starts,
     Interval: spans.interval,
     UpdatedWithin: spans.updated,
+    TextHas: texts.text_has,
     RidIn: rid_in,
     AllOf: all_of,
     AnyOf: any_of,

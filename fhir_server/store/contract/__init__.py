@@ -57,6 +57,7 @@ from fhir_server.store.contract.number import (
     hash128,
     rid,
 )
+from fhir_server.store.contract.text import COUNTED, Standing, Terms, TextIndex
 from fhir_server.store.contract.version import (
     Assumption,
     Committed,
@@ -73,6 +74,7 @@ from fhir_server.store.contract.version import (
 )
 
 __all__ = [
+    "COUNTED",
     "EVERYTHING",
     "FIRST",
     "HASH_MASK",
@@ -113,10 +115,13 @@ __all__ = [
     "RidIn",
     "Select",
     "Stale",
+    "Standing",
     "Store",
     "Stored",
     "StringRow",
+    "Terms",
     "TextHas",
+    "TextIndex",
     "Unchanged",
     "Unit",
     "UpdatedWithin",
@@ -185,6 +190,10 @@ class EpochEnded(Exception):
 
 class Store(Protocol):
     """What every database promises (tests/store/test_promise.py tries to break it)."""
+
+    @property
+    def texts(self) -> TextIndex:
+        """The index of words; nothing is in it until somebody feeds it."""
 
     async def open(self) -> None:
         """Connect. Raises SchemaUnknown where the schema is not the one this program knows, and

@@ -164,9 +164,12 @@ class UriStarts:
 
 @dataclass(frozen=True, slots=True)
 class TextHas:
-    """The text index has a term that begins with `prefix` (see store/text)."""
+    """The index of words has, of each of these lists, at least one term for the resource.
 
-    prefix: str
+    A term is made of letters and digits; with a `*` after it it stands for all that begin so.
+    """
+
+    lists: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

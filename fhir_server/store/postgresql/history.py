@@ -111,7 +111,7 @@ async def feed(
     """Versions after the cursor, oldest first. The cursor is `<epoch>.<mark>.<seq>.<num>`."""
     epochs = await rows(pool, EPOCHS, ())
     number, mark = epochs[-1][:2]
-    after = Position(0, -1) if cursor is None else _after(cursor, epochs)
+    after = Position(0, -1) if cursor is None else position(cursor, epochs)
     wanted = tuple(types)
     only = member("v.type", type_numbers(wanted), POSTGRESQL) if wanted else Part("true")
     text = f"{AFTER} and {only.text}{ORDER.format(limit=limit)}"
@@ -121,7 +121,7 @@ async def feed(
     return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")
 
 
-def _after(cursor: str, epochs: Sequence[Row]) -> Position:
+def position(cursor: str, epochs: Sequence[Row]) -> Position:
     """The position a cursor stands at. Raises EpochEnded where what it saw may not be here."""
     parts = cursor.split(".")
     if len(parts) != 4 or not all(p.isascii() and p.isdecimal() and len(p) < 20 for p in parts):

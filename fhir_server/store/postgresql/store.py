@@ -28,6 +28,7 @@ from fhir_server.store.contract import (
     Select,
     Stale,
     Stored,
+    TextIndex,
     Unit,
 )
 from fhir_server.store.migrate import check
@@ -37,6 +38,7 @@ from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, 
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.gathering import Gathering
+from fhir_server.store.postgresql.texts import PostgresqlTexts
 from fhir_server.store.postgresql.values import Texts
 from fhir_server.store.schema import DAY, HOUR, KEEP_DAYS, SCHEMA
 from fhir_server.store.stamp import Stamp, checked, difference
@@ -83,6 +85,7 @@ class PostgresqlStore:
         admit = None if stamp is None else partial(stamps.admit, stamp=stamp)
         self._writers = pool(url, size=pool_size, settings=WRITER, admit=admit)
         self._newest = reading.Newest(self._readers)
+        self._texts = PostgresqlTexts(self._readers, self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
             weight=lambda unit: len(unit.versions),
@@ -104,6 +107,7 @@ class PostgresqlStore:
             await settle(self._writers)
             if self._given is None:
                 self._codec = Codec(await self._dictionaries())
+            self._texts.codec = self._codec
         except BaseException:
             await self.close()
             raise
@@ -164,6 +168,10 @@ class PostgresqlStore:
 
     async def remembered(self, key: str) -> Remembered | None:
         return await reading.remembered(self._readers, key)
+
+    @property
+    def texts(self) -> TextIndex:
+        return self._texts
 
     async def census(self) -> dict[str, int]:
         return await reading.census(self._readers)
