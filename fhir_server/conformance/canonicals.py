@@ -33,6 +33,7 @@ class Canonical:
     """One definition: what it is called, and how to get it.
 
     source: where it came from, for people: `R4`, a package's `name#version`, a file, `stored`.
+    id: of what is stored here, so that `[type]/[id]` names it too.
     """
 
     type: str
@@ -40,6 +41,7 @@ class Canonical:
     version: str | None
     source: str
     load: Callable[[], Resource]  # may read and parse; keeps what it made
+    id: str | None = None
 
 
 class Canonicals:
@@ -48,8 +50,11 @@ class Canonicals:
     def __init__(self, entries: Iterable[Canonical], below: Canonicals | None = None) -> None:
         self._below = below
         self._by_url: dict[str, list[Canonical]] = {}
+        self._by_id: dict[tuple[str, str], Canonical] = {}
         for entry in entries:
             self._by_url.setdefault(entry.url, []).append(entry)
+            if entry.id is not None:
+                self._by_id[entry.type, entry.id] = entry
 
     def above(self, entries: Iterable[Canonical]) -> Canonicals:
         """These with more on top."""
@@ -83,6 +88,15 @@ class Canonicals:
         """The resource a canonical names; None where it is not known."""
         found = self.entry(canonical, type)
         return found.load() if found else None
+
+    def stored(self, type: str, id: str) -> str | None:
+        """The canonical of what is stored here under an id, with its version."""
+        layer: Canonicals | None = self
+        while layer is not None:
+            if found := layer._by_id.get((type, id)):
+                return f"{found.url}|{found.version}" if found.version else found.url
+            layer = layer._below
+        return None
 
     def of_type(self, type: str) -> Iterator[Canonical]:
         """The preferred one of every URL of a type."""

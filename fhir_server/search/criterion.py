@@ -13,7 +13,7 @@ from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.resource import ID, Key
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.index import marker
-from fhir_server.search.kinds import KINDS, date, token
+from fhir_server.search.kinds import KINDS, date, reference, token
 from fhir_server.search.parameters import MAIN_DATE, Parameter, Parameters
 from fhir_server.search.site import Site
 from fhir_server.store.contract import (
@@ -34,6 +34,11 @@ R4_MODIFIERS = frozenset(
     {"above", "below", "contains", "exact", "identifier", "in", "missing", "not", "not-in"}
     | {"of-type", "text", "type"}
 )
+NEGATIVE = frozenset({"not", "not-in"})  # of all values together, not of each
+MAX_SETS = 10  # values of one parameter that stand for many codes each
+OF_MANY = frozenset({"above", "below", "in", "not-in"})
+# What the datatypes of a parameter leave of its kind's modifiers
+FITTING = {"reference": reference.modifiers_of, "token": token.modifiers_of}
 EVERYTHING, NOTHING = AllOf(), AnyOf()
 
 
@@ -58,6 +63,11 @@ def condition(criterion: Criterion, parameters: Parameters, site: Site) -> Condi
     texts = split(criterion.value, ",")
     if len(texts) > MAX_VALUES:
         raise Invalid(f"`{criterion.code}` is given {len(texts)} values; at most {MAX_VALUES}.")
+    if criterion.modifier in OF_MANY and len(texts) > MAX_SETS:
+        raise Invalid(
+            f"`{criterion.code}:{criterion.modifier}` is given {len(texts)} values; at most "
+            f"{MAX_SETS}, because each stands for many."
+        )
     if not all(texts):
         raise Invalid(
             f"`{criterion.code}` has an empty value between commas. Write a `,` that belongs to a "
@@ -68,7 +78,7 @@ def condition(criterion: Criterion, parameters: Parameters, site: Site) -> Condi
         for parameter in criterion.parameters
         for text in texts
     )
-    return Not(found) if criterion.modifier == "not" else found
+    return Not(found) if criterion.modifier in NEGATIVE else found
 
 
 def _one(
@@ -86,8 +96,21 @@ def _one(
             return RidIn(tuple(sorted(rid(Key(type, id)) for type in types)))
         case "_lastUpdated":
             return date.updated(parameter, text, site)
+        case "url" if criterion.modifier is None and "version" in parameters.of(parameter.of):
+            return _canonical(parameter, text, parameters, site)
     asked: Condition = KINDS[parameter.type].where(parameter, text, criterion.modifier, site)
     return asked
+
+
+def _canonical(parameter: Parameter, text: str, parameters: Parameters, site: Site) -> Condition:
+    """R4 search#uri: of the URLs of definitions a `|[version]` is "a search on the version"."""
+    url, *version = split(text, "|")
+    named: Condition = KINDS[parameter.type].where(parameter, url, None, site)
+    if not version:
+        return named
+    its = parameters.of(parameter.of)["version"]
+    asked: Condition = KINDS[its.type].where(its, r"\|".join(version), None, site)
+    return AllOf((named, asked))
 
 
 def any_of(conditions: Iterable[Condition]) -> Condition:
@@ -114,7 +137,8 @@ def modifiers(parameter: Parameter) -> tuple[str, ...]:
     """What may follow a parameter's name, beside a reference's target types."""
     if not parameter.supported:
         return ()
-    own = KINDS[parameter.type].MODIFIERS
+    fitting = FITTING.get(parameter.type)
+    own: frozenset[str] = fitting(parameter) if fitting else KINDS[parameter.type].MODIFIERS
     return tuple(sorted(own if parameter.narrowed else own | {"missing"}))
 
 
@@ -139,7 +163,9 @@ def _allowed(parameter: Parameter, modifier: str | None) -> None:
             f"`{code}:missing` is not supported, because `{code}` is one kind of target of a wider "
             "reference. Ask for `missing` of the wider parameter (`subject:missing`)."
         )
-    raise NotSupported(f"`{code}:{modifier}` is not supported yet.{_told(parameter, known)}")
+    raise NotSupported(
+        f"`:{modifier}` cannot be asked of `{code}` of {parameter.of}.{_told(parameter, known)}"
+    )
 
 
 def _no_modifier(parameter: Parameter, modifier: str, known: Sequence[str]) -> str:

@@ -16,19 +16,24 @@ from typing import Any, TypeVar
 from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import TooLarge, UnknownType, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
+from fhir_server.search.owner import ways as owner_ways
+from fhir_server.search import composite
 from fhir_server.search.dominant import TABLE as DOMINANT_TABLE
 from fhir_server.search.extract import Way, compiled, unfolded
-from fhir_server.search.kinds import KINDS, string
+from fhir_server.search.kinds import KINDS, reference, string, uri
+from fhir_server.search.pairing import pairings
 from fhir_server.search.parameters import MAIN_DATE, PARTS, Parameter, Parameters
 from fhir_server.search.path import Get, Path
 from fhir_server.search.site import Site
 from fhir_server.store.contract import (
+    NO_DATE,
     PARAM_SHIFT,
     DateRow,
     IndexRows,
     KeyRow,
     QuantityRow,
     StringRow,
+    UriRow,
     rid,
 )
 from fhir_server.store.stamp import Stamp, zone
@@ -42,10 +47,12 @@ SINKS = {
     "number": "quantities",
     "quantity": "quantities",
     "reference": "keys",
+    "special": "quantities",
     "string": "strings",
     "token": "keys",
     "uri": "keys",
 }
+NOTED = {"reference": reference.noter, "uri": uri.noter}  # those whose texts are kept as well
 
 Row = TypeVar("Row")
 Write = Callable[
@@ -56,6 +63,7 @@ Write = Callable[
         list[DateRow],
         list[QuantityRow],
         list[DateRow],
+        list[UriRow],
     ],
     None,
 ]
@@ -100,8 +108,9 @@ class Indexer:
         dates: list[DateRow] = []
         quantities: list[QuantityRow] = []
         main: list[DateRow] = []
+        uris: list[UriRow] = []
         try:
-            write(resource, keys, strings, dates, quantities, main)
+            write(resource, keys, strings, dates, quantities, main, uris)
             owner = self._owner[type](resource)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unprocessable(
@@ -110,13 +119,16 @@ class Indexer:
             ) from error
         if len(strings) > MAX_WORDS:
             strings = _fewer(strings)
+        if len(strings) > 1:
+            strings = string.placed(strings)
         return IndexRows(
             _bounded(type, keys),
             _bounded(type, strings),
             _bounded(type, dates if len(main) < 2 else dates + main),
             _bounded(type, quantities),
-            min(main)[1:] if main else (0, 0),
+            min(main)[1:] if main else NO_DATE,
             owner,
+            _bounded(type, uris),
         )
 
     def _learn(self, type: str) -> Write:
@@ -124,11 +136,14 @@ class Indexer:
         ways: list[Way] = []
         numbers: set[int] = set()
         for parameter in self.parameters.of(type).values():
+            if parameter.type == "composite":
+                continue
             if parameter.stored and not parameter.narrowed and parameter.number not in numbers:
                 numbers.add(parameter.number)
                 ways += self._ways(parameter, names)
+        ways += self._pairs(type, names)
         self._owner[type] = self._owners(type)
-        signature = "write(r, keys, strings, dates, quantities, main)"
+        signature = "write(r, keys, strings, dates, quantities, main, uris)"
         self._write[type] = compiled(signature, ways, names)
         return self._write[type]
 
@@ -148,6 +163,22 @@ class Indexer:
                     ways.append((inner, self._end(parameter, inner, sink, mark, names)))
         return ways
 
+    def _pairs(self, type: str, names: dict[str, Any]) -> list[Way]:
+        """Where the parts of composites stand together; what several ask for is written once."""
+        ways: dict[object, Way] = {}
+        for parameter in self.parameters.of(type).values():
+            if parameter.type == "composite" and composite.answerable(self.parameters, parameter):
+                for pairing in pairings(self.parameters, parameter):
+                    key = (pairing.number, pairing.key)
+                    if pairing.paired and key not in ways:
+                        write = f"w{len(names)}"
+                        names[write] = composite.writer(
+                            self.parameters, pairing, self.site, MAX_ROWS
+                        )
+                        rows = composite.sink([part.type for part in pairing.paired])
+                        ways[key] = (pairing.place, [f"{write}({{v}}, {rows})"])
+        return list(ways.values())
+
     def _end(
         self, parameter: Parameter, path: Path, sink: str, mark: str, names: dict[str, Any]
     ) -> list[str]:
@@ -162,23 +193,20 @@ class Indexer:
         write = f"w{len(names)}"
         names[write] = writer
         if sink == "keys":
-            return [f"keys += {write}({{v}}) or {mark}"]
+            lines = [f"keys += {write}({{v}}) or {mark}"]
+            note = NOTED[parameter.type](parameter, path.type) if parameter.type in NOTED else None
+            if note is not None:
+                names[f"n{len(names)}"] = note
+                lines.append(f"uris += n{len(names) - 1}({{v}})")
+            return lines
         return [f"x = {write}({{v}})", f"if x: {sink} += x", f"else: keys += {mark}"]
 
     def _owners(self, type: str) -> Callable[[Resource], int]:
         """The patient in whose compartment a resource is: the first its parameters name."""
         if type == "Patient":
             return lambda resource: rid(Key("Patient", resource["id"])) if "id" in resource else 0
-        codes = self.parameters.definitions.compartments["Patient"].get(type, ())
-        parameters = self.parameters.of(type)
         end = ["x = owner({v})", "if x: return x"]
-        ways = [
-            (path, end)
-            for code in codes
-            if code in parameters
-            for path in parameters[code].paths
-            if path.type == "Reference"
-        ]
+        ways = [(path, end) for path in owner_ways(self.parameters, type)]
         return compiled("first(r)", ways, {"owner": self._patient}, last="return 0")
 
     def _patient(self, reference: dict[str, Any]) -> int:
@@ -219,7 +247,7 @@ def _bounded(type: str, rows: list[Row]) -> frozenset[Row]:
 
 
 def _fewer(strings: list[StringRow]) -> list[StringRow]:
-    """The first MAX_WORDS words of each parameter."""
+    """The first MAX_WORDS words of each parameter, and the first MAX_WORDS of its long values."""
     kept: dict[int, dict[StringRow, None]] = {}
     for row in strings:
         words = kept.setdefault(row.param, {})

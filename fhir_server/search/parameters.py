@@ -26,7 +26,7 @@ ANY = 100  # so many targets mean any resource
 
 # R4 publishes these as examples of the SearchParameter resource; two of them repeat real ones.
 EXAMPLES = "http://hl7.org/fhir/SearchParameter/example"
-KINDS = frozenset({"date", "number", "quantity", "reference", "string", "token", "uri"})
+KINDS = frozenset({"date", "number", "quantity", "reference", "special", "string", "token", "uri"})
 
 # When a thing was, is or will be: the date by which a type is read, newest first.
 MAIN_DATE: dict[str, str] = {
@@ -116,6 +116,21 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Address": ("line", "district", "city", "state", "country", "postalCode", "text"),
 }
 
+# R4 search#recursive: the references that make a strict hierarchy, each of a type to itself
+PART_OF: dict[str, str] = {
+    "CarePlan": "part-of",
+    "Communication": "part-of",
+    "DeviceDefinition": "parent",
+    "Encounter": "part-of",
+    "Location": "partof",
+    "MedicationStatement": "part-of",
+    "Organization": "partof",
+    "Procedure": "part-of",
+    "ResearchStudy": "partof",
+    "Specimen": "parent",
+    "Task": "part-of",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -126,7 +141,8 @@ class Parameter:
     number (`patient` of `subject`), told apart by the target's type. main: it is the type's main
     date. stored: it has rows in the index (`_id` and `_lastUpdated` have not). also: the numbers
     of narrower parameters (`family` of `name`), whose rows are not written again under this one;
-    elsewhere: where these have theirs.
+    elsewhere: where these have theirs. parts: of a reference, the numbers of the parameters by
+    which a resource of a target type names what it is a part of.
     """
 
     of: str
@@ -143,11 +159,12 @@ class Parameter:
     stored: bool = True
     also: tuple[int, ...] = ()
     elsewhere: frozenset[tuple[Step, ...]] = frozenset()
+    parts: tuple[int, ...] = ()
 
     @property
     def supported(self) -> bool:
         """Whether it can be searched by."""
-        return self.type in KINDS
+        return self.type in KINDS or self.type == "composite"
 
     @property
     def types(self) -> frozenset[str]:
@@ -227,7 +244,17 @@ class Parameters:
             components=tuple(Component(*part) for part in fact.get("component") or ()),
             paths=paths(self.definitions, fact["expression"], type) if followed else (),
             main=MAIN_DATE.get(type) == code,
-            stored=followed and code not in ("_id", "_lastUpdated"),
+            stored=(followed or kind == "composite") and code not in ("_id", "_lastUpdated"),
+            parts=self._parts(targets) if kind == "reference" else (),
+        )
+
+    def _parts(self, targets: Sequence[str]) -> tuple[int, ...]:
+        return tuple(
+            number
+            for type in targets
+            if type in PART_OF
+            for number, fact in self._facts.get(type, ())
+            if fact["code"] == PART_OF[type]
         )
 
 

@@ -26,6 +26,7 @@ from fhir_server.conformance.canonicals import Canonical, Canonicals
 from fhir_server.foundation.folding import words
 from fhir_server.foundation.outcome import NotFound, TooCostly
 from fhir_server.foundation.resource import Resource
+from fhir_server.terminology.codes import line, listed
 from fhir_server.terminology.compose import Composed
 from fhir_server.terminology.concept import Concept, Expansion, Match, Standing, Verdict
 from fhir_server.terminology.concept_map import NO_MATCH, Asked, ConceptMaps, Dependencies
@@ -73,6 +74,7 @@ class Terms:
         self._made_of = self._generation = systems.files.look()
         self._fast: dict[str, frozenset[tuple[str, str]] | None] = {}
         self._expanded: dict[object, Kept] = {}
+        self._codes: dict[tuple[str, dt.date, int], tuple[tuple[str, str], ...]] = {}
 
     def with_one(self, entry: Canonical) -> Terms:
         """These terms and one definition more, for the questions of one request."""
@@ -218,6 +220,33 @@ class Terms:
             self._expanded[key] = kept
         return kept
 
+    # --- what a search asks ----------------------------------------------------------------------
+
+    def stored(self, type: str, id: str) -> str | None:
+        """The canonical of a definition that is stored here under an id."""
+        return self.canonicals.stored(type, id)
+
+    def codes(self, value_set: str, *, at_most: int) -> tuple[tuple[str, str], ...]:
+        """(system, code) of each member today. Raises as `expand` does, TooCostly beyond at_most.
+
+        The last that were asked for are kept, for the pages to come.
+        """
+        self._look()
+        key = (value_set, self.today(), at_most)
+        kept = self._codes.get(key)
+        if kept is None:
+            kept = listed(self.value_sets, *key)
+            while len(self._codes) >= KEPT_EXPANSIONS:
+                self._codes.pop(next(iter(self._codes)), None)
+            self._codes[key] = kept
+        return kept
+
+    def line(self, system: str, code: str, *, below: bool, at_most: int) -> tuple[str, ...]:
+        """A code and all beneath it, or above it, by any version of its system: what was written
+        by an older one is found too. Raises NotFound, Unprocessable, TooCostly."""
+        self._look()
+        return line(self.systems, system, code, below=below, at_most=at_most)
+
     # --- concept maps ----------------------------------------------------------------------------
 
     def translate(
@@ -291,6 +320,7 @@ class Terms:
             self.systems.forget()
             self._fast.clear()
             self._expanded.clear()
+            self._codes.clear()
 
 
 def _as_at(concept: Concept, day: dt.date) -> Concept:

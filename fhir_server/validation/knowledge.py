@@ -98,7 +98,7 @@ def definition(version: Stored) -> Canonical | None:
     if found is None:
         return None
     load = lru_cache(maxsize=1)(lambda: resource_of(version))
-    return Canonical(found.type, found.url, found.version, "stored", load)
+    return Canonical(found.type, found.url, found.version, "stored", load, version.key.id)
 
 
 def base_knowledge(definitions: Definitions) -> Knowledge:

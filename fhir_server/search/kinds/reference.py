@@ -1,10 +1,16 @@
-"""reference — another resource: by id, by type and id, or by URL.
+"""reference — another resource: by id, by type and id, by URL, or by its identifier.
 
 https://hl7.org/fhir/R4/search.html#reference
 https://hl7.org/fhir/R4/search.html#versions
+https://hl7.org/fhir/R4/search.html#recursive
 
 A resource here is known by its rid, whichever way the reference is written; anything else by 63
-bits of its URL's hash, which stand in the rid's place.
+bits of its URL's hash, which stand in the rid's place. Reference.identifier has a row of its own,
+whose w is negative, as no rid is:
+
+    v: the parameter's number << 50 | 50 bits of the value's hash
+    w: 1 (the sign) | 8 bits: the target's type, 0 if untold | 31 bits of the system's hash, 0 if
+       there is none | 24 more bits of the value's
 """
 
 # ruff: noqa: ARG001 - every kind has the same functions
@@ -16,25 +22,34 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.foundation.resource import ID, Key
-from fhir_server.search.escape import unescape
+from fhir_server.foundation.resource import ID, Key, literal
+from fhir_server.search.escape import split, unescape
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.site import HERE, Site
+from fhir_server.search.uri_text import LONGEST, kept
 from fhir_server.store.contract import (
     HASH_MASK,
     PARAM_SHIFT,
     AnyOf,
+    Beneath,
     Condition,
     KeyBetween,
     KeyIs,
     KeyRow,
+    UriRow,
+    UriStarts,
     hash128,
     rid,
 )
+from fhir_server.store.types import NUMBERS
 
-MODIFIERS: frozenset[str] = frozenset()  # beside the names of the parameter's target types
+MODIFIERS = frozenset({"above", "below", "identifier"})  # beside the names of the target types
 TYPES = frozenset({"Reference", "canonical", "uri", "Resource"})
+CANONICAL = frozenset({"canonical", "uri"})
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:\S+")
+# The parts of the w of an identifier's row
+SIGN, VALUE = -(1 << 63), (1 << 24) - 1
+SYSTEM, TYPE = (1 << 55) - (1 << 24), (1 << 63) - (1 << 55)
 
 Writer = Callable[[Any], Sequence[KeyRow]]
 
@@ -75,7 +90,10 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
 
     def of_reference(value: Mapping[str, Any]) -> Sequence[KeyRow]:
         reference = value.get("reference")
-        return [_row(number, one) for one in targets(reference, site)] if reference else ()
+        found = [_row(number, one) for one in targets(reference, site)] if reference else []
+        if "identifier" in value:
+            found += _named(number, value["identifier"], _type_of(value))
+        return found
 
     def of_canonical(value: str) -> Sequence[KeyRow]:
         return [_row(number, one) for one in canonical_targets(value, site)]
@@ -94,14 +112,69 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     return writers.get(type)
 
 
+def noter(parameter: Parameter, type: str) -> Callable[[str], Sequence[UriRow]] | None:
+    """The texts of canonicals with a version, so that they can be asked for by part of it."""
+    number = parameter.number
+
+    def of_canonical(value: str) -> Sequence[UriRow]:
+        if "|" not in value:
+            return ()
+        row = _row(number, _number(value))
+        return (UriRow(number, kept(value), row.v, row.w),)
+
+    return of_canonical if type in CANONICAL else None
+
+
+def _named(number: int, identifier: Mapping[str, Any], type: str | None) -> Sequence[KeyRow]:
+    value = identifier.get("value")
+    if not value:
+        return ()
+    return (_identifier(number, identifier.get("system") or "", value, NUMBERS.get(type or "", 0)),)
+
+
+def _identifier(number: int, system: str, value: str, type: int = 0) -> KeyRow:
+    digest = hash128(value)
+    v = number << PARAM_SHIFT | digest & HASH_MASK
+    return KeyRow(v, SIGN | type << 55 | _system(system) | digest >> PARAM_SHIFT & VALUE)
+
+
+def _system(system: str) -> int:
+    return (hash128(system) & SYSTEM >> 24 or 1) << 24 if system else 0
+
+
+def _type_of(value: Mapping[str, Any]) -> str | None:
+    """The type that a Reference tells of its target."""
+    found = literal(value.get("reference") or "")
+    type: str | None = found.key.type if found else value.get("type")
+    return type
+
+
 # --- what is asked -------------------------------------------------------------------------------
 
 
+def modifiers_of(parameter: Parameter) -> frozenset[str]:
+    """R4 search#reference: canonicals have no identifier; only what has parts has a hierarchy."""
+    types = parameter.types
+    if types and types <= CANONICAL:
+        return frozenset({"below"})
+    if types == {"Resource"}:
+        return frozenset()
+    return MODIFIERS if parameter.parts else frozenset({"identifier"})
+
+
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
-    # R4 search#reference:  [id]  |  [type]/[id]  |  [url]  |  :[type]=[id]
-    text = unescape(text)
-    if modifier is not None:
-        text = _of_type(parameter, text, modifier)
+    if modifier in WHERE:
+        return WHERE[modifier](parameter, text, modifier, site)
+    # R4 search#reference:  :[type]=[id]
+    return _literal(parameter, _of_type(parameter, unescape(text), modifier), site)
+
+
+def _plain(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    return _literal(parameter, unescape(text), site)
+
+
+def _literal(parameter: Parameter, text: str, site: Site) -> Condition:
+    # R4 search#reference:  [id]  |  [type]/[id]  |  [url]
     here = site.own(text)
     if here is not None:
         _may_be(parameter, here.key.type)
@@ -140,7 +213,63 @@ def _is(parameter: Parameter, target: int) -> KeyIs:
     return KeyIs(v, w, mask=-1)
 
 
-def _of_type(parameter: Parameter, text: str, type: str) -> str:
+def _by_identifier(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    """R4 search#reference: "the search value works as a token search"."""
+    # R4 search#token:  [code]  |  [system]|[code]  |  |[code]  |  [system]|
+    number, mask, type = parameter.number, SIGN, 0
+    if parameter.narrowed:  # its rows are those of a wider parameter
+        mask, type = SIGN | TYPE, NUMBERS[parameter.targets[0]]
+    match [unescape(part) for part in split(text, "|")]:
+        case [value] if value:
+            v, w, _ = _identifier(number, "", value, type)
+            return KeyIs(v, w & (mask | VALUE), mask | VALUE)
+        case [system, value] if value:
+            v, w, _ = _identifier(number, system, value, type)
+            mask |= SYSTEM | VALUE
+            return KeyIs(v, w & mask, mask)
+        case [system, ""] if system:
+            lo = number << PARAM_SHIFT
+            w = SIGN | type << 55 | _system(system)
+            return KeyBetween(lo, lo + HASH_MASK + 1, w=w, mask=mask | SYSTEM)
+    raise Invalid(
+        f"`{parameter.code}:identifier` is given `{text[:80]}`. An identifier is written `value`, "
+        "`system|value`, `|value` (no system) or `system|` (any of it); write a `|` within one as "
+        "`\\|`."
+    )
+
+
+def _hierarchy(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    if parameter.types and parameter.types <= CANONICAL:
+        return _version(parameter, unescape(text), site)
+    named = _literal(parameter, unescape(text), site)
+    keys = named.conditions if isinstance(named, AnyOf) else (named,)
+    roots = tuple(key.w for key in keys if isinstance(key, KeyIs))
+    return Beneath(parameter.number, roots, parameter.parts, above=modifier == "above")
+
+
+def _version(parameter: Parameter, text: str, site: Site) -> Condition:
+    """R4 search#versions: `|1` finds `|1.0` and `|1.1`; without a version any is found."""
+    exact = _literal(parameter, text, site)
+    _, bar, version = text.partition("|")
+    if not bar:
+        return exact
+    if not version:
+        raise Invalid(f"`{parameter.code}:below` is given `{text[:80]}`, whose version is empty.")
+    if len(text) >= LONGEST:
+        raise Invalid(f"`{parameter.code}:below` takes at most {LONGEST} characters.")
+    return AnyOf((exact, UriStarts(parameter.number, f"{text}.")))
+
+
+WHERE: dict[str | None, Callable[[Parameter, str, str | None, Site], Condition]] = {
+    None: _plain,
+    "above": _hierarchy,
+    "below": _hierarchy,
+    "identifier": _by_identifier,
+}
+
+
+def _of_type(parameter: Parameter, text: str, type: str | None) -> str:
+    assert type is not None
     _may_be(parameter, type)
     id = text.removeprefix(f"{type}/")
     if not ID.fullmatch(id):

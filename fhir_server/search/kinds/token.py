@@ -1,6 +1,7 @@
 """token — a code and, perhaps, the system that gives it meaning.
 
 https://hl7.org/fhir/R4/search.html#token
+https://hl7.org/fhir/R4/search.html#mimetype
 
 Codes and identifiers are compared as written: R4 lets a match be case sensitive, and identifiers,
 UCUM and most code systems are. Values of type string are compared without case, as R4 asks.
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.foundation.outcome import Invalid
+from fhir_server.foundation.outcome import FhirError, Invalid, NotSupported
 from fhir_server.search.dominant import dominant
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.parameters import Parameter
@@ -28,12 +29,29 @@ from fhir_server.store.contract import (
     KeyRow,
     hash128,
 )
+from fhir_server.terminology.terms import Terms
 
-MODIFIERS = frozenset({"not"})
+CODED = frozenset({"CodeableConcept", "Coding", "code", "Extension"})
+# Each modifier with the datatypes it is for; none: for all
+FOR: dict[str, frozenset[str]] = {
+    "above": CODED,
+    "below": CODED,
+    "in": CODED,
+    "not": frozenset(),
+    "not-in": CODED,
+    "of-type": frozenset({"Identifier"}),
+}
+MODIFIERS = frozenset(FOR)
+MAX_CODES = 5_000  # of a value set, or of what lies above or below a code
 HALF = (1 << 32) - 1
 CODE, SYSTEM = HALF, ~HALF  # the masks of a KeyRow's w
 SPECIAL = "http://hl7.org/fhir/special-values"
-WITHOUT_CASE = "\0"  # before a string's folded text, so that it is no one's code
+# Before what a row says beside a code, so that it is no one's code
+WITHOUT_CASE = "\0"  # a string's folded text
+OF_TYPE = "\0of-type\0"  # an identifier's type and value
+MIME = "\0mime\0"  # a MIME type without its parameters
+# The elements whose codes are MIME types
+MIME_TYPES = ("CapabilityStatement.format", "Subscription.channel.payload", ".contentType")
 
 Writer = Callable[[Any], Sequence[KeyRow]]
 
@@ -73,6 +91,13 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
             if "code" in coding
         ]
 
+    def of_identifier(value: Mapping[str, Any]) -> Sequence[KeyRow]:
+        rows = of_pair(value, "value")
+        if not rows or "type" not in value:
+            return rows
+        # R4 search#token, :of-type: "match if any of the type codes match"
+        return [*rows, *(_key(number, of, named, "", typed) for typed in _typed(value))]
+
     def of_contact(value: Mapping[str, Any]) -> Sequence[KeyRow]:
         address = value.get("value")
         return (_key(number, of, named, "", address),) if address else ()
@@ -80,16 +105,39 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     def of_code(value: str) -> Sequence[KeyRow]:
         return (_key(number, of, named, system or "", value),)
 
+    def of_mime_type(value: str) -> Sequence[KeyRow]:
+        base, more, _ = value.partition(";")
+        rest = of_code(MIME + base.strip()) if more else ()
+        return (*of_code(value), *rest)
+
     writers: dict[str, Writer] = {
         "CodeableConcept": of_concept,
         "Coding": lambda value: of_pair(value, "code"),
-        "Identifier": lambda value: of_pair(value, "value"),
+        "Identifier": of_identifier,
         "ContactPoint": of_contact,
         "boolean": lambda value: of_code("true" if value else "false"),
         "string": lambda value: of_code(WITHOUT_CASE + value.casefold()),
         **dict.fromkeys(PLAIN, of_code),
     }
+    if type == "code" and _is_mime_type(parameter):
+        return of_mime_type
     return writers.get(type)
+
+
+def _typed(identifier: Mapping[str, Any]) -> list[str]:
+    return [
+        _of_type_text(coding["system"], coding["code"], identifier["value"])
+        for coding in identifier["type"].get("coding") or ()
+        if "system" in coding and "code" in coding
+    ]
+
+
+def _of_type_text(system: str, code: str, value: str) -> str:
+    return f"{OF_TYPE}{system}\0{code}\0{value}"
+
+
+def _is_mime_type(parameter: Parameter) -> bool:
+    return any(path.element.endswith(MIME_TYPES) for path in parameter.paths)
 
 
 PLAIN = ("code", "id", "uri", "url", "canonical", "oid", "uuid")
@@ -102,7 +150,16 @@ WITHOUT_SYSTEM = frozenset({"ContactPoint", "boolean", "uri", "url", "canonical"
 # --- what is asked -------------------------------------------------------------------------------
 
 
+def modifiers_of(parameter: Parameter) -> frozenset[str]:
+    types = parameter.types
+    return frozenset(name for name, these in FOR.items() if not these or these & types)
+
+
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
+    return WHERE[modifier](parameter, text, modifier, site)
+
+
+def _plain(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
     # R4 search#token:  [code]  |  [system]|[code]  |  |[code]  |  [system]|
     match [unescape(part) for part in split(text, "|")]:
         case [code] if code:
@@ -166,6 +223,114 @@ def _needs_system(parameter: Parameter, text: str) -> None:
             f"`{parameter.code}` has no system: write the value alone, not `{text[:80]}`, and a "
             "`|` within it as `\\|`."
         )
+
+
+# --- what codes mean -----------------------------------------------------------------------------
+
+
+def _in(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    """R4 search#token: a literal reference to a value set here, else its canonical URL.
+
+    R4 says of `:not` that it finds what has no value too, and that "the negation applies to the
+    set, not each individual entry". Of `:not-in` it says neither; it is taken for the same.
+    """
+    terms, named = _terms(parameter, modifier, site), unescape(text)
+    here = site.own(named)
+    try:
+        literal = terms.stored("ValueSet", here.key.id) if here else None
+        pairs = terms.codes(literal or named, at_most=MAX_CODES)
+    except FhirError as error:
+        raise _told(parameter, modifier, named, error) from error
+    return _any_of(parameter, pairs)
+
+
+def _line(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    """R4 search#token: the concept itself, and what it subsumes, or what subsumes it."""
+    if _is_mime_type(parameter):
+        return _mime(parameter, text, modifier)
+    system, code = _concept(parameter, text, modifier)
+    terms = _terms(parameter, modifier, site)
+    try:
+        codes = terms.line(system, code, below=modifier == "below", at_most=MAX_CODES)
+    except FhirError as error:
+        raise _told(parameter, modifier, f"{system}|{code}", error) from error
+    return _any_of(parameter, ((system, code) for code in codes))
+
+
+def _concept(parameter: Parameter, text: str, modifier: str | None) -> tuple[str, str]:
+    # R4 search#token:  [system]|[code]
+    match [unescape(part) for part in split(text, "|")]:
+        case [system, code] if system and code:
+            return system, code
+        case [code] if code:
+            implied = {path.system for path in parameter.paths}
+            if parameter.types == {"code"} and len(implied) == 1 and None not in implied:
+                return implied.pop() or "", code
+    raise Invalid(
+        f"`{parameter.code}:{modifier}` is given `{text[:80]}`. It takes `system|code`: what lies "
+        f"{modifier} a code depends on its system."
+    )
+
+
+def _mime(parameter: Parameter, text: str, modifier: str | None) -> Condition:
+    """R4 search#mimetype: `text/xml` finds `text/xml; charset=UTF-8` too."""
+    text = unescape(text)
+    whole = _of_code(parameter, text)
+    if modifier == "above":  # `text/xml` is what a `text/xml; charset=UTF-8` may be called, too
+        base = text.partition(";")[0].strip()
+        return whole if base == text else AnyOf((whole, _of_code(parameter, base)))
+    return AnyOf((whole, _of_code(parameter, MIME + text)))
+
+
+def _of_type(parameter: Parameter, text: str, modifier: str | None, site: Site) -> Condition:
+    # R4 search#token:  [system]|[code]|[value], "All 3 parts must be present"
+    match [unescape(part) for part in split(text, "|")]:
+        case [system, code, value] if system and code and value:
+            return _pair(parameter, "", _of_type_text(system, code, value))
+    raise Invalid(
+        f"`{parameter.code}:of-type` is given `{text[:80]}`. It takes `system|code|value`: the "
+        "system and code of the identifier's type, and the identifier's value; all three."
+    )
+
+
+def _any_of(parameter: Parameter, pairs: Iterable[tuple[str, str]]) -> Condition:
+    """Any of these codes. A `code` has the system its value set implies; where that implies none,
+    the code alone tells."""
+    implied = {path.system for path in parameter.paths if path.type == "code"}
+    spelled = bool(parameter.types - {"code"})
+    unsaid = None in implied or "Extension" in parameter.types
+    found: dict[Condition, None] = {}
+    for system, code in pairs:
+        if spelled or system in implied:
+            found[_pair(parameter, system, code)] = None
+        if unsaid:
+            found[_pair(parameter, "", code)] = None
+    return AnyOf(tuple(found))
+
+
+def _terms(parameter: Parameter, modifier: str | None, site: Site) -> Terms:
+    if site.terms is None:
+        raise NotSupported(
+            f"`{parameter.code}:{modifier}` needs to know what codes mean, and nothing that could "
+            "tell is known here."
+        )
+    return site.terms
+
+
+def _told(parameter: Parameter, modifier: str | None, named: str, error: FhirError) -> Invalid:
+    """What terminology refuses, about the parameter."""
+    return Invalid(f"`{parameter.code}:{modifier}` cannot be asked of `{named[:200]}`. {error}")
+
+
+WHERE: dict[str | None, Callable[[Parameter, str, str | None, Site], Condition]] = {
+    None: _plain,
+    "above": _line,
+    "below": _line,
+    "in": _in,
+    "not": _plain,
+    "not-in": _in,
+    "of-type": _of_type,
+}
 
 
 def identifies(parameter: Parameter, text: str) -> tuple[str, str] | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fhir_server.store.contract.number import UNDATED
+
 WHOLE_TEXT = 1 << 14  # beside a parameter's number: the row is of a whole value
+CUT = 128  # folded letters of a whole value that stand in its row
 FIRST, LAST = 1, 2  # beside the hash of a whole value: where it stands among its parameter's
 
 
@@ -32,10 +35,11 @@ class StringRow(NamedTuple):
     """A string, folded (no marks, no case): one of its words, or all of it.
 
     param: the parameter's number; + WHOLE_TEXT where `word` is the whole of a value of several
-    words, parted by one space.
-    whole: 0 for a word of several. Else the row stands for a whole value: 28 bits of a hash of
-    the value as it was written << 2, + FIRST where it is the smallest of the parameter's values
-    in the resource, + LAST where it is the greatest (of folded, then of whole).
+    words, parted by one space, or the first of it where it is long.
+    whole: 0 for a word of several, or a further piece of a long value. Else the row stands for a
+    whole value: 28 bits of a hash of the value as it was written << 2, + FIRST where it is the
+    smallest of the parameter's values in the resource, + LAST where it is the greatest (of
+    folded, then of whole).
     """
 
     param: int
@@ -72,9 +76,12 @@ class UriRow(NamedTuple):
     w: int
 
 
+NO_DATE = (UNDATED, UNDATED)
+
+
 @dataclass(frozen=True, slots=True)
 class IndexRows:
-    """All rows of one resource. `main` is the type's main date (Encounter.date), (0, 0) if none.
+    """All rows of one resource. `main` is the type's main date (Encounter.date), NO_DATE if none.
 
     The main date's own rows are not in `dates` but in `main`, where it is a single interval.
     `owner` is the rid of the patient whose compartment holds the resource, or 0.
@@ -84,7 +91,7 @@ class IndexRows:
     strings: frozenset[StringRow] = frozenset()
     dates: frozenset[DateRow] = frozenset()
     quantities: frozenset[QuantityRow] = frozenset()
-    main: tuple[int, int] = (0, 0)
+    main: tuple[int, int] = NO_DATE
     owner: int = 0
     uris: frozenset[UriRow] = frozenset()
 
@@ -123,16 +130,24 @@ class KeyBetween:
     mask: int = 0
 
 
+def slots(text: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Under which numbers the rows of folded values stand that are like `text`, in so far as they
+    are of one word or of several."""
+    return tuple(number + WHOLE_TEXT for number in numbers) if " " in text else numbers
+
+
 @dataclass(frozen=True, slots=True)
 class WordStarts:
     """A string row whose word begins with `prefix` (already folded).
 
     It is of the parameter, or of one of those in `also`, under which some of its words stand.
+    spelt: other words that are the same, each as a whole (`mi` for `my`, not `minh`).
     """
 
     param: int
     prefix: str
     also: tuple[int, ...] = ()
+    spelt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +159,48 @@ class Whole:
     digest: int
     also: tuple[int, ...] = ()
 
+    @property
+    def params(self) -> tuple[int, ...]:
+        """What the row's `param` may be."""
+        return slots(self.text, (self.param, *self.also))
+
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """A string row of a whole value that has `text` (already folded) anywhere in it."""
+    """A value that has `text` (already folded) anywhere in it: where it is of one word, a word;
+    where it is of several, a row of a whole value of several words, or a piece of one.
+
+    A space before or behind the text means that a word begins or ends there.
+    """
 
     param: int
     text: str
     also: tuple[int, ...] = ()
+
+    @property
+    def params(self) -> tuple[int, ...]:
+        """What the row's `param` may be."""
+        return slots(self.text.strip(), (self.param, *self.also))
+
+
+@dataclass(frozen=True, slots=True)
+class WholeLike:
+    """A string row of a whole value shorter than CUT that, folded, is `text`, or begins or ends
+    with it."""
+
+    param: int
+    text: str
+    how: str  # is | begins | ends
+    also: tuple[int, ...] = ()
+
+    @property
+    def params(self) -> tuple[int, ...]:
+        """What the row's `param` may be: a value of several words may begin with one."""
+        numbers = (self.param, *self.also)
+        several = tuple(number + WHOLE_TEXT for number in numbers)
+        if " " in self.text:
+            return several
+        return numbers if self.how == "is" else (*numbers, *several)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +238,7 @@ class Interval:
 
     lo_from <= lo < lo_to and hi_from <= hi < hi_to.
     param None: the main date; else index_date, or index_quantity where `unit` is not None
-    (unit -1: any unit).
+    (unit -1: any unit). mask: the bits of a row's unit that must be those of `unit`; -1: all.
     """
 
     param: int | None
@@ -198,6 +247,7 @@ class Interval:
     hi_from: float | None = None
     hi_to: float | None = None
     unit: int | None = None
+    mask: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,38 +289,44 @@ class Refers:
     """One of these reference parameters names a resource of `types` that meets `where`.
 
     owned: whenever the reference is to a Patient, that is the resource's owner, so that the row
-    of `current` tells it.
+    of `current` tells it. many: so many meet `where` that each resource had better be asked whose
+    it is, instead of each of them what refers to it.
     """
 
     numbers: tuple[int, ...]
     types: tuple[str, ...]
     where: Condition
     owned: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReferredBy:
     """A resource of `types` that meets `where` names this one by one of these parameters.
 
-    owned: as of Refers, of the resources that refer.
+    owned: as of Refers, of the resources that refer. many: as of Refers.
     """
 
     numbers: tuple[int, ...]
     types: tuple[str, ...]
     where: Condition
     owned: bool = False
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Beneath:
     """The reference parameter `number` names one of `roots`, or what lies beneath one.
 
-    parts: the parameters by which a part names its whole (Location.partof), each followed upward.
+    parts: the parameters by which a part names its whole (Location.partof). above: not what lies
+    beneath, but what a root is a part of, and that in turn. A part or whole that the caller may
+    not reach leads no further.
     """
 
     number: int
     roots: tuple[int, ...]
     parts: tuple[int, ...]
+    above: bool = False
 
 
 Condition = (
@@ -279,6 +335,7 @@ Condition = (
     | WordStarts
     | Whole
     | Contains
+    | WholeLike
     | UriStarts
     | TextHas
     | Near
@@ -317,10 +374,3 @@ class Select:
     types: tuple[str, ...]
     where: Condition = AllOf()
     restriction: Restriction = EVERYTHING
-
-
-class Place(NamedTuple):
-    """Where a page of a search ended. Order: main date descending, then rid descending."""
-
-    main: int
-    rid: int
