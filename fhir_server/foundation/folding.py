@@ -4,6 +4,9 @@ https://hl7.org/fhir/R4/search.html#string
 
 Vietnamese is written in two ways in Unicode (NFC, NFD) and places tones in two ways (hoà, hòa):
 all become `hoa`. đ has no decomposition in Unicode and is made d by hand.
+
+i and y are one sound at the end of some syllables, and families write it as they like (Mỹ, Mĩ).
+Folding leaves them as they are written; `other_spelling` says what else a word may be.
 """
 
 from __future__ import annotations
@@ -15,6 +18,15 @@ WORD_LENGTH = 64  # characters of a word that are kept
 KEPT = 0x3000  # a table of the letters below (Latin with all its marks) is kept, no more
 
 ALONE = {"đ": "d", "Đ": "d"}  # letters that Unicode does not take apart
+
+# QĐ 1989/QĐ-BGDĐT (2018), Điều 9: schoolbooks write the sound i after a first consonant with i (hi,
+# kỉ, lí, mĩ, sĩ, tỉ); people keep the y of their names, or not. Only where both are in use for
+# one and the same name: Thy is no Thi, Thúy no Thúi, Huỳnh no Huình.
+ONE_SOUND = {
+    "i": "y", "hi": "hy", "ki": "ky", "li": "ly", "mi": "my", "ni": "ny", "si": "sy", "ti": "ty",
+    "vi": "vy", "qui": "quy", "quinh": "quynh", "quit": "quyt", "quich": "quych",
+}  # fmt: skip
+_OTHER = ONE_SOUND | {y: i for i, y in ONE_SOUND.items()}
 
 
 class _Folded(dict[int, str]):
@@ -51,8 +63,17 @@ def fold(text: str) -> str:
     return " ".join(text.translate(_FOLDED).split())
 
 
+def every_word(text: str) -> list[str]:
+    """The folded words of a text, as often and in the order it has them, each cut."""
+    return [word[:WORD_LENGTH] for word in text.translate(_FOLDED).split()]
+
+
+def other_spelling(word: str) -> str | None:
+    """A folded word as others write it: `my` for `mi` and the other way."""
+    return _OTHER.get(word)
+
+
 @lru_cache(maxsize=1 << 13)
 def words(text: str) -> tuple[str, ...]:
     """The distinct folded words of a text, in order, each cut to WORD_LENGTH."""
-    found = text.translate(_FOLDED).split()
-    return tuple(dict.fromkeys(word[:WORD_LENGTH] for word in found))
+    return tuple(dict.fromkeys(every_word(text)))

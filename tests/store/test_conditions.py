@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract import (
+    FIRST,
+    LAST,
     MISSING,
+    WHOLE_TEXT,
     AllOf,
     AnyOf,
+    Contains,
     DateRow,
     IndexRows,
     Interval,
@@ -27,6 +31,7 @@ from fhir_server.store.contract import (
     Select,
     StringRow,
     UpdatedWithin,
+    Whole,
     WordStarts,
     rid,
 )
@@ -45,6 +50,8 @@ COMMON = {
     for param, type in ((3, "Patient"), (4, "Encounter"))
 }
 WORDS = ["", "n", "ng", "ngo", "ngô", "nz", "n\U0010ffff", "o", "\ud7ff", "\ue000", "z" * 9]
+TEXTS = ["n o", "ng o", "o ng", "o ng n", "ngo ng", "100% n_o", "o n'o"]
+DIGESTS = [1, 2, 2**28 - 1]
 TIMES = [MISSING, -5, 0, 10, 11, 20, 30, -MISSING]
 UNITS = [0, 4, 2**62]
 
@@ -53,6 +60,15 @@ def key_row(draw, type):
     if type in COMMON and draw.random() < 0.5:
         return draw.choice(COMMON[type])
     return KeyRow(draw.choice(VALUES), draw.choice(OTHERS))
+
+
+def string_row(draw):
+    """A word, a whole value of one or of several, or a piece of a long one."""
+    param, flags = draw.choice((1, 2)), draw.choice((0, FIRST, LAST, FIRST | LAST))
+    whole = draw.choice((0, draw.choice(DIGESTS) << 2 | flags))
+    if draw.random() < 0.3:
+        return StringRow(param + WHOLE_TEXT, draw.choice(TEXTS), whole)
+    return StringRow(param, draw.choice(WORDS), whole)
 
 
 def span(draw, values):
@@ -68,7 +84,7 @@ def made(draw, type):
     """The rows of one resource, from few enough values that they meet often."""
     return IndexRows(
         some(draw, 4, lambda: key_row(draw, type)),
-        some(draw, 3, lambda: StringRow(draw.choice((1, 2)), draw.choice(WORDS))),
+        some(draw, 4, lambda: string_row(draw)),
         some(draw, 3, lambda: DateRow(draw.choice((1, 2)), *span(draw, TIMES))),
         some(
             draw,
@@ -85,6 +101,7 @@ def made(draw, type):
 # --- conditions ----------------------------------------------------------------------------------
 
 masks = st.sampled_from([0, -1, 0xFFFFFFFF, -(1 << 32)])
+alsos = st.sampled_from([(), (2,), (1, 2, 9)])
 bounds = st.none() | st.sampled_from([*TIMES, 10.5, -0.5, float("inf"), float("-inf"), 1e300])
 
 
@@ -103,7 +120,26 @@ leaves = st.one_of(
         st.sampled_from(OTHERS),
         masks,
     ),
-    st.builds(WordStarts, st.sampled_from((1, 2)), st.sampled_from(WORDS)),
+    st.builds(
+        WordStarts,
+        st.sampled_from((1, 2)),
+        st.sampled_from(WORDS),
+        alsos,
+        st.lists(st.sampled_from(WORDS), max_size=2).map(tuple),
+    ),
+    st.builds(
+        Whole,
+        st.sampled_from((1, 2)),
+        st.sampled_from([*WORDS, *TEXTS]),
+        st.sampled_from([0, *DIGESTS]),
+        alsos,
+    ),
+    st.builds(
+        Contains,
+        st.sampled_from((1, 2)),
+        st.sampled_from([*WORDS[1:], *TEXTS, " n", "n ", " o ", "o n", "g o", "%", "_", "'", " ng "]),
+        alsos,
+    ),
     st.builds(Interval, st.sampled_from((None, 1, 2)), bounds, bounds, bounds, bounds),
     st.builds(
         Interval,

@@ -1,23 +1,154 @@
-"""words — conditions on index_string: how words begin.
+"""words — conditions on index_string: how words begin, what whole values are, what they contain.
 
 https://hl7.org/fhir/R4/search.html#string
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from fhir_server.store.condition.context import Context
 from fhir_server.store.condition.keys import among
-from fhir_server.store.condition.part import LONGEST, NO, Part, both, member, storable, successor
-from fhir_server.store.contract import WordStarts
+from fhir_server.store.condition.part import (
+    LONGEST,
+    NO,
+    YES,
+    Part,
+    both,
+    either,
+    joined,
+    member,
+    storable,
+    successor,
+)
+from fhir_server.store.contract import Contains, Whole, WordStarts
+from fhir_server.store.dialect import Bigints, Dialect
+
+Asked = WordStarts | Whole | Contains
+ASKED = (WordStarts, Whole, Contains)
 
 
-def word_starts(context: Context, asked: WordStarts) -> Part:
+def words(context: Context, asked: Asked) -> Part:
+    return any_words(context, [asked])
+
+
+def any_words(context: Context, asked: Sequence[Asked]) -> Part:
+    """Any of these: one look into the index, however many they are."""
+    row = either(_ROWS[type(one)](one, context.dialect) for one in asked)
+    return NO if row is NO else among(context, "index_string", row)
+
+
+def word_probe(context: Context, asked: WordStarts) -> Part:
+    """The same as `words`, for rows that are walked one after another until there are enough.
+
+    The distinct words that begin so are few, even where the resources that have one are many.
+    They are collected once; each walked row is then a probe of a whole primary key for each.
+    """
     if not storable(asked.prefix):
         return NO
-    mark = context.dialect.mark
-    row = [member("x.param", (asked.param, *asked.also), context.dialect)]
-    if prefix := asked.prefix[:LONGEST]:
-        row.append(Part(f"x.word >= {mark}", (prefix,)))
-        after = successor(prefix)
-        row += [Part(f"x.word < {mark}", (after,))] if after is not None else []
-    return among(context, "index_string", both(row))
+    if not asked.prefix:
+        return words(context, asked)
+    dialect, params = context.dialect, (asked.param, *asked.also)
+    found = _one_of(params, YES, dialect, within=asked)
+    told = both([member("x.param", params, dialect), found])
+    text = f"exists (select 1 from index_string x where {told.text} and x.rid = {context.rid}"
+    return Part(f"{text}{dialect.fence})", told.values)
+
+
+# --- rows of index_string, named x ---------------------------------------------------------------
+
+
+def _word_starts(asked: WordStarts, dialect: Dialect) -> Part:
+    mark = dialect.mark
+    spelt = [Part(f"x.word = {mark}", (word,)) for word in _spelt(asked)]
+    begun = both(_begun("x.word", asked, dialect)) if storable(asked.prefix) else NO
+    told = either([begun, *spelt])
+    return both([member("x.param", (asked.param, *asked.also), dialect), told])
+
+
+def _begun(column: str, asked: WordStarts, dialect: Dialect) -> list[Part]:
+    prefix = asked.prefix[:LONGEST]
+    if not prefix:
+        return []
+    after = successor(prefix)
+    parts = [Part(f"{column} >= {dialect.mark}", (prefix,))]
+    return parts if after is None else [*parts, Part(f"{column} < {dialect.mark}", (after,))]
+
+
+def _whole(asked: Whole, dialect: Dialect) -> Part:
+    """Whatever flags stand beside the hash."""
+    if not storable(asked.text):
+        return NO
+    mark, lowest = dialect.mark, asked.digest << 2
+    return both(
+        [
+            member("x.param", asked.params, dialect),
+            Part(f"x.word = {mark}", (asked.text[:LONGEST],)),
+            Part(f"x.whole >= {mark} and x.whole <= {mark}", (max(lowest, 1), lowest + 3)),
+        ]
+    )
+
+
+def _contains(asked: Contains, dialect: Dialect) -> Part:
+    """A word is looked for among the distinct words, a text among all values of several words."""
+    if not storable(asked.text):
+        return NO
+    params = asked.params
+    if " " in asked.text.strip():
+        return both([member("x.param", params, dialect), _has("x.word", asked.text, dialect)])
+    kept = _has("w.word", asked.text, dialect)
+    return both([member("x.param", params, dialect), _one_of(params, kept, dialect)])
+
+
+_ROWS: dict[type, Callable[[Any, Dialect], Part]] = {
+    WordStarts: _word_starts,
+    Whole: _whole,
+    Contains: _contains,
+}
+
+
+def _has(column: str, text: str, dialect: Dialect) -> Part:
+    where = "strpos" if dialect.postgresql else "instr"
+    padded = column if text == text.strip() else f"' ' || {column} || ' '"
+    return Part(f"{where}({padded}, {dialect.mark}) > 0", (text,))
+
+
+# --- distinct words ------------------------------------------------------------------------------
+
+
+def _one_of(
+    params: tuple[int, ...], kept: Part, dialect: Dialect, *, within: WordStarts | None = None
+) -> Part:
+    """x.word is one of the parameters' distinct words that are kept, found once a question.
+
+    Each is found from the one before: SELECT DISTINCT would read every row. within: only words
+    that begin so, or are spelt so, are looked at.
+    """
+    mark = dialect.mark
+    bounds = _begun("x.word", within, dialect) if within else []
+    first = both([Part("x.param = p.value"), *bounds])
+    next = both([Part("x.param = w.param and x.word > w.word"), *bounds[1:]])
+    given = Part("unnest(%s) p(value)", (Bigints(params),))
+    if not dialect.postgresql:
+        given = Part("json_each(?) p", (json.dumps(params),))
+    least = "(select x.word from index_string x where {} order by x.word limit 1)"
+    found = joined(
+        " ",
+        [
+            Part(f"with recursive w(param, word) as (select p.value, {least.format(first.text)}"),
+            Part("", first.values),
+            Part(f"from {given.text} union all", given.values),
+            Part(f"select w.param, {least.format(next.text)}", next.values),
+            Part("from w where w.word is not null)"),
+            Part(f"select w.word from w where w.word is not null and {kept.text}", kept.values),
+            *(Part(f"union all select {mark}", (word,)) for word in _spelt(within)),
+        ],
+    )
+    sign = "= any (array({}))" if dialect.postgresql else "in ({})"
+    return Part(f"x.word {sign.format(found.text)}", found.values)
+
+
+def _spelt(asked: WordStarts | None) -> list[str]:
+    return [word[:LONGEST] for word in asked.spelt if storable(word)] if asked else []
