@@ -19,14 +19,23 @@ from typing import TypeVar
 
 from fhir_server.foundation.outcome import Unavailable
 from fhir_server.foundation.resource import Key
-from fhir_server.store import sqlite_care, sqlite_history, sqlite_read, sqlite_stamp
+from fhir_server.store import (
+    sqlite_care,
+    sqlite_history,
+    sqlite_read,
+    sqlite_search,
+    sqlite_stamp,
+)
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
+    NEWEST,
     Committed,
     Feed,
     Health,
     History,
+    Order,
     Page,
+    ParameterTable,
     Place,
     Remembered,
     Restriction,
@@ -39,6 +48,7 @@ from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
+from fhir_server.store.sqlite_parameters import SqliteParameters
 from fhir_server.store.sqlite_texts import SqliteTexts
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.stamp import Stamp, checked, difference
@@ -86,6 +96,7 @@ class SqliteStore:
         self._writer: Writer | None = None
         self._inline: Reader | None = None
         self._texts: SqliteTexts | None = None
+        self._parameters: SqliteParameters | None = None
         self._codec = Codec({})
 
     async def open(self) -> None:
@@ -104,6 +115,7 @@ class SqliteStore:
                 self._path, self._codec, self._clock, keep=self._keep, max_pages=self._max_pages
             )
             self._texts = SqliteTexts(self._path, self._codec, self._writer)
+            self._parameters = SqliteParameters(self._codec, self._writer, self._ask)
             for _ in range(THREADS):
                 self._spare.put(open_reader(self._path))
         except BaseException:
@@ -149,19 +161,38 @@ class SqliteStore:
         )
 
     async def search(
-        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+        self,
+        select: Select,
+        *,
+        limit: int,
+        order: Order = NEWEST,
+        after: Place | None = None,
+        bound: str | None = None,
+        backward: bool = False,
     ) -> Page:
         return await self._ask(
-            lambda r: sqlite_read.search(
-                r, self._codec, select, limit=limit, after=after, bound=bound
+            lambda r: sqlite_search.search(
+                r,
+                self._codec,
+                select,
+                limit=limit,
+                order=order,
+                after=after,
+                bound=bound,
+                backward=backward,
             )
         )
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await self._ask(lambda r: sqlite_read.find(r, select, at_most))
 
-    async def count(self, select: Select, *, at_most: int | None = None) -> int:
-        return await self._ask(lambda r: sqlite_read.count(r, select, at_most))
+    async def count(
+        self, select: Select, *, at_most: int | None = None, patience: float | None = None
+    ) -> int:
+        return await self._ask(lambda r: sqlite_read.count(r, select, at_most), patience)
+
+    async def estimate(self, select: Select) -> int:
+        return await self._ask(lambda r: sqlite_read.estimate(r, select))
 
     async def history(self, asked: History) -> Page:
         return await self._ask(lambda r: sqlite_history.history(r, self._codec, asked))
@@ -188,7 +219,13 @@ class SqliteStore:
             raise Unavailable("The server is stopping. Send it again shortly.")
         return self._texts
 
-    async def _ask(self, question: Callable[[Reader], T]) -> T:
+    @property
+    def parameters(self) -> ParameterTable:
+        if self._parameters is None or self._writer is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        return self._parameters
+
+    async def _ask(self, question: Callable[[Reader], T], patience: float | None = None) -> T:
         """On the spot if it is short, else in a thread."""
         if self._inline is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
@@ -198,15 +235,16 @@ class SqliteStore:
             return question(self._inline)
         except TooSlow:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._ask_aside, question)
+            return await loop.run_in_executor(self._threads, self._ask_aside, question, patience)
 
-    def _ask_aside(self, question: Callable[[Reader], T]) -> T:
+    def _ask_aside(self, question: Callable[[Reader], T], patience: float | None) -> T:
+        patience = self._patience if patience is None else min(patience, self._patience)
         reader = self._spare.get()
         try:
-            with reader.within(self._patience):
+            with reader.within(patience):
                 return question(reader)
         except TooSlow:
-            raise too_costly(self._patience) from None
+            raise too_costly(patience) from None
         finally:
             self._spare.put(reader)
 

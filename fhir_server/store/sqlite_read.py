@@ -16,8 +16,6 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     AllOf,
     KeyIs,
-    Page,
-    Place,
     Remembered,
     Restriction,
     Select,
@@ -28,13 +26,14 @@ from fhir_server.store.contract import (
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
-    Bound,
     count_sql,
     drivers,
     find_sql,
-    page_sql,
+    sample_sql,
+    scaled,
     weigh_sql,
 )
+from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
@@ -100,39 +99,9 @@ def at_version(
 # --- search --------------------------------------------------------------------------------------
 
 
-def search(
-    reader: Reader,
-    codec: Codec,
-    select: Select,
-    *,
-    limit: int,
-    after: Place | None,
-    bound: str | None,
-) -> Page:
-    """A page in order of Place, of what was there at `bound`."""
-    pin = None if bound is None else Bound.parse(bound)
-    with reader.snapshot():
-        if pin is None:
-            pin = Bound(last_seq(reader) + 1)
-            asked_bound = None
-        else:
-            asked_bound = pin
-        asked = page_sql(
-            select,
-            limit=limit + 1,
-            after=after,
-            bound=asked_bound,
-            dialect=SQLITE,
-            driver=_driver(reader, select),
-        )
-        rows = reader.rows(asked.text, asked.values)
-    page = [stored(row, codec, row[12]) for row in rows[:limit]]
-    return Page(page, len(rows) > limit, str(pin))
-
-
 def find(reader: Reader, select: Select, at_most: int) -> tuple[int, ...]:
     """The rids that meet `select`, smallest first."""
-    driver = _driver(reader, select)
+    driver = driver_of(reader, select)
     asked = find_sql(select, at_most=at_most, dialect=SQLITE, driver=driver)
     return tuple(row[0] for row in reader.rows(asked.text, asked.values))
 
@@ -142,12 +111,12 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     if select.where == AllOf() and select.restriction.owners is None:
         total = _tally(reader, select)
         return total if at_most is None else min(total, at_most)
-    driver = _driver(reader, select)
+    driver = driver_of(reader, select)
     asked = count_sql(select, at_most=at_most, dialect=SQLITE, driver=driver)
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def _driver(reader: Reader, select: Select) -> KeyIs | None:
+def driver_of(reader: Reader, select: Select) -> KeyIs | None:
     """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
     keys = drivers(select)
     if len(keys) < 2:
@@ -155,6 +124,18 @@ def _driver(reader: Reader, select: Select) -> KeyIs | None:
     asked = weigh_sql(keys, SQLITE)
     weights = reader.rows(asked.text, asked.values)[0]
     return min(zip(weights, range(len(keys)), keys, strict=True))[2]
+
+
+def estimate(reader: Reader, select: Select) -> int:
+    """About how many meet `select`: counted where they are few, else told from a sample."""
+    counted = count(reader, select, EXACT + 1)
+    if counted <= EXACT or (select.where == AllOf() and select.restriction.owners is None):
+        return count(reader, select, None)
+    if _tally(reader, select) <= FEW:
+        return count(reader, select, None)
+    asked = sample_sql(select, SQLITE, at_most=SAMPLE)
+    found = reader.rows(asked.text, asked.values)[0]
+    return max(counted, scaled(*found, at_most=SAMPLE))
 
 
 def _tally(reader: Reader, select: Select) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.primitive import interval
+from fhir_server.store.contract import NO_DATE
 
 from .ask import found, indexer, query
 
@@ -133,7 +134,7 @@ def test_the_main_date_lies_beside_the_resource_and_not_in_the_index() -> None:
     rows = indexer().rows(visit("2024-01-02", "2024-01-03"))
     assert rows.main == (interval("2024-01-02")[0], interval("2024-01-03")[1])
     assert rows.dates == frozenset()
-    assert indexer().rows({"resourceType": "Encounter"}).main == (0, 0)
+    assert indexer().rows({"resourceType": "Encounter"}).main == NO_DATE
 
 
 def test_a_visit_before_1970_has_its_main_date() -> None:

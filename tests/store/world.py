@@ -12,6 +12,7 @@ from fhir_server.store.codec import digest_of, tail_of
 from fhir_server.store.contract import (
     EVERYTHING,
     HASH_MASK,
+    NO_DATE,
     NO_ROWS,
     PARAM_SHIFT,
     IndexRows,
@@ -41,7 +42,7 @@ def has(code: str, param: int = CODE) -> KeyIs:
 
 
 def rows(*codes: str, day: int = 0, names: tuple[str, ...] = (), owner: int = 0) -> IndexRows:
-    main = (day * DAY, day * DAY + DAY) if day else (0, 0)
+    main = (day * DAY, day * DAY + DAY) if day else NO_DATE
     return IndexRows(
         keys=frozenset(map(key_row, codes)),
         strings=frozenset(StringRow(NAME, name) for name in names),

@@ -17,9 +17,11 @@ from typing import Protocol
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.index import (
+    CUT,
     EVERYTHING,
     FIRST,
     LAST,
+    NO_DATE,
     NO_ROWS,
     WHOLE_TEXT,
     AllOf,
@@ -35,7 +37,6 @@ from fhir_server.store.contract.index import (
     KeyRow,
     Near,
     Not,
-    Place,
     QuantityRow,
     ReferredBy,
     Refers,
@@ -48,14 +49,41 @@ from fhir_server.store.contract.index import (
     UriRow,
     UriStarts,
     Whole,
+    WholeLike,
     WordStarts,
 )
 from fhir_server.store.contract.number import (
     HASH_MASK,
     MISSING,
     PARAM_SHIFT,
+    UNDATED,
     hash128,
     rid,
+)
+from fhir_server.store.contract.order import (
+    COLLECTED,
+    NEWEST,
+    ByMain,
+    ByRow,
+    ByUpdated,
+    Collected,
+    Order,
+    Place,
+    Value,
+)
+from fhir_server.store.contract.parameter import (
+    BUILDING,
+    GONE,
+    READY,
+    REMOVED,
+    Declaration,
+    Declared,
+    Filling,
+    Parameterised,
+    ParameterTable,
+    Reached,
+    only,
+    without,
 )
 from fhir_server.store.contract.text import COUNTED, Standing, Terms, TextIndex
 from fhir_server.store.contract.version import (
@@ -74,25 +102,40 @@ from fhir_server.store.contract.version import (
 )
 
 __all__ = [
+    "BUILDING",
+    "COLLECTED",
     "COUNTED",
     "EVERYTHING",
     "FIRST",
+    "GONE",
     "HASH_MASK",
     "LAST",
     "MISSING",
+    "NEWEST",
+    "NO_DATE",
     "NO_ROWS",
     "PARAM_SHIFT",
+    "READY",
+    "REMOVED",
+    "UNDATED",
     "WHOLE_TEXT",
     "AllOf",
     "AnyOf",
     "Assumption",
     "Beneath",
+    "ByMain",
+    "ByRow",
+    "ByUpdated",
+    "Collected",
     "Committed",
     "Condition",
     "Contains",
     "DateRow",
+    "Declaration",
+    "Declared",
     "EpochEnded",
     "Feed",
+    "Filling",
     "Health",
     "History",
     "IndexRows",
@@ -103,10 +146,14 @@ __all__ = [
     "Near",
     "NewVersion",
     "Not",
+    "Order",
     "Page",
+    "ParameterTable",
+    "Parameterised",
     "Place",
     "Position",
     "QuantityRow",
+    "Reached",
     "ReferredBy",
     "Refers",
     "Remember",
@@ -127,22 +174,30 @@ __all__ = [
     "UpdatedWithin",
     "UriRow",
     "UriStarts",
+    "Value",
     "Whole",
+    "WholeLike",
     "WordStarts",
     "hash128",
+    "only",
     "parse_version_id",
     "rid",
     "version_id",
+    "without",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of versions; `more` tells whether another follows; `bound` pins later pages."""
+    """A page of versions; `more` tells whether another follows; `bound` pins later pages.
+
+    edge: of a search, where the page that follows begins (`after`), if there is more.
+    """
 
     rows: Sequence[Stored]
     more: bool
     bound: str
+    edge: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +250,10 @@ class Store(Protocol):
     def texts(self) -> TextIndex:
         """The index of words; nothing is in it until somebody feeds it."""
 
+    @property
+    def parameters(self) -> ParameterTable:
+        """The parameters that are not R4's own."""
+
     async def open(self) -> None:
         """Connect. Raises SchemaUnknown where the schema is not the one this program knows, and
         IndexDiffers where the index was made by other rules than this server's."""
@@ -210,14 +269,33 @@ class Store(Protocol):
     ) -> Stored | None: ...
 
     async def search(
-        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+        self,
+        select: Select,
+        *,
+        limit: int,
+        order: Order = NEWEST,
+        after: Place | None = None,
+        bound: str | None = None,
+        backward: bool = False,
     ) -> Page:
-        """Current versions that meet `select`, in order of Place, of what was there at `bound`."""
+        """Current versions that meet `select`, in `order`, of what was there at `bound`.
+
+        Those beyond `after`; or, backward, the last ones up to it, in the same order: then `more`
+        tells of what comes before them. A page's `edge` parts it from the page that follows, read
+        in either direction."""
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         """The rids that meet `select`, smallest first, for a conditional interaction."""
 
-    async def count(self, select: Select, *, at_most: int | None = None) -> int: ...
+    async def count(
+        self, select: Select, *, at_most: int | None = None, patience: float | None = None
+    ) -> int:
+        """How many meet `select`, counted no further than `at_most`.
+
+        Raises TooCostly where it takes longer than `patience` seconds."""
+
+    async def estimate(self, select: Select) -> int:
+        """About how many meet `select`, told from a sample."""
 
     async def history(self, asked: History) -> Page: ...
 

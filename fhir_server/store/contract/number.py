@@ -11,6 +11,7 @@ from functools import lru_cache
 from fhir_server.foundation.resource import Key
 
 MISSING = -(2**62)  # a bound that is not there: an interval's open beginning or end
+UNDATED = MISSING - 1  # the main date of what has none: newest first, it comes last
 PARAM_SHIFT = 50  # a KeyRow.v is the parameter's number above 50 bits of hash
 HASH_MASK = (1 << PARAM_SHIFT) - 1
 

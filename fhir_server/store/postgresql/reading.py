@@ -6,14 +6,14 @@ https://hl7.org/fhir/R4/http.html#search
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     KeyIs,
-    Page,
-    Place,
     Remembered,
     Restriction,
     Select,
@@ -22,10 +22,19 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import POSTGRESQL, Bigints
-from fhir_server.store.postgresql.connection import Pool, Row, rows
+from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
 from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
-from fhir_server.store.select import Bound, count_sql, drivers, find_sql, page_sql, weigh_sql
+from fhir_server.store.select import (
+    Bound,
+    count_sql,
+    drivers,
+    find_sql,
+    sample_sql,
+    scaled,
+    weigh_sql,
+)
+from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.types import NAMES
 
 COLUMNS = POSTGRESQL.columns
@@ -104,34 +113,6 @@ async def at_version(
     return None
 
 
-async def search(
-    pool: Pool,
-    codec: Codec,
-    select: Select,
-    *,
-    limit: int,
-    after: Place | None,
-    bound: str | None,
-) -> Page:
-    """A page in order of Place, of what was there at `bound`."""
-    pin = None if bound is None else Bound.parse(bound)
-    asked = page_sql(
-        select,
-        limit=limit + 1,
-        after=after,
-        bound=pin,
-        dialect=POSTGRESQL,
-        driver=await _driver(pool, select),
-    )
-    # The base and the snapshot are of the same statement as the page.
-    text = f"select s.*, {BASE} from ({asked.text}) s"
-    found = await rows(pool, text, asked.values, prepare=asked.prepare)
-    if pin is None and found:
-        pin = bound_of(str(found[0][13]), int(found[0][14]))
-    page = [stored(row, codec, row[12]) for row in found[:limit]]
-    return Page(page, len(found) > limit, "0" if pin is None else str(pin))
-
-
 def bound_of(snapshot: str, base: int) -> Bound:
     """`xmin:xmax:xip,...`: committed is what is under xmax and not among those in progress."""
     _, xmax, running = snapshot.split(":")
@@ -140,21 +121,39 @@ def bound_of(snapshot: str, base: int) -> Bound:
 
 async def find(pool: Pool, select: Select, at_most: int) -> tuple[int, ...]:
     """The rids that meet `select`, smallest first."""
-    driver = await _driver(pool, select)
+    driver = await driver_of(pool, select)
     asked = find_sql(select, at_most=at_most, dialect=POSTGRESQL, driver=driver)
     found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
     return tuple(row[0] for row in found)
 
 
-async def count(pool: Pool, select: Select, at_most: int | None) -> int:
+async def count(
+    pool: Pool, select: Select, at_most: int | None, patience: float | None = None
+) -> int:
     """How many meet `select`, counted no further than `at_most`."""
-    driver = await _driver(pool, select)
+    driver = await driver_of(pool, select)
     asked = count_sql(select, at_most=at_most, dialect=POSTGRESQL, driver=driver)
-    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    try:
+        async with asyncio.timeout(patience):
+            found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    except TimeoutError:
+        raise TooCostly(LONG) from None
     return int(found[0][0])
 
 
-async def _driver(pool: Pool, select: Select) -> KeyIs | None:
+async def estimate(pool: Pool, select: Select) -> int:
+    """About how many meet `select`: counted where they are few, else told from a sample."""
+    counted = await count(pool, select, EXACT + 1)
+    if counted <= EXACT:
+        return counted
+    if await count(pool, Select(select.types), FEW + 1) <= FEW:
+        return await count(pool, select, None)
+    asked = sample_sql(select, POSTGRESQL, at_most=SAMPLE)
+    found = (await rows(pool, asked.text, asked.values, prepare=False))[0]
+    return max(counted, scaled(*found, at_most=SAMPLE))
+
+
+async def driver_of(pool: Pool, select: Select) -> KeyIs | None:
     """The rarest of several keys: a prepared plan cannot know which of them that is."""
     keys = drivers(select)
     if len(keys) < 2:

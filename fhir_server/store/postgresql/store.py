@@ -17,11 +17,14 @@ from fhir_server.foundation.outcome import FhirError, Unavailable
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, shipped_dictionaries
 from fhir_server.store.contract import (
+    NEWEST,
     Committed,
     Feed,
     Health,
     History,
+    Order,
     Page,
+    ParameterTable,
     Place,
     Remembered,
     Restriction,
@@ -32,12 +35,13 @@ from fhir_server.store.contract import (
     Unit,
 )
 from fhir_server.store.migrate import check
-from fhir_server.store.postgresql import history, reading, writing
+from fhir_server.store.postgresql import history, reading, searching, writing
 from fhir_server.store.postgresql import stamp as stamps
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.gathering import Gathering
+from fhir_server.store.postgresql.parameters import PostgresqlParameters
 from fhir_server.store.postgresql.texts import PostgresqlTexts
 from fhir_server.store.postgresql.values import Texts
 from fhir_server.store.schema import DAY, HOUR, KEEP_DAYS, SCHEMA
@@ -86,6 +90,7 @@ class PostgresqlStore:
         self._writers = pool(url, size=pool_size, settings=WRITER, admit=admit)
         self._newest = reading.Newest(self._readers)
         self._texts = PostgresqlTexts(self._readers, self._writers)
+        self._parameters = PostgresqlParameters(url, readers=self._readers, writers=self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
             weight=lambda unit: len(unit.versions),
@@ -107,7 +112,7 @@ class PostgresqlStore:
             await settle(self._writers)
             if self._given is None:
                 self._codec = Codec(await self._dictionaries())
-            self._texts.codec = self._codec
+            self._texts.codec = self._parameters.codec = self._codec
         except BaseException:
             await self.close()
             raise
@@ -145,17 +150,35 @@ class PostgresqlStore:
         return await reading.by_rid(self._newest, self._codec, rids, restriction)
 
     async def search(
-        self, select: Select, *, limit: int, after: Place | None = None, bound: str | None = None
+        self,
+        select: Select,
+        *,
+        limit: int,
+        order: Order = NEWEST,
+        after: Place | None = None,
+        bound: str | None = None,
+        backward: bool = False,
     ) -> Page:
-        return await reading.search(
-            self._readers, self._codec, select, limit=limit, after=after, bound=bound
+        return await searching.search(
+            searching.Reading(self._readers, self._newest, self._codec),
+            select,
+            limit=limit,
+            order=order,
+            after=after,
+            bound=bound,
+            backward=backward,
         )
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await reading.find(self._readers, select, at_most)
 
-    async def count(self, select: Select, *, at_most: int | None = None) -> int:
-        return await reading.count(self._readers, select, at_most)
+    async def count(
+        self, select: Select, *, at_most: int | None = None, patience: float | None = None
+    ) -> int:
+        return await reading.count(self._readers, select, at_most, patience)
+
+    async def estimate(self, select: Select) -> int:
+        return await reading.estimate(self._readers, select)
 
     async def history(self, asked: History) -> Page:
         return await history.history(self._readers, self._codec, asked)
@@ -172,6 +195,10 @@ class PostgresqlStore:
     @property
     def texts(self) -> TextIndex:
         return self._texts
+
+    @property
+    def parameters(self) -> ParameterTable:
+        return self._parameters
 
     async def census(self) -> dict[str, int]:
         return await reading.census(self._readers)

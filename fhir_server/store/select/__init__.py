@@ -1,0 +1,39 @@
+"""select — a Select, written in SQL: the page of a search, a find, a count, for both databases.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+from fhir_server.store.condition import reach
+from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
+from fhir_server.store.select.body import Rendered, drivers, weigh_sql
+from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.select.collect import collected_sql, moved_sql
+from fhir_server.store.select.counting import count_sql, find_sql, sample_sql, scaled
+from fhir_server.store.select.page import Window, has_two, page_sql, windows
+
+__all__ = [
+    "POSTGRESQL",
+    "SQLITE",
+    "Bigints",
+    "Bound",
+    "Dialect",
+    "Rendered",
+    "Window",
+    "collected_sql",
+    "count_sql",
+    "drivers",
+    "find_sql",
+    "has_two",
+    "moved_sql",
+    "newest_seen",
+    "page_sql",
+    "reach",
+    "sample_sql",
+    "scaled",
+    "seen",
+    "unseen",
+    "weigh_sql",
+    "windows",
+]

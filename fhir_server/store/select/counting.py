@@ -1,0 +1,64 @@
+"""counting — which resources, and how many of them, meet a Select; or about how many.
+
+https://hl7.org/fhir/R4/search.html#total
+"""
+
+from __future__ import annotations
+
+from fhir_server.store.condition import Part, both, check, context_of, reach
+from fhir_server.store.contract import KeyIs, Select
+from fhir_server.store.dialect import Dialect
+from fhir_server.store.select.body import Rendered, ordinary
+
+EXACT = 1000  # matches that an estimate counts one by one
+FEW = 20_000  # resources of the types that an estimate asks all of
+SAMPLE = 20_000  # resources an estimate looks at
+WHOLE = 1 << 63  # numbers of resources: they are hashes, evenly spread
+
+
+def find_sql(
+    select: Select, *, at_most: int, dialect: Dialect, driver: KeyIs | None = None
+) -> Rendered:
+    """The rids, smallest first."""
+    body = ordinary(select, dialect, driver)
+    text = f"select c.rid from {body.source.text} where {body.where.text}"
+    values = body.source.values + body.where.values
+    return Rendered(f"{text} order by {body.rid} limit {at_most:d}", values, body.prepare)
+
+
+def count_sql(
+    select: Select, *, at_most: int | None, dialect: Dialect, driver: KeyIs | None = None
+) -> Rendered:
+    body = ordinary(select, dialect, driver)
+    values = body.source.values + body.where.values
+    rest = f"from {body.source.text} where {body.where.text}"
+    if at_most is None:
+        return Rendered(f"select count(*) {rest}", values, body.prepare)
+    text = f"select count(*) from (select 1 {rest} limit {at_most:d}) n"
+    return Rendered(text, values, body.prepare)
+
+
+def sample_sql(select: Select, dialect: Dialect, *, at_most: int) -> Rendered:
+    """Of the resources with the smallest numbers: how many there are, the greatest of their
+    numbers, and how many of them meet `select`."""
+    check(select.where)
+    context = context_of(dialect, select.restriction)
+    told = both(
+        [
+            Part(dialect.alive),
+            reach(select.types, select.restriction, "c", dialect),
+            context.write(select.where),
+        ]
+    )
+    text = (
+        f"select count(*), max(c.rid), sum(case when {told.text} then 1 else 0 end)"
+        f" from (select * from current x order by x.rid limit {at_most:d}) c"
+    )
+    return Rendered(text, told.values, prepare=False)
+
+
+def scaled(looked_at: int, last: int | None, met: int | None, *, at_most: int) -> int:
+    """What a sample says of all. `last` is the greatest number looked at."""
+    if looked_at < at_most or not last:
+        return met or 0  # the sample was everything
+    return round((met or 0) * WHOLE / last)

@@ -1,0 +1,256 @@
+"""page — a page of a search, written in SQL: a walk through an index that stands in its order.
+
+https://hl7.org/fhir/R4/search.html#sort
+
+A walk has up to two stretches: resources that have a value, then those that have none. Each is
+asked for by itself, and the second only where the first does not fill the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fhir_server.store.condition import Part, both, joined, member
+from fhir_server.store.contract import (
+    FIRST,
+    LAST,
+    UNDATED,
+    WHOLE_TEXT,
+    ByMain,
+    ByRow,
+    ByUpdated,
+    KeyIs,
+    Place,
+    Select,
+)
+from fhir_server.store.dialect import Bigints, Dialect
+from fhir_server.store.select.body import Body, Rendered, from_, ordinary
+from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.types import NAMES, type_numbers
+
+NOTHING = "null"  # the place of what has no value
+FEW_TYPES = 12  # so many are read each from its own index; more by reading everything
+Walked = ByMain | ByUpdated | ByRow
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a walk. after: None for all of the stretch. upward: in which direction it is read;
+    inclusive: `after` itself belongs to it. limit: rows at most. bound: None at the first page."""
+
+    order: Walked
+    limit: int
+    bound: Bound | None = None
+    after: Place | None = None
+    missing: bool = False
+    upward: bool = False
+    inclusive: bool = False
+
+    @property
+    def direction(self) -> str:
+        return "asc" if self.upward else "desc"
+
+
+def windows(
+    order: Walked, *, limit: int, after: Place | None, backward: bool, bound: Bound | None
+) -> Iterator[Window]:
+    """The stretches from `after` on, in the order they are read."""
+    whole = Window(order, limit, bound, upward=order.descending is backward, inclusive=backward)
+    if not has_two(order):
+        yield replace(whole, after=after)
+        return
+    stretches = [replace(whole, missing=missing) for missing in (backward, not backward)]
+    if after is not None:
+        if stretches[0].missing is not is_missing(after):
+            del stretches[0]
+        stretches[0] = replace(stretches[0], after=after)
+    yield from stretches
+
+
+def has_two(order: Walked) -> bool:
+    """Newest first, what has no date stands at the end of the same index."""
+    return isinstance(order, ByRow) or (isinstance(order, ByMain) and not order.descending)
+
+
+def is_missing(place: Place) -> bool:
+    return place.value is None or place.value == UNDATED
+
+
+def page_sql(
+    select: Select, window: Window, *, dialect: Dialect, driver: KeyIs | None = None
+) -> Rendered:
+    """Rows of `dialect.columns`, the place's value, and what a Bound is made of.
+
+    The last column is null where a bound was given. On SQLite it is the newest seq, so the bound
+    is `Bound(seq + 1)`; on PostgreSQL it is a snapshot.
+    """
+    match window.order:
+        case ByMain():
+            bodies = _by_main(select, window, dialect, driver)
+        case ByUpdated():
+            bodies = _by_updated(select, window, dialect)
+        case ByRow() as order:
+            bodies = _by_row(select, window, order, dialect)
+    inner = joined(" union all ", [_read(body, window) for body in bodies])
+    snapshot = dialect.snapshot if window.bound is None else "null"
+    way = window.direction
+    text = (
+        f"select {dialect.columns}, p.place, {snapshot} from ({inner.text}) p"
+        f" join version v on {dialect.version}"
+        f" order by p.place {way}, p.rid {way} limit {window.limit:d}"
+    )
+    prepare = isinstance(window.order, ByMain) and bodies[0].prepare
+    return Rendered(text, inner.values, prepare)
+
+
+def _read(body: Body, window: Window) -> Part:
+    """The rows of the window that come first, as a table."""
+    dialect, where = body.dialect, [body.where]
+    if window.bound is not None:
+        where.append(seen(window.bound, "c", dialect, column="born"))
+    if window.after is not None:
+        sign = (">" if window.upward else "<") + ("=" if window.inclusive else "")
+        value, rid = window.after
+        if value is None:
+            where.append(Part(f"{body.rid} {sign} {dialect.mark}", (rid,)))
+        else:
+            place = f"({body.place}, {body.rid}) {sign} ({dialect.mark}, {dialect.mark})"
+            where.append(Part(place, (value, rid)))
+    told, way = both(where), window.direction
+    order = f"{body.rid} {way}"
+    if body.place != NOTHING:
+        order = f"{body.place} {way}, {order}"
+    text = (
+        f"select {body.rid} as rid, c.seq as seq, {body.place} as place from {body.source.text}"
+        f" where {told.text} order by {order} limit {window.limit:d}"
+    )
+    values = body.source.values + told.values
+    if body.each is None:
+        return Part(f"select * from ({text}) q", values)
+    return Part(
+        f"select q.* from {body.each.text} cross join lateral ({text}) q", body.each.values + values
+    )
+
+
+# --- by the main date ----------------------------------------------------------------------------
+
+
+def _by_main(select: Select, window: Window, dialect: Dialect, driver: KeyIs | None) -> list[Body]:
+    bodies = [ordinary(select, dialect, driver)]
+    if window.bound is not None:
+        # Who moved since the first page stands where it stood then, and nowhere else.
+        bodies[0] = bodies[0].also(_unmoved(window.bound, dialect))
+        bodies.append(_moved(select, dialect, window.bound))
+    if has_two(window.order):
+        sign = "=" if window.missing else ">"
+        bodies = [
+            body.also(Part(f"{body.place} {sign} {dialect.mark}", (UNDATED,))) for body in bodies
+        ]
+    return bodies
+
+
+def _unmoved(bound: Bound, dialect: Dialect) -> Part:
+    later = unseen(bound, "m", dialect)
+    text = f"not exists (select 1 from moved m where m.rid = c.rid and {later.text})"
+    return Part(text, later.values)
+
+
+def _moved(select: Select, dialect: Dialect, bound: Bound) -> Body:
+    """The same question of those that moved since `bound`, at their place then."""
+    later, earlier = unseen(bound, "m", dialect), unseen(bound, "e", dialect)
+    first = Part(
+        f"{later.text} and not exists (select 1 from moved e where e.rid = m.rid"
+        f" and e.seq < m.seq and {earlier.text})",
+        later.values + earlier.values,
+    )
+    source = Part(f"moved m {dialect.join} current c on c.rid = m.rid")
+    return replace(from_(select, dialect, source, first), place="m.main_lo")
+
+
+# --- by the time of the last change --------------------------------------------------------------
+
+
+def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
+    """A walk through versions: those that were the newest at the bound.
+
+    SQLite has one writer, whose time never goes back: the order of seq is that of time.
+    """
+    source = Part(f"version v {dialect.join} current c on c.rid = v.rid")
+    place = "v.updated" if dialect.postgresql else "v.seq"
+    body = from_(select, dialect, source, _newest(window.bound, dialect))
+    body = replace(body, place=place, rid="v.rid")
+    types = _types(select)
+    if dialect.postgresql and len(types) != 1:
+        each = Part(f"unnest({dialect.mark}) t(type)", (Bigints(types),))
+        return [replace(body.also(Part("v.type = t.type")), each=each)]
+    if len(types) > FEW_TYPES:
+        # `+` keeps SQLite from the type's index: many types are nearly everything.
+        return [body.also(member("+v.type", types, dialect))]
+    return [body.also(Part(f"v.type = {dialect.mark}", (type,))) for type in types or (0,)]
+
+
+def _newest(bound: Bound | None, dialect: Dialect) -> Part:
+    if bound is None:
+        return Part("c.seq = v.seq")
+    changed, newest = unseen(bound, "c", dialect), newest_seen(bound, "c", dialect)
+    text = f"(c.seq = v.seq or ({changed.text} and v.seq = {newest.text}))"
+    return both([seen(bound, "v", dialect), Part(text, changed.values + newest.values)])
+
+
+def _types(select: Select) -> tuple[int, ...]:
+    allowed, asked = select.restriction.types, frozenset(select.types or NAMES)
+    return type_numbers(asked if allowed is None else asked & allowed)
+
+
+# --- by the rows of an index ---------------------------------------------------------------------
+
+
+def _by_row(select: Select, window: Window, order: ByRow, dialect: Dialect) -> list[Body]:
+    """What changed since the first page is left out: the store puts it in where it stood then."""
+    if window.missing:
+        body = from_(select, dialect, Part("current c"), _without(order, dialect))
+        bodies = [replace(body, place=NOTHING)]
+    else:
+        bodies = [
+            replace(
+                from_(select, dialect, _rows_of(order, dialect), *row),
+                place="s.word" if order.kind == "string" else "s.lo",
+                rid="s.rid",
+            )
+            for row in _rows(order, dialect)
+        ]
+    if window.bound is None:
+        return bodies
+    return [body.also(_unmoved(window.bound, dialect)) for body in bodies]
+
+
+def _rows_of(order: ByRow, dialect: Dialect) -> Part:
+    return Part(f"index_{order.kind} s {dialect.join} current c on c.rid = s.rid")
+
+
+def _rows(order: ByRow, dialect: Dialect) -> Iterator[list[Part]]:
+    """The rows of each number: a resource has one of them, or none."""
+    for number in _numbers(order):
+        row = [Part(f"s.param = {dialect.mark}", (number,))]
+        if order.kind == "string":
+            row.append(Part(f"(s.whole & {LAST if order.descending else FIRST}) <> 0"))
+        yield row
+
+
+def _numbers(order: ByRow) -> tuple[int, ...]:
+    if order.kind == "date":
+        return order.numbers
+    return tuple(number + of for number in order.numbers for of in (0, WHOLE_TEXT))
+
+
+def _without(order: ByRow, dialect: Dialect) -> Part:
+    there = [member("x.param", _numbers(order), dialect)]
+    if order.kind == "string":
+        there.append(Part(f"(x.whole & {LAST if order.descending else FIRST}) <> 0"))
+    told = both(there)
+    if dialect.postgresql:
+        text = f"select 1 from index_{order.kind} x where x.rid = c.rid and {told.text}"
+        return Part(f"not exists ({text})", told.values)
+    text = f"select x.rid from index_{order.kind} x where {told.text}"
+    return Part(f"c.rid not in ({text})", told.values)
