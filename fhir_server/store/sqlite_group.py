@@ -31,6 +31,7 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
+from fhir_server.store.contract.parameter import without
 from fhir_server.store.row import bits, halves, id_of, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
@@ -88,6 +89,7 @@ def plan(new: NewVersion) -> Planned:
     number = rid(new.key)
     type = NUMBERS[new.key.type]
     before, after = _rows(new.before, number), _rows(new.rows, number)
+    there = _rows(without(new.before, new.unsure), number) if new.unsure else before
     owner = new.rows.owner
     if new.tail is None and not owner:
         owner = new.before.owner  # who may see that it is gone: who could see it
@@ -106,7 +108,7 @@ def plan(new: NewVersion) -> Planned:
             packed_id(new.key.id),
         ),
         {table: before[table] - after[table] for table in COLUMNS},
-        {table: after[table] - before[table] for table in COLUMNS},
+        {table: after[table] - there[table] for table in COLUMNS},
     )
 
 
@@ -157,7 +159,9 @@ class Group:
         *,
         seq: int,
         now: int,
+        rules: int = 0,
     ) -> None:
+        """rules: see Unit."""
         self._connection = connection
         self._reader = reader
         self._codec = codec
@@ -165,6 +169,7 @@ class Group:
         self._waiting: set[int] = set()  # rids of what is in the lists
         self._newest: dict[int, int] = {}  # rid -> seq
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
+        self._rules = rules
         self.seq = seq
         self.now = now
 
@@ -189,6 +194,8 @@ class Group:
     def _check(self, unit: Unit, planned: Sequence[Planned]) -> None:
         if len({p.rid for p in planned}) < len(planned):
             raise Conflict("One resource is written twice at once. Write it once.")
+        if unit.rules != self._rules:
+            raise Stale
         for p in planned:
             if self._newest.get(p.rid) != p.follows:
                 self._refuse_other(p.rid, p.new.key)

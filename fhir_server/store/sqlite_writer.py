@@ -85,7 +85,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Work | Job | None] = queue.SimpleQueue()
         self._held: Work | Job | None = None
         self._closing = False
-        self._seq = self._updated = 0
+        self._seq = self._updated = self._rules = 0
         self._count()
         self._checkpoints = Checkpoints(path, self._log_path)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -161,7 +161,14 @@ class Writer:
     def _commit(self, group: list[Work]) -> list[tuple[Work, Answer]]:
         self._connection.execute("BEGIN IMMEDIATE")
         now = max(self._clock(), self._updated)
-        open_group = Group(self._connection, self._reader, self._codec, seq=self._seq, now=now)
+        open_group = Group(
+            self._connection,
+            self._reader,
+            self._codec,
+            seq=self._seq,
+            now=now,
+            rules=self._rules,
+        )
         open_group.look(set().union(*(touches(work.unit, work.planned) for work in group)))
         answers: list[tuple[Work, Answer]] = []
         for work in group:
@@ -181,6 +188,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             job.do(self._connection)
             self._connection.execute("COMMIT")
+            self._count()
         except Exception as error:
             self._undo()
             known = refusal(error) if isinstance(error, sqlite3.Error) else None
@@ -198,6 +206,8 @@ class Writer:
         newest = "SELECT seq, updated FROM version ORDER BY seq DESC LIMIT 1"
         row = self._connection.execute(newest).fetchone()
         self._seq, self._updated = row or (0, 0)
+        changed = "SELECT coalesce(max(change), 0) FROM parameter"
+        self._rules = self._connection.execute(changed).fetchone()[0]
 
     def _tidy(self) -> None:
         self._checkpoints.wake()

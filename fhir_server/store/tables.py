@@ -34,7 +34,9 @@ from fhir_server.store.schema import SQLITE
 
 Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
-REFERENCE_TABLES = frozenset({"dictionary", "idempotency", "setting", "epoch", "tally", "uri"})
+REFERENCE_TABLES = frozenset(
+    {"dictionary", "idempotency", "setting", "epoch", "tally", "uri", "parameter"}
+)
 
 
 @cache
@@ -47,6 +49,7 @@ def tables(dialect: str) -> MetaData:
     _index_rows(form)
     _reference_tables(form)
     _uris(form)
+    _parameters(form)
     if form.sqlite:
         _of_the_one_writer(form)
     else:
@@ -238,6 +241,30 @@ def _uris(form: _Form) -> None:
         _column("w", form.big),
         rowid=False,
     )
+
+
+def _parameters(form: _Form) -> None:
+    """The parameters that are not R4's own (contract/parameter.py)."""
+    parameter = form.table(
+        "parameter",
+        _column("number", Integer, key=True),
+        _column("source", form.text),
+        _column("base", form.text),
+        _column("code", form.text),
+        _column("facts", form.text),
+        _column("state", form.text),
+        _column("change", form.big),
+        _column("horizon", form.big),
+        _column("reached_type", form.small),
+        _column("reached_seq", form.big),
+        _column("reached_num", Integer),
+        _column("done", form.big),
+        _column("total", form.big),
+        _column("refused", form.big),
+        _column("began", form.big),
+        _column("rate", form.real),
+    )
+    Index("parameter_by_change", parameter.c.change)
 
 
 def _of_the_one_writer(form: _Form) -> None:

@@ -75,6 +75,7 @@ class NewVersion:
     rows: IndexRows = NO_ROWS  # all rows of this version (main and owner are taken from here)
     before: IndexRows = NO_ROWS  # all rows of the version it follows
     follows: Stored | None = None  # the newest version when looked at; None: never existed
+    unsure: frozenset[int] = frozenset()  # parameters whose rows of `before` may not be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,16 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is written together, or not at all."""
+    """What is written together, or not at all.
+
+    rules: the count of changes (contract/parameter.py) by which its index rows were made.
+    """
 
     versions: tuple[NewVersion, ...]
     assumptions: tuple[Assumption, ...] = ()
     unchanged: tuple[Unchanged, ...] = ()
     remember: Remember | None = None
+    rules: int = 0
 
 
 class Committed(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import LONGEST, storable
 from fhir_server.store.contract import IndexRows, NewVersion, rid
+from fhir_server.store.contract.parameter import without
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
 from fhir_server.store.row import bits, halves, packed_id
@@ -67,15 +68,12 @@ def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, R
         number = rid(version.key)
         if version.before is version.rows:
             continue
-        for table, was, now in (
-            ("index_key", _keys(version.before), _keys(version.rows)),
-            ("index_string", _words(version.before), _words(version.rows)),
-            ("index_date", version.before.dates, version.rows.dates),
-            ("index_quantity", version.before.quantities, version.rows.quantities),
-        ):
-            if gone := was - now:
+        was, now = _by_table(version.before), _by_table(version.rows)
+        there = _by_table(without(version.before, version.unsure)) if version.unsure else was
+        for table in was:
+            if gone := was[table] - now[table]:
                 removed.setdefault(table, []).extend(_placed(table, gone, number))
-            if come := now - was:
+            if come := now[table] - there[table]:
                 added.setdefault(table, []).extend(_placed(table, come, number))
         if _has_moved(version):
             added.setdefault("moved", []).append((number, version.before.main[0]))
@@ -85,6 +83,15 @@ def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, R
 def _has_moved(version: NewVersion) -> bool:
     alive = version.tail is not None and version.follows is not None and not version.follows.deleted
     return alive and version.before.main[0] != version.rows.main[0]
+
+
+def _by_table(rows: IndexRows) -> dict[str, frozenset[tuple[Any, ...]]]:
+    return {
+        "index_key": _keys(rows),
+        "index_string": _words(rows),
+        "index_date": rows.dates,
+        "index_quantity": rows.quantities,
+    }
 
 
 def _keys(rows: IndexRows) -> frozenset[tuple[Any, ...]]:

@@ -3,8 +3,9 @@
 https://hl7.org/fhir/R4/http.html#transaction
 
 Everything it inserts, updates or deletes depends on `s`, and `s` on `ok`: where something the unit
-assumed is no longer so, it writes nothing and returns no row. The values are bound in the order
-of the text: n, the checks, `updated`, the index rows, the answer to remember.
+assumed is no longer so, or its index rows were made by other parameters than there are, it writes
+nothing and returns no row. The values are bound in the order of the text: n, the checks, the
+rules, `updated`, the index rows, the answer to remember.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ UNCHANGED = """not exists (select from unnest(%s, %s, %s) u(rid, seq, num)
 FOUND = "array({find}) = %s"
 UNKNOWN = "not exists (select from idempotency i where i.key = %s)"
 SEQ = """s as materialized (select base + pg_current_xact_id()::text::bigint as seq
-  from (select base from epoch order by number desc limit 1) e{ok})"""
+  from (select base from epoch order by number desc limit 1) e{ok}
+  where coalesce((select max(change) from parameter), 0) = %s)"""
 VERSION = """version_ as (insert into version (rid, seq, updated, digest_hi, digest_lo, num,
   generation, type, dictionary, method, id, body)
   select n.rid, s.seq, %s, n.digest_hi, n.digest_lo, n.num, n.generation, n.type, n.dictionary,

@@ -75,7 +75,8 @@ async def commit_together(
     """Plain units that came at one time, as one transaction; each by itself where that fails."""
     if len(units) > 1:
         try:
-            whole = await commit(pool, codec, Unit(_all_versions(units)), clock)
+            rules = min(unit.rules for unit in units)
+            whole = await commit(pool, codec, Unit(_all_versions(units), rules=rules), clock)
         except (Stale, FhirError):
             pass  # one of them spoils it, and only by itself is it known which
         else:
@@ -148,7 +149,7 @@ def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
     for assumption, find in zip(unit.assumptions, finds, strict=True):
         values += (*find.values, Bigints(assumption.found))
     values += [unit.remember.key] if unit.remember else []
-    values.append(updated)
+    values += (unit.rules, updated)
     for changed in (removed, added):
         for table, changes in changed.items():
             values += arrays(table, changes)
