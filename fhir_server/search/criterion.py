@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.resource import ID, Key
+from fhir_server.search import composite
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.index import marker
 from fhir_server.search.kinds import KINDS, date, reference, token
@@ -59,7 +60,7 @@ def condition(criterion: Criterion, parameters: Parameters, site: Site) -> Condi
         _allowed(parameter, criterion.modifier)
     _one_main_date(criterion)
     if criterion.modifier == "missing":
-        return _missing(criterion)
+        return _missing(criterion, parameters)
     texts = split(criterion.value, ",")
     if len(texts) > MAX_VALUES:
         raise Invalid(f"`{criterion.code}` is given {len(texts)} values; at most {MAX_VALUES}.")
@@ -98,6 +99,8 @@ def _one(
             return date.updated(parameter, text, site)
         case "url" if criterion.modifier is None and "version" in parameters.of(parameter.of):
             return _canonical(parameter, text, parameters, site)
+    if parameter.type == "composite":
+        return composite.where(parameters, parameter, text, site)
     asked: Condition = KINDS[parameter.type].where(parameter, text, criterion.modifier, site)
     return asked
 
@@ -137,6 +140,8 @@ def modifiers(parameter: Parameter) -> tuple[str, ...]:
     """What may follow a parameter's name, beside a reference's target types."""
     if not parameter.supported:
         return ()
+    if parameter.type == "composite":
+        return ("missing",)
     fitting = FITTING.get(parameter.type)
     own: frozenset[str] = fitting(parameter) if fitting else KINDS[parameter.type].MODIFIERS
     return tuple(sorted(own if parameter.narrowed else own | {"missing"}))
@@ -179,23 +184,25 @@ def _told(parameter: Parameter, known: Sequence[str]) -> str:
     return f" What works with it: {', '.join(told)}." if told else " No modifier works with it."
 
 
-def _missing(criterion: Criterion) -> Condition:
+def _missing(criterion: Criterion, parameters: Parameters) -> Condition:
     # R4 search#missing:  true | false
     if criterion.value not in ("true", "false"):
         raise Invalid(
             f"`{criterion.code}:missing` is given `{criterion.value[:40]}`. It takes `true` or "
             "`false`."
         )
-    there = any_of(present(parameter) for parameter in criterion.parameters)
+    there = any_of(present(parameter, parameters) for parameter in criterion.parameters)
     if criterion.value == "false":
         return there
     return NOTHING if there == EVERYTHING else Not(there)
 
 
-def present(parameter: Parameter) -> Condition:
+def present(parameter: Parameter, parameters: Parameters) -> Condition:
     """The resource has a value for it."""
     if not parameter.stored:
         return EVERYTHING
+    if parameter.type == "composite":
+        return composite.present(parameters, parameter, lambda part: present(part, parameters))
     found: Condition = KINDS[parameter.type].present(parameter)
     marks = map(marker, (parameter.number, *parameter.also))
     return any_of((found, *(KeyIs(mark.v, mark.w, mask=-1) for mark in marks)))

@@ -8,12 +8,12 @@ other resources than the one is not met: their rows are not at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fhir_server.foundation.earth import distance
 from fhir_server.store.contract import (
-    WHOLE_TEXT,
+    CUT,
     AllOf,
     AnyOf,
     Beneath,
@@ -28,11 +28,11 @@ from fhir_server.store.contract import (
     ReferredBy,
     Refers,
     RidIn,
-    StringRow,
     TextHas,
     UpdatedWithin,
     UriStarts,
     Whole,
+    WholeLike,
     WordStarts,
 )
 
@@ -64,21 +64,31 @@ def _key_between(asked: KeyBetween, it: Resource) -> bool:
 
 def _word_starts(asked: WordStarts, it: Resource) -> bool:
     numbers = (asked.param, *asked.also)
-    return any(s.param in numbers and s.word.startswith(asked.prefix) for s in it.rows.strings)
-
-
-def _wholes(asked: Whole | Contains, it: Resource) -> Iterator[StringRow]:
-    numbers = (asked.param, *asked.also)
-    return (s for s in it.rows.strings if s.whole and s.param & ~WHOLE_TEXT in numbers)
+    return any(
+        s.param in numbers and (s.word.startswith(asked.prefix) or s.word in asked.spelt)
+        for s in it.rows.strings
+    )
 
 
 def _whole(asked: Whole, it: Resource) -> bool:
-    found = _wholes(asked, it)
-    return any(s.word == asked.text and s.whole >> 2 == asked.digest for s in found)
+    params = asked.params
+    return any(
+        s.param in params and s.word == asked.text and s.whole and s.whole >> 2 == asked.digest
+        for s in it.rows.strings
+    )
 
 
 def _contains(asked: Contains, it: Resource) -> bool:
-    return any(asked.text in s.word for s in _wholes(asked, it))
+    params = asked.params
+    return any(s.param in params and asked.text in f" {s.word} " for s in it.rows.strings)
+
+
+def _whole_like(asked: WholeLike, it: Resource) -> bool:
+    params = asked.params
+    return any(
+        s.whole and s.param in params and len(s.word) < CUT and _LIKE[asked.how](s.word, asked.text)
+        for s in it.rows.strings
+    )
 
 
 def _uri_starts(asked: UriStarts, it: Resource) -> bool:
@@ -109,13 +119,14 @@ def _unknown(asked: Condition, it: Resource) -> bool:  # noqa: ARG001 - as all o
 
 def _spans(asked: Interval, rows: IndexRows) -> list[tuple[float, float]]:
     if asked.unit is not None:
+        mask = asked.mask
         return [
             (q.lo, q.hi)
             for q in rows.quantities
-            if q.param == asked.param and asked.unit in (-1, q.unit)
+            if q.param == asked.param and (asked.unit == -1 or q.unit & mask == asked.unit & mask)
         ]
     if asked.param is None:
-        return [rows.main] if rows.main != (0, 0) else []
+        return [rows.main] if rows.main[0] != rows.main[1] else []
     return [(d.lo, d.hi) for d in rows.dates if d.param == asked.param]
 
 
@@ -128,11 +139,18 @@ def _within(asked: Interval, lo: float, hi: float) -> bool:
     )
 
 
+_LIKE: dict[str, Callable[[str, str], bool]] = {
+    "is": str.__eq__,
+    "begins": str.startswith,
+    "ends": str.endswith,
+}
+
 _HOLDS: dict[type, Callable[[Any, Resource], bool]] = {
     KeyIs: _key_is,
     KeyBetween: _key_between,
     WordStarts: _word_starts,
     Whole: _whole,
+    WholeLike: _whole_like,
     Contains: _contains,
     UriStarts: _uri_starts,
     Near: _near,

@@ -23,6 +23,7 @@ from fhir_server.foundation.fhirpath.tree import (
     Name,
     Node,
     TypeOp,
+    Variable,
 )
 
 
@@ -77,6 +78,10 @@ class Path:
     system: str | None = None
     test: Test | None = None
 
+    def after(self, steps: int) -> Path:
+        """The rest of the way, behind so many steps."""
+        return replace(self, steps=self.steps[steps:])
+
     @property
     def many(self) -> bool:
         return any(isinstance(step, Get) and step.many and step.at is None for step in self.steps)
@@ -93,20 +98,26 @@ class Test:
     parts: tuple[Test, ...] = ()
 
 
-def paths(definitions: Definitions, expression: str, type: str) -> tuple[Path, ...]:
-    """All ways `expression` takes through a resource of `type`; none if it is about others."""
-    found = _Walk(definitions, type).walk(parse(expression))
+def paths(
+    definitions: Definitions, expression: str, type: str, start: Path | None = None
+) -> tuple[Path, ...]:
+    """All ways `expression` takes through a resource of `type`; none if it is about others.
+
+    start: where it begins, if not at the resource; the ways are from the resource all the same.
+    """
+    found = _Walk(definitions, type, start).walk(parse(expression))
     return tuple(dict.fromkeys(found))
 
 
 class _Walk:
-    def __init__(self, definitions: Definitions, type: str) -> None:
+    def __init__(self, definitions: Definitions, type: str, start: Path | None = None) -> None:
         self.definitions = definitions
         self.type = type
-        self.names = frozenset(definitions.ancestors(type))
-        self.root = Path((), type, type, type)
+        self.names = frozenset(() if start else definitions.ancestors(type))
+        self.resource = Path((), type, type, type)
+        self.root = start or self.resource
 
-    def walk(self, node: Node) -> list[Path]:  # noqa: PLR0911 - one case a rule of the grammar
+    def walk(self, node: Node) -> list[Path]:  # noqa: PLR0911, C901 - one case a rule of the grammar
         match node:
             case Binary("|", left, right):
                 return self.walk(left) + self.walk(right)
@@ -114,6 +125,8 @@ class _Walk:
                 return self.answer(node)
             case Name(None, name):
                 return self.begin(name)
+            case Variable("%resource"):
+                return [self.resource]
             case Name(base, name) if base is not None:
                 return [way for path in self.walk(base) for way in self.children(path, name)]
             case TypeOp("as", operand, type):
@@ -137,8 +150,9 @@ class _Walk:
         return [] if name[0].isupper() else self.children(self.root, name)
 
     def typed(self, operand: Node, type: str) -> list[Path]:
-        wanted = type.rpartition(".")[2]
-        return [path for path in self.walk(operand) if path.type == wanted]
+        # R4's composites write `DateTime` for dateTime
+        wanted = type.rpartition(".")[2].casefold()
+        return [path for path in self.walk(operand) if path.type.casefold() == wanted]
 
     def children(self, path: Path, name: str) -> list[Path]:
         try:

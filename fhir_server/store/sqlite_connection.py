@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fhir_server.foundation.earth import distance
 from fhir_server.foundation.outcome import FhirError, OutOfSpace, TooCostly, Unavailable
 
 INSTRUCTIONS = 10_000  # between two looks at the clock: costs nothing that could be measured
@@ -41,6 +42,7 @@ def connect(path: Path, pragmas: Sequence[str]) -> sqlite3.Connection:
     )
     for pragma in (*COMMON, *pragmas):
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("distance", 4, distance, deterministic=True)
     return connection
 
 

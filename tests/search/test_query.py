@@ -95,15 +95,6 @@ def test_what_is_to_come_is_refused_as_not_supported_yet(text) -> None:
         query("Patient", text)
 
 
-@pytest.mark.parametrize(
-    ("type", "text"),
-    [("Observation", "code-value-quantity=a$5"), ("Location", "near=10|20|5|km")],
-)
-def test_composite_and_special_parameters_are_refused_as_not_supported_yet(type, text) -> None:
-    with pytest.raises(NotSupported, match="supported yet"):
-        query(type, text)
-
-
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(Invalid) as refusal:
         query("Patient", "shoe=1&birthdate=soon&name=ly&_sort=x")

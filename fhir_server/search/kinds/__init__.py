@@ -10,7 +10,7 @@ Every kind has the same names:
     where        (parameter, text, modifier, site) -> Condition
     present      (parameter) -> Condition: there is any row
 
-composite, which is put together from these, is not supported yet; special has no kind.
+composite is put together from these; see search/composite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from fhir_server.search.kinds import date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import date, number, quantity, reference, special, string, token, uri
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import DateRow, KeyRow, QuantityRow, StringRow
@@ -29,6 +29,7 @@ KINDS: dict[str, ModuleType] = {
     "number": number,
     "quantity": quantity,
     "reference": reference,
+    "special": special,
     "string": string,
     "token": token,
     "uri": uri,

@@ -8,21 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fhir_server.store.condition import keys, spans, texts, words
+from fhir_server.store.condition import (
+    hierarchy,
+    keys,
+    links,
+    near,
+    spans,
+    texts,
+    uris,
+    wholes,
+    words,
+)
 from fhir_server.store.condition.context import Context
 from fhir_server.store.condition.part import NO, YES, Part, both, either, member
 from fhir_server.store.contract import (
     EVERYTHING,
     AllOf,
     AnyOf,
+    Beneath,
+    Contains,
     Interval,
     KeyBetween,
     KeyIs,
+    Near,
     Not,
+    ReferredBy,
+    Refers,
     Restriction,
     RidIn,
     TextHas,
     UpdatedWithin,
+    UriStarts,
+    Whole,
+    WholeLike,
     WordStarts,
 )
 from fhir_server.store.dialect import Dialect
@@ -38,12 +56,15 @@ def all_of(context: Context, asked: AllOf) -> Part:
 
 
 def any_of(context: Context, asked: AnyOf) -> Part:
-    """Key conditions of one list are one probe, however many they are, and so are bits."""
+    """Key conditions of one list are one probe, however many they are; so are bits, and words."""
     found = [c for c in asked.conditions if isinstance(c, KeyIs)]
     common = [key for key in found if key.dominant]
     parts = [keys.dominant(context, common)] if common else []
     parts += keys.probes(context, [key for key in found if not key.dominant])
-    parts += [context.write(c) for c in asked.conditions if not isinstance(c, KeyIs)]
+    told = [c for c in asked.conditions if isinstance(c, words.ASKED)]
+    parts += [words.any_words(context, told)] if told else []
+    others = [c for c in asked.conditions if not isinstance(c, (KeyIs, *words.ASKED))]
+    parts += map(context.write, others)
     return either(parts)
 
 
@@ -57,11 +78,19 @@ def negated(context: Context, asked: Not) -> Part:
 WRITERS: dict[type, Callable[[Context, Any], Part]] = {
     KeyIs: keys.key_is,
     KeyBetween: keys.key_between,
-    WordStarts: words.word_starts,
+    WordStarts: words.words,
+    Whole: words.words,
+    Contains: words.words,
     Interval: spans.interval,
+    Near: near.near,
     UpdatedWithin: spans.updated,
     TextHas: texts.text_has,
+    WholeLike: wholes.whole_like,
+    UriStarts: uris.uri_starts,
+    Beneath: hierarchy.beneath,
     RidIn: rid_in,
+    Refers: links.refers,
+    ReferredBy: links.referred_by,
     AllOf: all_of,
     AnyOf: any_of,
     Not: negated,
