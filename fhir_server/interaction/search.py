@@ -20,6 +20,7 @@ from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import criteria, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
+from fhir_server.interaction.resolving import resolved, telling
 from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
 from fhir_server.search.page import seal
@@ -47,7 +48,13 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         fixed=within(server, ask),
     )
     demand_elements(server, circumstances, query)
-    select = Select(query.types, query.where, circumstances.caller.restriction)
+    with telling(query):
+        return await _answered(server, ask, circumstances, query)
+
+
+async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
+    asked = Select(query.types, query.where, circumstances.caller.restriction)
+    select = await resolved(server, asked)
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
         counted = await server.store.count(select)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.search import has, listed
+from fhir_server.search.chain import chained
 from fhir_server.search.closest import closest
 from fhir_server.search.criterion import Criterion, condition, locks
 from fhir_server.search.result import RESULT
@@ -16,15 +18,8 @@ from fhir_server.store.contract import Condition
 
 # What R4 has and this server has not. https://hl7.org/fhir/R4/search.html#summary-table
 NOT_YET = {
-    "_contained": "Contained resources are not searched.",
-    "_containedType": "Contained resources are not searched.",
     "_content": "Ask by the parameters of the type.",
     "_filter": "Write the criteria as parameters.",
-    "_has": "Search the other type first, then this one by what was found.",
-    "_include": "Read what the matches refer to in a second request.",
-    "_list": "Read the List, then ask for its members with `_id`.",
-    "_query": "Write the criteria as parameters.",
-    "_revinclude": "Search the referring type in a second request.",
     "_score": "Matches come by their date, newest first.",
     "_sort": "Matches come by their date, newest first.",
     "_text": "Ask by the parameters of the type.",
@@ -32,7 +27,11 @@ NOT_YET = {
 
 # Criteria that are no SearchParameter with an expression, by the name before any `:`. They are
 # given the scope, the whole name and the value.
-SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {}
+SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {
+    has.NAME: has.reverse,
+    "_list": listed.in_list,
+    "_query": listed.named_query,
+}
 
 
 def asked(scope: Scope, name: str, value: str) -> Asked:
@@ -45,10 +44,7 @@ def asked(scope: Scope, name: str, value: str) -> Asked:
     if code in NOT_YET:
         raise NotSupported(f"`{code}` is not supported yet. {NOT_YET[code]}")
     if "." in name:
-        raise NotSupported(
-            f"`{name[:80]}` is a chain, and chains are not supported yet. Search "
-            "the other type first, then this one by what was found."
-        )
+        return Asked(chained(scope, name, value))
     criterion = plain(scope, code, modifier or None, value)
     return Asked(condition(criterion, scope.parameters, scope.site), tuple(locks(criterion)))
 

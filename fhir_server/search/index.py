@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import TooLarge, UnknownType, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.search.owner import ways as owner_ways
 from fhir_server.search import composite
 from fhir_server.search.dominant import TABLE as DOMINANT_TABLE
 from fhir_server.search.extract import Way, compiled, unfolded
 from fhir_server.search.kinds import KINDS, reference, string, uri
+from fhir_server.search.owner import ways as owner_ways
 from fhir_server.search.pairing import pairings
 from fhir_server.search.parameters import MAIN_DATE, PARTS, Parameter, Parameters
 from fhir_server.search.path import Get, Path

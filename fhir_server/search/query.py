@@ -25,6 +25,8 @@ from fhir_server.store.contract import AllOf, Condition, hash128
 MAX_PARAMETERS = 100
 MAX_LENGTH = 8192  # characters of one parameter's value
 SHOWN_REFUSALS = 20
+# `_type` says of which types the others are asked, `_summary` whether anything may be included.
+FIRST = {"_type": 0, "_summary": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ def parse(
     wanted = Wanted(parameters, types, min(page_size, max_page_size), at_most=max_page_size)
     reading = _Reading(wanted, site)
     refusals: list[FhirError] = []
-    # `_type` first: it says of which types the others are asked
-    for name, value in sorted(pairs, key=lambda pair: pair[0] != "_type"):
+    for name, value in sorted(pairs, key=lambda pair: FIRST.get(pair[0], len(FIRST))):
         try:
             reading.read(name, value)
         except FhirError as refusal:
             refusals.append(_about(refusal, name))
-    if refusals and strict:
+    # R4 search#query: who does not know a `_query` SHALL refuse, however lenient
+    if refusals and (strict or any(name == "_query" for name, _ in pairs)):
         issues = [issue for refusal in refusals for issue in refusal.issues]
         raise type(refusals[0])(str(refusals[0]), issues=issues[:SHOWN_REFUSALS])
     ignored = tuple(

@@ -21,7 +21,8 @@ class Context:
 
     row: that row's alias. main, rid: where its place is known. writers: a function for each kind
     of condition. restriction: what the caller may reach; of use where a condition is about other
-    resources than the row's.
+    resources than the row's. walked: one row is asked after the other, so that a set is to be read
+    once, and not for each.
     """
 
     dialect: Dialect
@@ -30,6 +31,7 @@ class Context:
     row: str = "c"
     main: str = "c.main_lo"
     rid: str = "c.rid"
+    walked: bool = False
 
     def write(self, condition: Condition) -> Part:
         return self.writers[type(condition)](self, condition)

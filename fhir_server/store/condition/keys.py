@@ -107,10 +107,12 @@ def key_between(context: Context, asked: KeyBetween) -> Part:
 def among(context: Context, table: str, row: Part) -> Part:
     """The resource has a row x of `table`.
 
-    SQLite reads a set once; PostgreSQL's planner chooses by what its statistics say.
+    SQLite reads a set once; PostgreSQL's planner chooses by what its statistics say. Within what
+    is asked row by row it would read the set for each, unless it is kept from making a join of it.
     """
-    if context.dialect.postgresql:
+    if context.dialect.postgresql and not context.walked:
         text = f"exists (select 1 from {table} x where x.rid = {context.rid} and {row.text})"
     else:
         text = f"{context.rid} in (select x.rid from {table} x where {row.text})"
+        text = f"({text}) is true" if context.dialect.postgresql else text
     return Part(text, row.values)

@@ -21,11 +21,13 @@ from fhir_server.store.contract import (
     Refers,
     TextHas,
     UriStarts,
+    WholeLike,
     WordStarts,
 )
 
 MAX_DEPTH = 32
 MAX_CONDITIONS = 2000
+MAX_KEYS = 20_000  # in lists: a list of any length is one probe, with one bound value
 
 
 def every(condition: Condition) -> list[Condition]:
@@ -37,7 +39,7 @@ def every(condition: Condition) -> list[Condition]:
 
 def check(condition: Condition) -> None:
     """Refuse what is too deep or too much to be asked of a database."""
-    number, todo = 0, [(condition, 0)]
+    number, keys, todo = 0, 0, [(condition, 0)]
     while todo:
         this, depth = todo.pop()
         number += 1
@@ -47,7 +49,16 @@ def check(condition: Condition) -> None:
                 f" nested {MAX_DEPTH} deep. Give fewer parameters or fewer values."
             )
         match this:
-            case AllOf(conditions) | AnyOf(conditions):
+            case AnyOf(conditions):
+                others = [inner for inner in conditions if not isinstance(inner, KeyIs)]
+                keys += len(conditions) - len(others)
+                todo.extend((inner, depth + 1) for inner in others)
+                if keys > MAX_KEYS:
+                    raise Invalid(
+                        f"The search asks for {keys} codes at once; at most {MAX_KEYS}. Ask for "
+                        "less, or in several searches."
+                    )
+            case AllOf(conditions):
                 todo.extend((inner, depth + 1) for inner in conditions)
             case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
                 todo.append((inner, depth + 1))
@@ -73,9 +84,9 @@ def has_range(condition: Condition) -> bool:
             return any(has_range(inner) for inner in conditions)
         case Not(inner):
             return has_range(inner)
-        case KeyBetween() | WordStarts() | Contains() | UriStarts() | TextHas() | Near():
+        case KeyBetween() | WordStarts() | Contains() | WholeLike() | UriStarts():
             return True
-        case Refers() | ReferredBy() | Beneath():
+        case TextHas() | Near() | Refers() | ReferredBy() | Beneath():
             return True
         case Interval():
             return condition.param is not None

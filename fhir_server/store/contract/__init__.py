@@ -105,6 +105,7 @@ __all__ = [
     "BUILDING",
     "COLLECTED",
     "COUNTED",
+    "CUT",
     "EVERYTHING",
     "FIRST",
     "GONE",

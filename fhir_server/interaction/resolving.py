@@ -1,0 +1,162 @@
+"""resolving — a search through links in two steps: first who is meant, then who is linked to them.
+
+https://hl7.org/fhir/R4/search.html#chaining
+https://hl7.org/fhir/R4/search.html#has
+
+Where few are at the other end of a link, the search is driven from what refers to them, in the
+order of the answer. Where many are, the search goes in its own order and asks of each whose it is.
+What can be done neither way is left to the database and its deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.foundation.outcome import TooCostly
+from fhir_server.interaction.context import Server
+from fhir_server.search.extract import compiled
+from fhir_server.search.kinds import reference
+from fhir_server.search.parameters import Parameter
+from fhir_server.search.query import Query
+from fhir_server.search.site import Site
+from fhir_server.store.codec import resource_of
+from fhir_server.store.contract import (
+    HASH_MASK,
+    PARAM_SHIFT,
+    AllOf,
+    AnyOf,
+    Condition,
+    KeyIs,
+    KeyRow,
+    Not,
+    ReferredBy,
+    Refers,
+    Restriction,
+    RidIn,
+    Select,
+)
+
+FEW = 1000  # resources at the other end of a link whose numbers are written into the search
+READ = 300  # resources that are read to see what they refer to
+LINKING = ("_filter", "_has", "_list")
+
+
+async def resolved(server: Server, select: Select) -> Select:
+    """The same question, its links followed as far as they lead to few."""
+    if not _linked(select.where):
+        return select
+    where = await _Resolving(server, select.restriction).of(select.where)
+    return replace(select, where=where)
+
+
+@contextmanager
+def telling(query: Query) -> Iterator[None]:
+    """Say of a search that took too long which criterion is to blame, where it is a link."""
+    try:
+        yield
+    except TooCostly as refusal:
+        names = [name for name, _ in query.used if _is_link(name)]
+        if not names:
+            raise
+        told = ", ".join(f"`{name[:80]}`" for name in dict.fromkeys(names))
+        raise TooCostly(
+            f"{told} leads through too many resources to be answered in time. Narrow what stands "
+            "at its end, add a criterion on the type searched itself (a date, a patient), or "
+            "search in two steps: first the resources at the end, then those linked to them."
+        ) from refusal
+
+
+def _is_link(name: str) -> bool:
+    return "." in name or name.partition(":")[0] in LINKING
+
+
+def _linked(condition: Condition) -> bool:
+    match condition:
+        case Refers() | ReferredBy():
+            return True
+        case AllOf(conditions) | AnyOf(conditions):
+            return any(map(_linked, conditions))
+        case Not(inner):
+            return _linked(inner)
+    return False
+
+
+class _Resolving:
+    """Follows links, the innermost first, within what a caller may reach."""
+
+    def __init__(self, server: Server, restriction: Restriction) -> None:
+        self.server = server
+        self.restriction = restriction
+
+    async def of(self, condition: Condition) -> Condition:
+        match condition:
+            case AllOf(conditions) if _linked(condition):
+                return AllOf(tuple([await self.of(inner) for inner in conditions]))
+            case AnyOf(conditions) if _linked(condition):
+                return AnyOf(tuple([await self.of(inner) for inner in conditions]))
+            case Not(inner):
+                return Not(await self.of(inner))
+            case Refers():
+                return await self._refers(condition)
+            case ReferredBy():
+                return await self._referred_by(condition)
+        return condition
+
+    async def _refers(self, asked: Refers) -> Condition:
+        where = await self.of(asked.where)
+        most = FEW // len(asked.numbers)
+        found = await self._found(asked.types, where, most)
+        if found is None:
+            return replace(asked, where=where, many=True)
+        return AnyOf(tuple(_names(number, rid) for number in asked.numbers for rid in found))
+
+    async def _referred_by(self, asked: ReferredBy) -> Condition:
+        where = await self.of(asked.where)
+        found = await self._found(asked.types, where, FEW if asked.owned else READ)
+        if found is None:
+            return replace(asked, where=where, many=True)
+        if not found:
+            return AnyOf()
+        if asked.owned:  # the store knows whose they are
+            return replace(asked, where=RidIn(found))
+        return RidIn(await self._targets(asked.numbers, found))
+
+    async def _found(
+        self, types: tuple[str, ...], where: Condition, most: int
+    ) -> tuple[int, ...] | None:
+        """Those at the other end; None where they are more than `most`."""
+        if where == AnyOf():
+            return ()
+        select = Select(types, where, self.restriction)
+        found = tuple(await self.server.store.find(select, at_most=most + 1))
+        return found if len(found) <= most else None
+
+    async def _targets(self, numbers: tuple[int, ...], found: tuple[int, ...]) -> tuple[int, ...]:
+        """What they refer to by these parameters."""
+        rows: list[KeyRow] = []
+        for stored in await self.server.store.by_rid(found, self.restriction):
+            resource = resource_of(stored)
+            for parameter in self.server.parameters.of(stored.key.type).values():
+                if parameter.number in numbers and not parameter.narrowed:
+                    _reader(parameter, self.server.indexer.site)(resource, rows)
+        return tuple(sorted({row.w for row in rows}))
+
+
+def _names(number: int, rid: int) -> KeyIs:
+    return KeyIs(number << PARAM_SHIFT | rid & HASH_MASK, rid, mask=-1)
+
+
+@lru_cache(maxsize=1 << 10)
+def _reader(parameter: Parameter, site: Site) -> Any:
+    """Takes the rows of a reference parameter out of a resource."""
+    names: dict[str, Any] = {}
+    ways = []
+    for path in parameter.paths:
+        if write := reference.writer(parameter, path.type, site, path.system):
+            names[f"w{len(names)}"] = write
+            ways.append((path, [f"rows += w{len(names) - 1}({{v}})"]))
+    return compiled("read(r, rows)", ways, names)
