@@ -23,6 +23,7 @@ from fhir_server.store.contract import (
     KeyBetween,
     KeyIs,
     KeyRow,
+    Near,
     Not,
     Place,
     QuantityRow,
@@ -53,7 +54,11 @@ WORDS = ["", "n", "ng", "ngo", "ngô", "nz", "n\U0010ffff", "o", "\ud7ff", "\ue0
 TEXTS = ["n o", "ng o", "o ng", "o ng n", "ngo ng", "100% n_o", "o n'o"]
 DIGESTS = [1, 2, 2**28 - 1]
 TIMES = [MISSING, -5, 0, 10, 11, 20, 30, -MISSING]
-UNITS = [0, 4, 2**62]
+UNITS = [0, 4, 5, 2**62, 2**62 + 4, 2**63 - 1]
+UNIT_MASKS = [-1, 4, 2**62, 2**62 + 4, 2**63 - 4, 2**63 - 1, 0]
+MERIDIANS = [-180.0, -179.999, -75.5, 0.0, 105.85, 105.851, 179.999, 180.0]
+PARALLELS = [-90.0, -89.999, -17.0, 0.0, 21.02, 21.021, 89.999, 90.0]
+METRES = [0.5, 130.0, 1_234.0, 250_000.0, 9_000_000.0, 20_037_000.0]
 
 
 def key_row(draw, type):
@@ -71,6 +76,14 @@ def string_row(draw):
     return StringRow(param, draw.choice(WORDS), whole)
 
 
+def quantity_row(draw):
+    """A range of a number or quantity, or a position."""
+    if draw.random() < 0.4:
+        return QuantityRow(3, 0, draw.choice(PARALLELS), draw.choice(MERIDIANS))
+    values = span(draw, [-1.5, 0.0, 0.1, 2.0, 1e300])
+    return QuantityRow(draw.choice((1, 2)), draw.choice(UNITS), *values)
+
+
 def span(draw, values):
     lo, hi = sorted(draw.sample(values, 2))
     return lo, hi
@@ -86,13 +99,7 @@ def made(draw, type):
         some(draw, 4, lambda: key_row(draw, type)),
         some(draw, 4, lambda: string_row(draw)),
         some(draw, 3, lambda: DateRow(draw.choice((1, 2)), *span(draw, TIMES))),
-        some(
-            draw,
-            3,
-            lambda: QuantityRow(
-                draw.choice((1, 2)), draw.choice(UNITS), *span(draw, [-1.5, 0.0, 0.1, 2.0, 1e300])
-            ),
-        ),
+        some(draw, 4, lambda: quantity_row(draw)),
         draw.choice([(0, 0), *(span(draw, TIMES) for _ in range(3))]),
         draw.choice((0, 1, 2)),
     )
@@ -149,6 +156,14 @@ leaves = st.one_of(
         bounds,
         bounds,
         st.sampled_from([*UNITS, -1]),
+        st.sampled_from(UNIT_MASKS),
+    ),
+    st.builds(
+        Near,
+        st.sampled_from((3, 4)),
+        st.sampled_from(PARALLELS),
+        st.sampled_from(MERIDIANS),
+        st.sampled_from(METRES),
     ),
     st.builds(
         UpdatedWithin,
