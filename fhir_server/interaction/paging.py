@@ -5,23 +5,48 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from urllib.parse import quote
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.foundation.resource import Key
 from fhir_server.interaction.context import Circumstances, Pairs, Server
-from fhir_server.search.page import unseal
+from fhir_server.search.page import seal, unseal
 from fhir_server.search.query import Query
-from fhir_server.store.contract import Place, rid
+from fhir_server.store.contract import Page, Place
 
+STRANGE = "This `_cursor` is of another version of this server. Begin the search again without it."
 UNRESERVED = "~:|,$/*"  # what may stand in a query as it is, for links a person can read
 
 
-def resumed(server: Server, question: str, cursor: str | None) -> tuple[Place | None, str | None]:
-    """Where the page before ended. A cursor answers only the question it was made for."""
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """What a link to a page of a search holds, beside the question itself.
+
+    after: the place the page begins behind; backward: the place it ends with. bound: the moment
+    of the first page. begun: how that was read (see sorting).
+    """
+
+    after: Place
+    bound: str
+    backward: bool = False
+    begun: str = "w"
+
+    def sealed(self, secret: bytes, question: str) -> str:
+        payload = {
+            "q": question,
+            "p": list(self.after),
+            "b": self.bound,
+            "d": int(self.backward),
+            "o": self.begun,
+        }
+        return seal(secret, payload)
+
+
+def resumed(server: Server, question: str, cursor: str | None) -> Cursor | None:
+    """Where a page begins. A cursor answers only the question it was made for."""
     if cursor is None:
-        return None, None
+        return None
     held = unseal(server.secret, cursor)
     if held.get("q") != question:
         raise Invalid(
@@ -29,9 +54,11 @@ def resumed(server: Server, question: str, cursor: str | None) -> tuple[Place | 
             "or begin the search again without `_cursor`.",
             expression="http._cursor",
         )
-    main, type, id = held["p"]
-
-    return Place(main, rid(Key(type, id))), held["b"]
+    match held:
+        case {"p": [value, int(rid)], "b": str(bound), "d": 0 | 1 as backward, "o": "w" | "c" as o}:
+            place = Place(tuple(value) if isinstance(value, list) else value, rid)
+            return Cursor(place, bound, bool(backward), o)
+    raise Invalid(STRANGE, expression="http._cursor")
 
 
 def question_of(path: str, pairs: Pairs) -> str:
@@ -60,14 +87,33 @@ def url(circumstances: Circumstances, path: str, pairs: Pairs) -> str:
 
 
 def links(
-    circumstances: Circumstances, path: str, query: Query, onward: str | None = None
+    circumstances: Circumstances,
+    path: str,
+    query: Query,
+    previous: str | None = None,
+    onward: str | None = None,
 ) -> list[tuple[str, str]]:
-    """self, first and, where another page follows, next."""
+    """self, first and, where there is such a page, previous and next."""
     kept = criteria(query)
     found = [
         ("self", url(circumstances, path, query.used)),
         ("first", url(circumstances, path, kept)),
     ]
-    if onward:
-        found.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
+    for relation, cursor in (("previous", previous), ("next", onward)):
+        if cursor:
+            found.append((relation, url(circumstances, path, [*kept, ("_cursor", cursor)])))
     return found
+
+
+def cursors(cursor: Cursor | None, page: Page, begun: str) -> tuple[Cursor | None, Cursor | None]:
+    """Where the page before this one is read from, and where the one behind it.
+
+    Two pages are parted by one place: the one ends with it, the other begins behind it.
+    """
+    edge = Cursor(page.edge, page.bound, begun=begun) if page.edge is not None else None
+    if cursor is None:
+        return None, edge
+    if cursor.backward:
+        before = replace(edge, backward=True) if edge is not None else None
+        return before, replace(cursor, backward=False)
+    return replace(cursor, backward=True), edge

@@ -7,23 +7,26 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time
 
 from fhir_server.conformance.subset import Shape, unknown_elements
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
-from fhir_server.foundation.outcome import Invalid, operation_outcome
+from fhir_server.foundation.outcome import Invalid, Issue, operation_outcome
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
-from fhir_server.interaction.paging import criteria, links, question_of, resumed
+from fhir_server.interaction.including import Included, included
+from fhir_server.interaction.paging import criteria, cursors, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
 from fhir_server.interaction.resolving import resolved, telling
+from fhir_server.interaction.sorting import at, begun_as, order_of
+from fhir_server.interaction.totals import counted as counted_of
 from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
-from fhir_server.search.page import seal
 from fhir_server.search.query import Query
 from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
 
@@ -57,22 +60,32 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
     select = await resolved(server, asked)
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
-        counted = await server.store.count(select)
+        counted = await counted_of(server, select, query)
         return _bundle(query, [], links(circumstances, path, query), total=counted)
     question = question_of(path, criteria(query))
-    after, bound = resumed(server, question, query.cursor)
-    page = await server.store.search(select, limit=query.count, after=after, bound=bound)
-    total = await total_of(
-        server, select, query, len(page.rows), more=page.more or after is not None
+    cursor = resumed(server, question, query.cursor)
+    order = await order_of(server, query, select, begun=cursor.begun if cursor else None)
+    page = await server.store.search(
+        select,
+        limit=query.count,
+        order=order,
+        after=at(order, cursor),
+        bound=cursor.bound if cursor else None,
+        backward=cursor.backward if cursor else False,
     )
-    onward = None
-    if page.more:
-        last = page.rows[-1]
-        place = [last.main, last.key.type, last.key.id]
-        onward = seal(server.secret, {"q": question, "p": place, "b": page.bound})
+    total = await total_of(
+        server, select, query, len(page.rows), more=page.more or cursor is not None
+    )
+    ways = [
+        one.sealed(server.secret, question) if one else None
+        for one in cursors(cursor, page, begun_as(order))
+    ]
     shape = Shape(summary=query.summary, elements=tuple(query.elements or ()))
     entries = [found(server, circumstances, stored, shape) for stored in page.rows]
-    return _bundle(query, entries, links(circumstances, path, query, onward), total=total)
+    besides = await included(server, circumstances, query.includes, page.rows)
+    entries += _besides(server, circumstances, query, besides)
+    told = links(circumstances, path, query, *ways)
+    return _bundle(query, entries, told, total=total, issues=besides.issues)
 
 
 def demand_elements(server: Server, circumstances: Circumstances, query: Query) -> None:
@@ -108,22 +121,41 @@ def path_of(ask: Ask) -> str:
     return f"{ask.compartment}/{type or '*'}"
 
 
-def found(server: Server, circumstances: Circumstances, stored: Stored, shape: Shape) -> Entry:
+def found(
+    server: Server,
+    circumstances: Circumstances,
+    stored: Stored,
+    shape: Shape,
+    mode: str = "match",
+) -> Entry:
     return Entry(
         full_url=f"{circumstances.base}/{stored.key}",
         resource=in_shape(server, stored, shape),
-        search={"mode": "match"},
+        search={"mode": mode},
     )
+
+
+def _besides(
+    server: Server, circumstances: Circumstances, query: Query, besides: Included
+) -> list[Entry]:
+    """What was included. R4 search#elements: `_elements` "does not apply to included resources"."""
+    shape = Shape(summary=query.summary)
+    return [found(server, circumstances, stored, shape, "include") for stored in besides.rows]
 
 
 # --- the Bundle ----------------------------------------------------------------------------------
 
 
 def _bundle(
-    query: Query, entries: list[Entry], links: list[tuple[str, str]], *, total: int | None
+    query: Query,
+    entries: list[Entry],
+    links: list[tuple[str, str]],
+    *,
+    total: int | None,
+    issues: Sequence[Issue] = (),
 ) -> Answer:
-    if query.ignored:
-        outcome = render(operation_outcome(query.ignored))
+    if issues := (*query.ignored, *issues):
+        outcome = render(operation_outcome(issues))
         entries = [*entries, Entry(resource=outcome, search={"mode": "outcome"})]
     now = instant(int(time() * 1000))
     body = bundle.rendered("searchset", entries, timestamp=now, total=total, links=links)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
-from fhir_server.search import has, listed
+from fhir_server.search import filter, has, listed
 from fhir_server.search.chain import chained
 from fhir_server.search.closest import closest
 from fhir_server.search.criterion import Criterion, condition, locks
@@ -19,9 +19,7 @@ from fhir_server.store.contract import Condition
 # What R4 has and this server has not. https://hl7.org/fhir/R4/search.html#summary-table
 NOT_YET = {
     "_content": "Ask by the parameters of the type.",
-    "_filter": "Write the criteria as parameters.",
     "_score": "Matches come by their date, newest first.",
-    "_sort": "Matches come by their date, newest first.",
     "_text": "Ask by the parameters of the type.",
 }
 
@@ -29,6 +27,7 @@ NOT_YET = {
 # given the scope, the whole name and the value.
 SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {
     has.NAME: has.reverse,
+    filter.NAME: filter.filtered,
     "_list": listed.in_list,
     "_query": listed.named_query,
 }

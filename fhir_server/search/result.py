@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fhir_server.foundation.outcome import Invalid
+from fhir_server.foundation.outcome import Invalid, NotSupported
+from fhir_server.search import include, sort
 from fhir_server.search.closest import closest
 from fhir_server.search.wanted import Wanted
 
 TOTALS = ("none", "estimate", "accurate")
+CONTAINED = ("true", "false", "both")
+CONTAINED_TYPES = ("container", "contained")
 SUMMARIES = ("true", "text", "data", "count", "false")
 
 
@@ -71,6 +74,20 @@ def _type(wanted: Wanted, value: str) -> None:
     wanted.types = types
 
 
+def _contained(wanted: Wanted, value: str) -> None:  # noqa: ARG001 - as all of them
+    # R4 search#contained:  true | both | false
+    if _one_of("_contained", value, CONTAINED) != "false":
+        raise NotSupported(
+            f"`_contained={value}` is not supported: resources within others are not searched. "
+            "`_contained=false` is; search the type that contains them by its own parameters."
+        )
+
+
+def _contained_type(wanted: Wanted, value: str) -> None:  # noqa: ARG001 - as all of them
+    """It says how contained resources are returned, and none are."""
+    _one_of("_containedType", value, CONTAINED_TYPES)
+
+
 def _told_elsewhere(wanted: Wanted, value: str) -> None:
     """`_format` and `_pretty` are for whoever writes the answer."""
 
@@ -83,18 +100,24 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
 
 
 PLAIN: dict[str, Callable[[Wanted, str], str | None]] = {
+    "_contained": _contained,
+    "_containedType": _contained_type,
     "_count": _count,
     "_cursor": _cursor,
     "_elements": _elements,
     "_format": _told_elsewhere,
     "_pretty": _told_elsewhere,
+    sort.NAME: sort.sort,
     "_summary": _summary,
     "_total": _total,
     "_type": _type,
 }
 
 # Those whose name may go on: `_include:iterate`.
-MODIFIED: dict[str, Callable[[Wanted, str, str], str | None]] = {}
+MODIFIED: dict[str, Callable[[Wanted, str, str], str | None]] = {
+    include.FORWARD: include.include,
+    include.REVERSE: include.revinclude,
+}
 
 REPEATED = frozenset(MODIFIED)  # they may be given more than once
 RESULT = frozenset({*PLAIN, *MODIFIED})
