@@ -82,8 +82,11 @@ def bounds(it: Asked, *, whole: bool = False) -> tuple[Bounds, ...]:
     if it.prefix in EXACT:
         return (EXACT[it.prefix](exact, above),)
     if it.prefix == "ap":
-        near = double(abs(it.value) / 10)
-        return ((None, max(exact + near, above), min(exact - near, exact), None),)
+        # R4 search#prefix: "10% of the stated value"; never less than eq would find
+        near, half = abs(it.value) / 10, precision(it.value, it.text)
+        start = min(double(it.value - near), double(it.value - half), exact)
+        end = max(math.nextafter(double(it.value + near), math.inf), double(it.value + half), above)
+        return ((None, end, start, None),)
     if whole and "e" not in it.text.lower():
         if it.value != it.value.to_integral_value():
             return () if it.prefix == "eq" else ((None, None, None, None),)

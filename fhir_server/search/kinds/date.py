@@ -10,7 +10,7 @@ lies beside the resource and not among its date rows; see IndexRows.main.
 # ruff: noqa: ARG001, ARG005 - every kind has the same functions, and every prefix
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fhir_server.foundation.outcome import Invalid
@@ -18,7 +18,7 @@ from fhir_server.foundation.primitive import interval
 from fhir_server.search.escape import unescape
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.prefix import taken
-from fhir_server.search.site import HERE, Site
+from fhir_server.search.site import DAY, HERE, Site
 from fhir_server.store.contract import (
     MISSING,
     AnyOf,
@@ -30,6 +30,8 @@ from fhir_server.store.contract import (
 
 MODIFIERS: frozenset[str] = frozenset()
 TYPES = frozenset({"date", "dateTime", "instant", "Period", "Timing"})
+BRIEF = frozenset({"date", "dateTime", "instant"})  # none is longer than a year
+YEAR = 366 * DAY
 
 Writer = Callable[[Any], Sequence[DateRow]]
 Bounds = tuple[int | None, int | None, int | None, int | None]  # lo from, lo to, hi from, hi to
@@ -55,6 +57,10 @@ def _spans(value: Any, type: str, zone: int) -> Iterator[tuple[int, int]]:
             spans += _spans(bounds, "Period", zone)
             if spans:
                 yield min(lo for lo, _ in spans), max(hi for _, hi in spans)
+        case "instant":
+            # R4 search#date: "a fixed point in time [...] with an effective width of 0"
+            lo, _ = interval(value, zone)
+            yield lo, lo + 1
         case _:
             yield interval(value, zone)
 
@@ -63,13 +69,13 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
     number, zone = parameter.number, site.zone_minutes
     if type not in TYPES:
         return None
-    if type in ("Period", "Timing"):
+    if type in ("date", "dateTime"):
+        return lambda value: (DateRow(number, *interval(value, zone)),)
 
-        def of_many(value: Mapping[str, Any]) -> Sequence[DateRow]:
-            return [DateRow(number, lo, hi) for lo, hi in _spans(value, type, zone) if lo < hi]
+    def of_spans(value: Any) -> Sequence[DateRow]:
+        return [DateRow(number, lo, hi) for lo, hi in _spans(value, type, zone) if lo < hi]
 
-        return of_many
-    return lambda value: (DateRow(number, *interval(value, zone)),)
+    return of_spans
 
 
 # --- what is asked -------------------------------------------------------------------------------
@@ -106,6 +112,9 @@ BOUNDS: dict[str, Callable[[int, int, int], tuple[Bounds, ...]]] = {
     "eb": lambda lo, hi, _: ((None, None, None, lo + 1),),
     # "the range of the search value overlaps with the range of the target value", widened
     "ap": lambda lo, hi, near: ((None, hi + near, lo - near + 1, None),),
+    # R4 search_filter#ops, no prefixes: the target holds the value; the two overlap
+    "co": lambda lo, hi, _: ((None, lo + 1, hi, None),),
+    "po": lambda lo, hi, _: ((None, hi, lo + 1, None),),
 }
 
 # The same for a moment t: from <= t < to.
@@ -128,13 +137,27 @@ def _near(site: Site, prefix: str, lo: int) -> int:
 
 
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
-    prefix, lo, hi = asked(parameter, text, site)
+    return compared(parameter, *asked(parameter, text, site), site)
+
+
+def compared(parameter: Parameter, how: str, lo: int, hi: int, site: Site) -> Condition:
+    """A value of the parameter stands to [lo, hi) as one of BOUNDS says."""
+    brief = bool(parameter.types) and parameter.types <= BRIEF
     conditions = [
-        Interval(number, *one)
-        for one in BOUNDS[prefix](lo, hi, _near(site, prefix, lo))
+        Interval(number, *(_brief(one) if brief else one))
+        for one in BOUNDS[how](lo, hi, _near(site, how, lo))
         for number in _numbers(parameter)
     ]
     return conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))
+
+
+def _brief(bounds: Bounds) -> Bounds:
+    """The same of a value that is no longer than a year: what ends late enough begins late enough,
+    so that an index by beginnings need not be read from its start."""
+    lo_from, lo_to, hi_from, hi_to = bounds
+    if lo_from is None and hi_from is not None:
+        return hi_from - YEAR, lo_to, hi_from, hi_to
+    return bounds
 
 
 def _numbers(parameter: Parameter) -> tuple[int | None, ...]:

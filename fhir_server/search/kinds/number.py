@@ -30,11 +30,11 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
         return (QuantityRow(number, 0, point, point),)
 
     def of_range(value: Mapping[str, Any]) -> Sequence[QuantityRow]:
-        low, high = (
-            (value.get(end) or {}).get("value", if_open)
-            for end, if_open in (("low", LEAST), ("high", GREATEST))
-        )
-        return (QuantityRow(number, 0, double(low), double(high)),)
+        low, high = ((value.get(end) or {}).get("value") for end in ("low", "high"))
+        if low is None and high is None:
+            return ()
+        lo = LEAST if low is None else double(low)
+        return (QuantityRow(number, 0, lo, GREATEST if high is None else double(high)),)
 
     if type not in TYPES:
         return None
