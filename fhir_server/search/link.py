@@ -31,9 +31,7 @@ def known_type(scope: Scope, type: str) -> str:
 def followable(scope: Scope, code: str, types: Sequence[str]) -> tuple[Parameter, ...]:
     """The reference parameter as each of the types has it. Raises Invalid, NotSupported."""
     if not types:
-        raise Invalid(
-            f"`{code[:64]}` is not a parameter of all types. Say with `_type` which are searched."
-        )
+        raise Invalid(not_of_all(code))
     found = [scope.parameters.of(type).get(code) for type in types]
     known = tuple(parameter for parameter in found if parameter is not None)
     if len(known) < len(found):
@@ -72,6 +70,10 @@ def no_parameter(scope: Scope, code: str, types: Iterable[str]) -> str:
     rest = f" or {len(types) - SHOWN} more types" if len(types) > SHOWN else ""
     hint = closest(code, sorted(codes))
     return f"`{code[:64]}` is not a search parameter of {shown}{rest}.{hint}"
+
+
+def not_of_all(code: str) -> str:
+    return f"`{code[:64]}` is not a parameter of all types. Say with `_type` which are searched."
 
 
 def through(
