@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from copy import copy
 from typing import Any, TypeVar
 
 from fhir_server.foundation.folding import WORD_LENGTH
@@ -94,6 +95,14 @@ class Indexer:
         self.stamp = self._stamp()
         self._write: dict[str, Write] = {}
         self._owner: dict[str, Callable[[Resource], int]] = {}
+        self._custom: dict[tuple[str, tuple[int, ...]], Write] = {}
+
+    def renewed(self, parameters: Parameters) -> Indexer:
+        """The same with other custom parameters. What is compiled is kept: R4's own rows do not
+        depend on them, and a number means one definition for ever."""
+        found = copy(self)
+        found.parameters = parameters
+        return found
 
     def rows(self, resource: Resource) -> IndexRows:
         """Raises Unprocessable where the resource is none of R4's, TooLarge beyond MAX_ROWS."""
@@ -111,6 +120,9 @@ class Indexer:
         uris: list[UriRow] = []
         try:
             write(resource, keys, strings, dates, quantities, main, uris)
+            if custom := self.parameters.indexed(type):
+                write = self._customs(type, custom)
+                write(resource, keys, strings, dates, quantities, dates, uris)
             owner = self._owner[type](resource)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unprocessable(
@@ -132,20 +144,32 @@ class Indexer:
         )
 
     def _learn(self, type: str) -> Write:
+        own = self.parameters.official.of(type).values()
+        self._owner[type] = self._owners(type)
+        self._write[type] = self._compiled(own)
+        return self._write[type]
+
+    def _customs(self, type: str, custom: tuple[Parameter, ...]) -> Write:
+        key = type, tuple(parameter.number for parameter in custom)
+        found = self._custom.get(key)
+        if found is None:
+            found = self._custom[key] = self._compiled(custom)
+        return found
+
+    def _compiled(self, parameters: Collection[Parameter]) -> Write:
         names: dict[str, Any] = {}
         ways: list[Way] = []
         numbers: set[int] = set()
-        for parameter in self.parameters.of(type).values():
+        for parameter in parameters:
             if parameter.type == "composite":
                 continue
             if parameter.stored and not parameter.narrowed and parameter.number not in numbers:
                 numbers.add(parameter.number)
                 ways += self._ways(parameter, names)
-        ways += self._pairs(type, names)
-        self._owner[type] = self._owners(type)
+        ways += self._pairs(parameters, names)
         signature = "write(r, keys, strings, dates, quantities, main, uris)"
-        self._write[type] = compiled(signature, ways, names)
-        return self._write[type]
+        write: Write = compiled(signature, ways, names)
+        return write
 
     def _ways(self, parameter: Parameter, names: dict[str, Any]) -> list[Way]:
         """The parameter's paths, each with what is done with the value at its end."""
@@ -163,10 +187,10 @@ class Indexer:
                     ways.append((inner, self._end(parameter, inner, sink, mark, names)))
         return ways
 
-    def _pairs(self, type: str, names: dict[str, Any]) -> list[Way]:
+    def _pairs(self, parameters: Iterable[Parameter], names: dict[str, Any]) -> list[Way]:
         """Where the parts of composites stand together; what several ask for is written once."""
         ways: dict[object, Way] = {}
-        for parameter in self.parameters.of(type).values():
+        for parameter in parameters:
             if parameter.type == "composite" and composite.answerable(self.parameters, parameter):
                 for pairing in pairings(self.parameters, parameter):
                     key = (pairing.number, pairing.key)

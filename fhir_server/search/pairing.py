@@ -53,7 +53,11 @@ class Pairing:
 
 @lru_cache(maxsize=1 << 10)
 def pairings(parameters: Parameters, composite: Parameter) -> tuple[Pairing, ...]:
-    """The places of a composite; none where its parts are not found, or not of kinds known."""
+    """The places of a composite; none where its parts are not found, or not of kinds known.
+
+    Its parts are R4's own parameters, so that what is written does not depend on custom ones.
+    """
+    parameters = parameters.official
     return tuple(
         replace(found, number=_number(parameters, composite, found))
         for found in _places(parameters, composite)

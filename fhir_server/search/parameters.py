@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -180,16 +181,16 @@ class Parameter:
 class Parameters:
     """All SearchParameters, by type. Each type's expressions are followed when first asked for.
 
-    stamp: changes whenever a number, a kind or an expression does.
+    stamp: changes whenever a number, a kind or an expression of R4's own does. official: these
+    without the custom ones.
     """
 
-    def __init__(
-        self, definitions: Definitions, custom: Mapping[int, Mapping[str, Any]] | None = None
-    ) -> None:
-        """custom: facts in the shape of `definitions.search_parameters`, by number.
-
-        A custom parameter has one base type, and no code R4 gives that type."""
+    def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
+        self.official = self
+        self._custom: Mapping[int, Mapping[str, Any]] = {}
+        self._building: frozenset[int] = frozenset()
+        self._indexed: dict[str, tuple[Parameter, ...]] = {}
         self._facts: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         self._of: dict[str, dict[str, Parameter]] = {}
         official = sorted(
@@ -201,17 +202,56 @@ class Parameters:
         assert len(official) < CUSTOM
         for number, (base, _, fact) in enumerate(official, 1):
             self._facts.setdefault(base, []).append((number, fact))
-        for number, given in (custom or {}).items():
-            if not CUSTOM <= number <= LAST_CUSTOM:
-                raise ValueError(f"{number} is not from {CUSTOM} to {LAST_CUSTOM}")
-            self._facts.setdefault(given["base"][0], []).append((number, given))
         told = [(base, number, f["type"], f["code"], f["expression"])
                 for base, facts in self._facts.items() for number, f in facts]  # fmt: skip
         self.stamp = hashlib.blake2b(json.dumps(told).encode(), digest_size=8).hexdigest()
 
+    def extended(
+        self,
+        custom: Mapping[int, Mapping[str, Any]],
+        building: frozenset[int] = frozenset(),
+    ) -> Parameters:
+        """R4's parameters and these.
+
+        custom: facts in the shape of `definitions.search_parameters`, by number, each of one base
+        type and with a code R4 does not give it. building: those whose index is not whole yet;
+        they are written and not asked. R4's own are the same whatever these are.
+        """
+        for number in custom:
+            if not CUSTOM <= number <= LAST_CUSTOM:
+                raise ValueError(f"{number} is not from {CUSTOM} to {LAST_CUSTOM}")
+        found = copy(self.official)
+        found.official = self.official
+        found._custom, found._building = custom, building
+        found._of, found._indexed = {}, {}
+        return found
+
+    def indexed(self, type: str) -> tuple[Parameter, ...]:
+        """The custom parameters of a type that are written into the index, the unready too."""
+        found = self._indexed.get(type)
+        if found is None:
+            bases = self.definitions.ancestors(type) if self._custom else ()
+            found = self._indexed[type] = tuple(
+                self._parameter(type, number, fact)
+                for number, fact in sorted(self._custom.items())
+                if fact["base"][0] in bases
+            )
+        return found
+
+    def unready(self, type: str, code: str) -> Parameter | None:
+        """The custom parameter of this code, if its index is not whole yet."""
+        for one in self.indexed(type):
+            if one.code == code and one.number in self._building:
+                return one
+        return None
+
     def of(self, type: str) -> dict[str, Parameter]:
         """The parameters of a type, by code: its own and those of all resources."""
         found = self._of.get(type)
+        if found is None and self.official is not self:
+            own = self.official.of(type)
+            ready = {p.code: p for p in self.indexed(type) if p.number not in self._building}
+            found = self._of[type] = {**ready, **own} if ready else own
         if found is None:
             if type not in self.definitions.resource_types:
                 raise UnknownType(f"R4 has no resource type `{type}`.")

@@ -26,9 +26,11 @@ from fhir_server.foundation.fhirpath.tree import (
     Variable,
 )
 
+MAX_WAYS = 1000  # of one expression: choices within choices multiply
+
 
 class Unfollowable(ValueError):
-    """An expression that is no set of ways through a resource."""
+    """An expression that is no set of ways through a resource. It says which part of it is not."""
 
 
 class Get(NamedTuple):
@@ -117,7 +119,13 @@ class _Walk:
         self.resource = Path((), type, type, type)
         self.root = start or self.resource
 
-    def walk(self, node: Node) -> list[Path]:  # noqa: PLR0911, C901 - one case a rule of the grammar
+    def walk(self, node: Node) -> list[Path]:
+        found = self.ways(node)
+        if len(found) > MAX_WAYS:
+            raise Unfollowable(f"{_told(node)} leads more than {MAX_WAYS} ways")
+        return found
+
+    def ways(self, node: Node) -> list[Path]:  # noqa: PLR0911, C901 - one case a rule of the grammar
         match node:
             case Binary("|", left, right):
                 return self.walk(left) + self.walk(right)
@@ -134,14 +142,21 @@ class _Walk:
             case Call(base, "as" | "ofType", (Name() as type,)) if base is not None:
                 return self.typed(base, type.name)
             case Call(base, "where", (condition,)) if base is not None:
-                step = _condition(condition)
-                return [replace(p, steps=(*p.steps, step)) for p in self.walk(base)]
+                return [self.where(path, _condition(condition)) for path in self.walk(base)]
             case Call(base, "extension", (Literal(url, "string"),)) if base is not None:
                 ways = [way for p in self.walk(base) for way in self.children(p, "extension")]
                 return [replace(p, steps=(*p.steps, Equals("url", str(url)))) for p in ways]
             case Index(base, Literal(int(at), "integer")):
                 return [_at(path, at) for path in self.walk(base)]
-        raise Unfollowable(f"No way through a resource: {node}")
+        raise Unfollowable(f"{_told(node)} is no way through a resource")
+
+    def where(self, path: Path, step: Step) -> Path:
+        """A value without parts cannot be asked for one."""
+        if isinstance(step, Refers) and path.type != "Reference":
+            raise Unfollowable(f"`resolve()` is asked of a {path.type}, not of a Reference")
+        if path.node in self.definitions.primitive_types:
+            raise Unfollowable(f"`where()` is asked of a {path.type}, which has no parts")
+        return replace(path, steps=(*path.steps, step))
 
     def begin(self, name: str) -> list[Path]:
         """The resource itself, nothing where another type is meant, or a property of it."""
@@ -202,7 +217,7 @@ class _Walk:
             case Call(base, "exists", ()) if base is not None:
                 ways = tuple(self.walk(base))
                 return Test("exists", ways) if ways else None
-        raise Unfollowable(f"No question about a resource: {node}")
+        raise Unfollowable(f"{_told(node)} is no question about a resource")
 
 
 def _condition(node: Node) -> Step:
@@ -215,13 +230,29 @@ def _condition(node: Node) -> Step:
             return Equals(key, value)
         case Call(None, "hasExtension", (Literal(url, "string"),)):
             return Extended(str(url))
-    raise Unfollowable(f"No condition on a way: {node}")
+    raise Unfollowable(f"{_told(node)} is no condition that is followed")
+
+
+def _told(node: Node) -> str:
+    """What a person finds again in the expression."""
+    match node:
+        case Call(_, name, _):
+            return f"`{name[:64]}()`"
+        case Binary(op, _, _) | TypeOp(op, _, _):
+            return f"`{op}`"
+        case Name(_, name) | Variable(name):
+            return f"`{name[:64]}`"
+        case Literal(value, _):
+            return f"`{str(value)[:64]}`"
+        case Index():
+            return "`[ ]`"
+    return "A part of the expression"
 
 
 def _at(path: Path, at: int) -> Path:
-    last = path.steps[-1]
+    last = path.steps[-1] if path.steps else None
     if not isinstance(last, Get):
-        raise Unfollowable("Only a property can be counted.")
+        raise Unfollowable("`[ ]` is used on what is no property")
     return replace(path, steps=(*path.steps[:-1], last._replace(at=at)))
 
 

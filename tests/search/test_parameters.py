@@ -6,10 +6,10 @@ import pytest
 
 from fhir_server.conformance.definitions import load
 from fhir_server.foundation.outcome import UnknownType
-from fhir_server.search.index import Indexer
 from fhir_server.search.kinds import KINDS as MODULES
-from fhir_server.search.parameters import CUSTOM, EXAMPLES, KINDS, MAIN_DATE, Parameters
+from fhir_server.search.parameters import CUSTOM, EXAMPLES, KINDS, MAIN_DATE
 from fhir_server.search.path import Get, Path, Unfollowable, paths
+from fhir_server.store.contract import PARAM_SHIFT
 
 from .ask import indexer, parameters
 
@@ -161,13 +161,17 @@ WARD = {
 }
 
 
-def test_a_parameter_of_ones_own_brings_its_number_and_changes_the_stamp() -> None:
-    own = Parameters(R4, {CUSTOM: WARD})
+def test_a_parameter_of_ones_own_brings_its_number_and_leaves_r4s_own_as_they_are() -> None:
+    own = parameters().extended({CUSTOM: WARD})
     assert own.of("Patient")["ward"].number == CUSTOM
+    assert "ward" not in parameters().of("Patient")
     extension = {"url": "http://here.example/ward", "valueCode": "B7"}
     patient = {"resourceType": "Patient", "extension": [extension]}
-    before, after = indexer(), Indexer(own)
-    assert len(after.rows(patient).keys) == len(before.rows(patient).keys) + 2
-    assert own.stamp != parameters().stamp
+    before = indexer().rows(patient).keys
+    after = indexer().renewed(own)
+    rows = after.rows(patient).keys
+    assert {row.v >> PARAM_SHIFT for row in rows - before} == {CUSTOM}
+    assert before < rows
+    assert after.stamp == indexer().stamp
     with pytest.raises(ValueError, match="4096"):
-        Parameters(R4, {5: WARD})
+        parameters().extended({5: WARD})
