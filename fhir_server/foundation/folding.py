@@ -17,7 +17,9 @@ from unicodedata import category, normalize
 WORD_LENGTH = 64  # characters of a word that are kept
 KEPT = 0x3000  # a table of the letters below (Latin with all its marks) is kept, no more
 
-ALONE = {"đ": "d", "Đ": "d"}  # letters that Unicode does not take apart
+# Letters that Unicode does not take apart: đ, and those of other languages whose capitals look like
+# Đ, so that some keyboards and old fonts have left them in its place.
+ALONE = dict.fromkeys("đĐ\u00f0\u00d0\u0256\u0189", "d")
 
 # QĐ 1989/QĐ-BGDĐT (2018), Điều 9: schoolbooks write the sound i after a first consonant with i (hi,
 # kỉ, lí, mĩ, sĩ, tỉ); people keep the y of their names, or not. Only where both are in use for

@@ -18,6 +18,7 @@ from fhir_server.search.escape import unescape
 from fhir_server.search.parameters import PARTS, Parameter
 from fhir_server.search.site import HERE, Site
 from fhir_server.store.contract import (
+    CUT,
     FIRST,
     LAST,
     WHOLE_TEXT,
@@ -34,8 +35,7 @@ from fhir_server.store.contract import (
 
 MODIFIERS: frozenset[str] = frozenset({"exact", "contains"})
 WORDS_ASKED = 50
-CONTAINED = 64  # folded letters that :contains may be given: a piece holds any so many
-TEXT = 128  # folded letters of a value in one row; the next piece begins CONTAINED further on
+CONTAINED = 64  # folded letters that :contains may be given; a piece of CUT begins at every so many
 PIECES = 200  # of one value
 SPELLINGS = 3  # words of a :contains that are also looked for as others spell them
 SHORT = 256  # longer texts do not come again and again
@@ -70,9 +70,9 @@ _known = lru_cache(maxsize=1 << 13)(_made)  # the same names, wards and province
 
 def _pieces(folded: str) -> Iterator[str]:
     """The text, or so much of it at a time that any CONTAINED letters stand together in one."""
-    yield folded[:TEXT]
+    yield folded[:CUT]
     for start in range(CONTAINED, min(len(folded) - CONTAINED, PIECES * CONTAINED), CONTAINED):
-        yield folded[start : start + TEXT]
+        yield folded[start : start + CUT]
 
 
 def digest(text: str) -> int:
@@ -181,7 +181,7 @@ def _begun(parameter: Parameter, text: str) -> Condition:
 
 
 def _exact(parameter: Parameter, text: str) -> Condition:
-    folded = " ".join(every_word(text))[:TEXT]
+    folded = " ".join(every_word(text))[:CUT]
     return Whole(parameter.number, folded, digest(text), parameter.also)
 
 
