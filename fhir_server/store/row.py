@@ -11,9 +11,17 @@ from typing import Any
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import KeyRow, Position, Stored
+from fhir_server.store.contract import (
+    FIRST,
+    LAST,
+    IndexRows,
+    KeyRow,
+    Position,
+    Stored,
+)
 from fhir_server.store.types import METHODS, NAMES
 
+ENDS = FIRST | LAST
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -60,3 +68,17 @@ def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
         None if body is None else codec.unpack(dictionary, body),
         main,
     )
+
+
+def moves(before: IndexRows, after: IndexRows) -> bool:
+    """Whether a resource stands elsewhere in an order that is walked (select/page)."""
+    return (
+        before.main[0] != after.main[0]
+        or before.dates != after.dates
+        or (before.strings != after.strings and _ends(before) != _ends(after))
+    )
+
+
+def _ends(rows: IndexRows) -> set[tuple[int, str, int]]:
+    """The smallest and the greatest value of each string."""
+    return {(row.param, row.word, row.whole & ENDS) for row in rows.strings if row.whole & ENDS}

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from fhir_server.foundation.outcome import Conflict
@@ -32,7 +32,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.contract.parameter import without
-from fhir_server.store.row import bits, halves, id_of, packed_id
+from fhir_server.store.row import bits, halves, id_of, moves, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
@@ -44,7 +44,9 @@ COLUMNS = {
     "index_string": ("param", "word", "rid", "whole"),
     "index_date": ("param", "lo", "hi", "rid"),
     "index_quantity": ("param", "unit", "lo", "hi", "rid"),
+    "uri": ("param", "uri", "v", "w"),
 }
+SHARED = "uri"  # the one whose rows are no one resource's, and stay
 REMOVE = {
     table: f"DELETE FROM {table} WHERE " + " AND ".join(f"{column} = ?" for column in columns)
     for table, columns in COLUMNS.items()
@@ -107,7 +109,7 @@ def plan(new: NewVersion) -> Planned:
             METHOD_NUMBERS[new.method],
             packed_id(new.key.id),
         ),
-        {table: before[table] - after[table] for table in COLUMNS},
+        {table: before[table] - after[table] for table in COLUMNS if table != SHARED},
         {table: after[table] - there[table] for table in COLUMNS},
     )
 
@@ -129,6 +131,7 @@ def _rows(rows: IndexRows, rid: int) -> dict[str, set[Row]]:
         },
         "index_date": {(row.param, row.lo, row.hi, rid) for row in rows.dates},
         "index_quantity": {(row.param, row.unit, row.lo, row.hi, rid) for row in rows.quantities},
+        SHARED: {tuple(row) for row in rows.uris if storable(row.uri)},
     }
 
 
@@ -160,8 +163,9 @@ class Group:
         seq: int,
         now: int,
         rules: int = 0,
+        known: Set[Row] = frozenset(),
     ) -> None:
-        """rules: see Unit."""
+        """rules: see Unit. known: rows of SHARED that are there."""
         self._connection = connection
         self._reader = reader
         self._codec = codec
@@ -170,6 +174,8 @@ class Group:
         self._newest: dict[int, int] = {}  # rid -> seq
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
         self._rules = rules
+        self._known = known
+        self.shared: set[Row] = set()  # rows of SHARED that are there after it
         self.seq = seq
         self.now = now
 
@@ -242,11 +248,14 @@ class Group:
         lived = p.follows is not None and not p.returns
         if lived == gone:
             lists.tally[p.version[3]] += -1 if gone else 1
-        for table in COLUMNS:
-            if p.remove[table]:
-                lists.remove[table].extend(p.remove[table])
-            if p.add[table]:
-                lists.add[table].extend(p.add[table])
+        for table, removed in p.remove.items():
+            if removed:
+                lists.remove[table].extend(removed)
+        for table, added in p.add.items():
+            new = added - self._known - self.shared if table == SHARED else added
+            if new:
+                lists.add[table].extend(new)
+        self.shared |= p.add[SHARED]
         return Position(seq)
 
     def _follow(self, p: Planned, seq: int, *, gone: bool) -> None:
@@ -258,9 +267,10 @@ class Group:
             lists.move.append((*changed, low, seq, p.rid))
         elif low != before.main[0]:
             lists.move.append((*changed, low, None, p.rid))
-            lists.moved.append((seq, p.rid, before.main[0]))
         else:
             lists.next.append((*changed, p.rid))
+        if not gone and not p.returns and moves(before, p.new.rows):
+            lists.moved.append((seq, p.rid, before.main[0]))
 
     def flush(self) -> None:
         """Write what waits."""

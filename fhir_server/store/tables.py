@@ -125,9 +125,10 @@ def _version(form: _Form) -> None:
         Index("version_by_resource", version.c.rid)
         Index("version_by_type", version.c.type)
     else:
-        # Without num, versions of one transaction share an entry: a third of the size.
+        # Without num, versions of one transaction share an entry: a third of the size. So they do
+        # by time, which is the same for all of one transaction.
         Index("version_by_position", version.c.seq)
-        Index("version_by_type", version.c.type, version.c.seq)
+        Index("version_by_type", version.c.type, version.c.updated)
 
 
 def _current(form: _Form) -> None:
@@ -135,8 +136,8 @@ def _current(form: _Form) -> None:
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
     keys has a bit for each dominant row; which bit goes by the type (search/dominant.py).
-    moved remembers where a resource stood in the order of a search before its main date changed,
-    so that a walk through pages meets it once (promise 7 of the architecture).
+    moved remembers who changed their place in an order that a search walks, and where they stood
+    in that of main dates before, so that a walk meets each once (promise 7 of the architecture).
     """
     current = form.table(
         "current",

@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/http.html#history
 
 A version's place is (base + transaction id, number in the transaction). A follower of the change
-log stops before the oldest transaction still open: nothing can appear behind its cursor.
+log stops before the oldest transaction still open: nothing can appear behind its cursor. The
+history of one type is in the order of time, then of places; a transaction is all of one time.
 """
 
 from __future__ import annotations
@@ -34,13 +35,19 @@ async def history(pool: Pool, codec: Codec, asked: History) -> Page:
     pin = None if asked.bound is None else Bound.parse(asked.bound)
     where = _asked(asked, pin)
     order = "asc" if asked.ascending else "desc"
+    place = ("v.updated", "v.seq", "v.num") if _by_time(asked) else ("v.seq", "v.num")
     if asked.after is not None:
         sign = ">" if asked.ascending else "<"
-        where.append(Part(f"(v.seq, v.num) {sign} (%s, %s)", tuple(asked.after)))
+        after = "%s, %s"
+        if _by_time(asked):
+            after = f"(select w.updated from version w where w.seq = %s limit 1), {after}"
+        values = (asked.after.seq, *asked.after)[-after.count("%s") :]
+        where.append(Part(f"({', '.join(place)}) {sign} ({after})", values))
     told = both(where)
+    ordered = ", ".join(f"{column} {order}" for column in place)
     text = (
         f"select {COLUMNS}, pg_current_snapshot()::text, {BASE} from version v"
-        f" where {told.text} order by v.seq {order}, v.num {order} limit {asked.limit + 1:d}"
+        f" where {told.text} order by {ordered} limit {asked.limit + 1:d}"
     )
     found = await rows(pool, text, told.values, prepare=_alike(asked))
     if pin is None and found:
@@ -55,6 +62,11 @@ async def count_history(pool: Pool, asked: History) -> int:
     told = both(_asked(asked, pin))
     text = f"select count(*) from version v where {told.text}"
     return int((await rows(pool, text, told.values, prepare=_alike(asked)))[0][0])
+
+
+def _by_time(asked: History) -> bool:
+    """The versions of one type are kept in the order of time; those of several are not."""
+    return asked.key is None and len(frozenset(asked.types)) == 1
 
 
 def _alike(asked: History) -> bool:

@@ -14,9 +14,10 @@ from fhir_server.store.contract import IndexRows, NewVersion, rid
 from fhir_server.store.contract.parameter import without
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
-from fhir_server.store.row import bits, halves, packed_id
+from fhir_server.store.row import bits, halves, moves, packed_id
 from fhir_server.store.types import METHOD_NUMBERS, NUMBERS
 
+SHARED = "uri"  # the table whose rows are no one resource's, and stay
 ABSENT = -1  # the seq and num of what has no version yet
 
 # What each column of a row is bound as; the column named `rid` comes where the table has it.
@@ -26,6 +27,7 @@ COLUMNS: dict[str, tuple[type, ...]] = {
     "index_date": (Bigints, Bigints, Bigints, Bigints),
     "index_quantity": (Bigints, Bigints, Doubles, Doubles, Bigints),
     "moved": (Bigints, Bigints),
+    "uri": (Bigints, Texts, Bigints, Bigints),
 }
 Rows = list[tuple[Any, ...]]
 
@@ -71,7 +73,7 @@ def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, R
         was, now = _by_table(version.before), _by_table(version.rows)
         there = _by_table(without(version.before, version.unsure)) if version.unsure else was
         for table in was:
-            if gone := was[table] - now[table]:
+            if table != SHARED and (gone := was[table] - now[table]):
                 removed.setdefault(table, []).extend(_placed(table, gone, number))
             if come := now[table] - there[table]:
                 added.setdefault(table, []).extend(_placed(table, come, number))
@@ -82,7 +84,7 @@ def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, R
 
 def _has_moved(version: NewVersion) -> bool:
     alive = version.tail is not None and version.follows is not None and not version.follows.deleted
-    return alive and version.before.main[0] != version.rows.main[0]
+    return alive and moves(version.before, version.rows)
 
 
 def _by_table(rows: IndexRows) -> dict[str, frozenset[tuple[Any, ...]]]:
@@ -91,6 +93,7 @@ def _by_table(rows: IndexRows) -> dict[str, frozenset[tuple[Any, ...]]]:
         "index_string": _words(rows),
         "index_date": rows.dates,
         "index_quantity": rows.quantities,
+        SHARED: frozenset(row for row in rows.uris if storable(row.uri)),
     }
 
 
@@ -107,6 +110,8 @@ def _words(rows: IndexRows) -> frozenset[tuple[Any, ...]]:
 
 def _placed(table: str, rows: Iterable[tuple[Any, ...]], number: int) -> Rows:
     """The rid stands before w in a key row, before `whole` in a string row, last in the others."""
+    if table == SHARED:
+        return list(rows)
     if table in ("index_key", "index_string"):
         return [(one, other, number, last) for one, other, last in rows]
     return [(*row, number) for row in rows]
