@@ -31,16 +31,16 @@ def indexer() -> Indexer:
     return Indexer(parameters(), base_urls=(BASE,))
 
 
-def query(type: str, text: str, **options: Any) -> Query:
+def query(type: str, text: str, *, site: Site = SITE, **options: Any) -> Query:
     """`text` as it stands in a URL after `?`, but a `+` is a `+`."""
     pairs = parse_qsl(text.replace("+", "%2B"), keep_blank_values=True)
     types = tuple(type.split(",")) if type else ()
-    return parse(parameters(), types, pairs, site=SITE, **options)
+    return parse(parameters(), types, pairs, site=site, **options)
 
 
-def found(resource: dict[str, Any], text: str, *, updated: int = NOON) -> bool:
+def found(resource: dict[str, Any], text: str, *, updated: int = NOON, site: Site = SITE) -> bool:
     type = resource["resourceType"]
     resource = {"id": "1", **resource}
     rows = indexer().rows(resource)
     number = rid(Key(type, resource["id"]))
-    return holds(query(type, text).where, rows, rid=number, updated=updated)
+    return holds(query(type, text, site=site).where, rows, rid=number, updated=updated)

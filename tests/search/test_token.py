@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.conformance.definitions import load
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.search.dominant import DOMINANT, MOST
+from fhir_server.search.kinds.token import _is_mime_type
 from fhir_server.store.contract import KeyIs
 
 from .ask import found, indexer, parameters, query
@@ -37,6 +39,23 @@ FLU = {
 WORDS_ONLY = {"resourceType": "Condition", "code": {"text": "đau đầu"}}
 PIPE = {"resourceType": "Patient", "identifier": [{"system": "urn:a|b", "value": "1,2$3\\4"}]}
 KEYWORD = {"resourceType": "Device", "udiCarrier": [{"deviceIdentifier": "AbC"}]}
+V2 = "http://terminology.hl7.org/CodeSystem/v2-0203"
+
+
+def typed(value: str, *codings: dict) -> dict:
+    given = {"system": "urn:hospital", "value": value, "type": {"coding": list(codings)}}
+    return {"resourceType": "Patient", "identifier": [given, {"value": "other"}]}
+
+
+RECORD = typed("446|053", {"system": V2, "code": "MR"}, {"system": "urn:local", "code": "HS"})
+XML = {
+    "resourceType": "DocumentReference",
+    "content": [{"attachment": {"contentType": "text/xml; charset=UTF-8"}}],
+}
+BARE_XML = {
+    "resourceType": "DocumentReference",
+    "content": [{"attachment": {"contentType": "text/xml"}}],
+}
 
 # what is stored   what is asked                        found?
 TABLE = [
@@ -94,6 +113,26 @@ TABLE = [
     (PIPE, "identifier=1,2", False),
     (KEYWORD, "udi-di=abc", True),
     (KEYWORD, "udi-di=ABCD", False),
+    (RECORD, rf"identifier:of-type={V2}|MR|446\|053", True),
+    (RECORD, r"identifier:of-type=urn:local|HS|446\|053", True),
+    (RECORD, r"identifier:of-type=urn:local|MR|446\|053", False),
+    (RECORD, f"identifier:of-type={V2}|MR|other", False),
+    (RECORD, rf"identifier:of-type=x|y|z,{V2}|MR|446\|053", True),
+    (RECORD, r"identifier=urn:hospital|446\|053", True),
+    (RECORD, "identifier=|other", True),
+    (RECORD, r"identifier=446\|053", True),
+    (RECORD, f"identifier={V2}|", False),
+    (typed("1", {"code": "MR"}), f"identifier:of-type={V2}|MR|1", False),
+    (typed("1", {"system": V2}), f"identifier:of-type={V2}|MR|1", False),
+    (XML, "contenttype=text/xml", False),
+    (XML, "contenttype=text/xml; charset=UTF-8", True),
+    (XML, "contenttype:below=text/xml", True),
+    (XML, "contenttype:below=text/xml; charset=UTF-8", True),
+    (XML, "contenttype:below=text", False),
+    (XML, "contenttype:above=text/xml", False),
+    (BARE_XML, "contenttype:below=text/xml", True),
+    (BARE_XML, "contenttype:above=text/xml; charset=UTF-8", True),
+    (BARE_XML, "contenttype:below=text/xml; charset=UTF-8", False),
 ]
 
 
@@ -172,7 +211,48 @@ def test_what_is_no_token_is_refused_with_the_reason(text, reason) -> None:
     assert refusal.value.issues[0].expression == "http." + text.partition("=")[0].partition(":")[0]
 
 
-@pytest.mark.parametrize("modifier", ["in", "not-in", "above", "below", "text", "of-type"])
-def test_modifiers_to_come_are_refused_and_those_that_work_are_named(modifier) -> None:
-    with pytest.raises(NotSupported, match="`:missing`, `:not`"):
-        query("Patient", f"identifier:{modifier}=x")
+@pytest.mark.parametrize(
+    "text", ["a|b", "a", "a|b|", "|b|c", "a||c", "||", "a|b|c|d", r"a\|b|c", "|||"]
+)
+def test_an_identifier_of_a_type_is_asked_for_by_three_parts(text) -> None:
+    with pytest.raises(Invalid, match=r"`system\|code\|value`"):
+        query("Patient", f"identifier:of-type={text}")
+
+
+def test_an_identifier_without_a_type_leaves_one_row() -> None:
+    number = parameters().of("Patient")["identifier"].number
+    rows = indexer().rows({"resourceType": "Patient", "identifier": [{"value": "1"}]}).keys
+    assert len([row for row in rows if row.v >> 50 == number]) == 1
+
+
+@pytest.mark.parametrize(
+    ("type", "text"),
+    [
+        ("Patient", "identifier:in=http://x"),
+        ("Patient", "gender:of-type=a|b|c"),
+        ("Patient", "active:below=true"),
+        ("Patient", "phone:in=http://x"),
+        ("Patient", "_id:above=1"),
+        ("Patient", "identifier:exact=1"),
+    ],
+)
+def test_a_modifier_that_does_not_fit_the_datatype_is_refused_and_those_that_do_are_named(
+    type, text
+) -> None:
+    with pytest.raises(NotSupported, match=r"cannot be asked of .*What works"):
+        query(type, text)
+
+
+def test_mime_types_are_the_codes_bound_to_them() -> None:
+    definitions = load()
+    bound = {
+        parameter.code: _is_mime_type(parameter)
+        for type in sorted(definitions.resource_types)
+        for parameter in parameters().of(type).values()
+        if parameter.type == "token"
+        for path in parameter.paths
+        if path.type == "code" and path.system is None
+    }
+    assert {code for code, is_mime in bound.items() if is_mime} == {
+        "content-type", "contenttype", "format", "payload"
+    }  # fmt: skip

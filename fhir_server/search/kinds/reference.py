@@ -190,6 +190,9 @@ def _literal(parameter: Parameter, text: str, site: Site) -> Condition:
             raise _unreadable(parameter, text)
         asked = tuple(_is(parameter, rid(Key(type, text))) for type in parameter.targets)
         return asked[0] if len(asked) == 1 else AnyOf(asked)
+    bare, bar, _ = text.partition("|")
+    if bar and parameter.types & CANONICAL and site.own(bare):
+        return _is(parameter, _number(text))
     if not URL.fullmatch(text):
         raise _unreadable(parameter, text)
     return _elsewhere(parameter, text, site)

@@ -72,7 +72,7 @@ def _noted(number: int, uri: str) -> tuple[UriRow]:
 def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HERE) -> Condition:
     text = unescape(text)
     if modifier is None:
-        return _is(parameter, text)
+        return exactly(parameter, text)
     # R4 search#uri: "the :above and :below modifiers only apply to URLs, and not URNs such as OIDs"
     found = URL.fullmatch(text)
     if found is None:
@@ -81,13 +81,14 @@ def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HE
             "`http://acme.org/fhir/`; a URN has nothing above or below it."
         )
     if modifier == "above":
-        return AnyOf(tuple(_is(parameter, uri) for uri in _above(parameter, text, found[1])))
+        return AnyOf(tuple(exactly(parameter, uri) for uri in _above(parameter, text, found[1])))
     if len(text) > LONGEST:
         raise Invalid(f"`{parameter.code}:below` takes at most {LONGEST} characters.")
     return UriStarts(parameter.number, text)
 
 
-def _is(parameter: Parameter, uri: str) -> KeyIs:
+def exactly(parameter: Parameter, uri: str) -> KeyIs:
+    """The very URI: no sign in it is taken for an escape."""
     v, w, _ = _key(parameter.number, uri)
     return KeyIs(v, w, mask=-1)
 

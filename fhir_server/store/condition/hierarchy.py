@@ -47,7 +47,7 @@ def _downward(context: Context, parts: Part) -> tuple[Part, Part]:
     """From a whole to its parts: probes of the index."""
     join, reach = context.dialect.join, context.within(())
     text = (
-        f"select x.rid from p {join} {parts.text} {join} index_key x on"
+        f"select x.rid from p cross join {parts.text} {join} index_key x on"
         f" {_names(f'(n.value << {PARAM_SHIFT})')}"
         f" {join} current w on w.rid = x.rid where {reach.text}"
     )
