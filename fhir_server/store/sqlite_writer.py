@@ -28,6 +28,7 @@ from fhir_server.store.sqlite_care import forget
 from fhir_server.store.sqlite_connection import (
     WRITER,
     Reader,
+    Row,
     TooSlow,
     connect,
     connect_writer,
@@ -40,6 +41,7 @@ UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
 LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
 PAUSE = 0.1  # seconds between two looks at the log
+KNOWN = 100_000  # texts of uris that are remembered to be there
 
 log = logging.getLogger(__name__)
 Answer = Committed | BaseException
@@ -86,6 +88,7 @@ class Writer:
         self._held: Work | Job | None = None
         self._closing = False
         self._seq = self._updated = self._rules = 0
+        self._known: set[Row] = set()
         self._count()
         self._checkpoints = Checkpoints(path, self._log_path)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -168,6 +171,7 @@ class Writer:
             seq=self._seq,
             now=now,
             rules=self._rules,
+            known=self._known,
         )
         open_group.look(set().union(*(touches(work.unit, work.planned) for work in group)))
         answers: list[tuple[Work, Answer]] = []
@@ -181,6 +185,9 @@ class Writer:
         open_group.flush()
         self._connection.execute("COMMIT")
         self._seq, self._updated = open_group.seq, now
+        if len(self._known) > KNOWN:
+            self._known.clear()
+        self._known |= open_group.shared
         return answers
 
     def _job(self, job: Job) -> BaseException | None:
@@ -208,6 +215,7 @@ class Writer:
         self._seq, self._updated = row or (0, 0)
         changed = "SELECT coalesce(max(change), 0) FROM parameter"
         self._rules = self._connection.execute(changed).fetchone()[0]
+        self._known.clear()
 
     def _tidy(self) -> None:
         self._checkpoints.wake()

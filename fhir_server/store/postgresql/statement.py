@@ -47,6 +47,7 @@ INDEX = {
     "index_string": ("param", "word", "rid", "whole"),
     "index_date": ("param", "lo", "hi", "rid"),
     "index_quantity": ("param", "unit", "lo", "hi", "rid"),
+    "uri": ("param", "uri", "v", "w"),
 }
 
 

@@ -43,6 +43,7 @@ from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
 from fhir_server.store.postgresql.texts import PostgresqlTexts
+from fhir_server.store.postgresql.uris import Uris
 from fhir_server.store.postgresql.values import Texts
 from fhir_server.store.schema import DAY, HOUR, KEEP_DAYS, SCHEMA
 from fhir_server.store.stamp import Stamp, checked, difference
@@ -89,6 +90,7 @@ class PostgresqlStore:
         admit = None if stamp is None else partial(stamps.admit, stamp=stamp)
         self._writers = pool(url, size=pool_size, settings=WRITER, admit=admit)
         self._newest = reading.Newest(self._readers)
+        self._uris = Uris(self._writers)
         self._texts = PostgresqlTexts(self._readers, self._writers)
         self._parameters = PostgresqlParameters(url, readers=self._readers, writers=self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
@@ -145,6 +147,11 @@ class PostgresqlStore:
         self, key: Key, version_id: str, restriction: Restriction
     ) -> Stored | None:
         return await reading.at_version(self._readers, self._codec, key, version_id, restriction)
+
+    async def at_versions(
+        self, wanted: Sequence[tuple[Key, str]], restriction: Restriction
+    ) -> Sequence[Stored]:
+        return await reading.at_versions(self._readers, self._codec, wanted, restriction)
 
     async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
         return await reading.by_rid(self._newest, self._codec, rids, restriction)
@@ -210,6 +217,7 @@ class PostgresqlStore:
         if now >= self._due:
             self._due = now + HOUR
             self._forgetting = asyncio.create_task(self._forget(now - self._keep))
+        await self._uris.keep(unit.versions)
         if writing.is_plain(unit):
             return await self._plain.ask(unit)
         return await writing.commit(self._writers, self._codec, unit, self._clock)

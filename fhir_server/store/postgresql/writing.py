@@ -24,7 +24,7 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
-from fhir_server.store.postgresql.rows import arrays, differences, versions
+from fhir_server.store.postgresql.rows import SHARED, arrays, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
 from fhir_server.store.row import halves, id_of
 from fhir_server.store.select import find_sql
@@ -133,6 +133,7 @@ def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
         find_sql(one.select, at_most=one.at_most, dialect=POSTGRESQL) for one in unit.assumptions
     ]
     removed, added = differences(unit.versions)
+    added.pop(SHARED, None)  # they are there already: see uris.py
     shape = Shape(
         checked=not is_plain(unit),
         finds=tuple(find.text for find in finds),
