@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.conformance.package import folder_of_definitions, in_dependency_order, layered
 from fhir_server.conformance.places import folder
-from fhir_server.conformance.r4_resources import canonicals_of_r4
+from fhir_server.conformance.r4_resources import SOURCE, canonicals_of_r4
 from fhir_server.conformance.snapshot import BrokenProfile, Snapshots
+from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Limits, Server
+from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
+from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.settings import Settings
 from fhir_server.store.engine import store_at
@@ -40,8 +44,8 @@ OFF = "off"  # the setting `profiles` that leaves R4 alone
 def build(settings: Settings) -> Server:
     """A server whose store is not open yet; `rest.app` opens it, or `async with opened(...)`."""
     known = definitions.load()
-    parameters = Parameters(known)
-    indexer = indexer_of(settings, parameters)
+    indexer = indexer_of(settings, Parameters(known))
+    live = Live(indexer)
     knowledge = knowledge_of(settings, known)
     store = store_at(
         settings.database_url,
@@ -52,10 +56,14 @@ def build(settings: Settings) -> Server:
     return Server(
         definitions=known,
         links=Links(known),
-        parameters=parameters,
-        indexer=indexer,
+        live=live,
         knowledge=knowledge,
-        following=Following(knowledge, store, alone=settings.workers == 1),
+        following=Following(
+            knowledge,
+            store,
+            alone=settings.workers == 1,
+            declaring=Declaring(live, store, partial(folder_parameters, settings, knowledge)),
+        ),
         store=store,
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
@@ -63,6 +71,8 @@ def build(settings: Settings) -> Server:
         limits=Limits(
             page_size=settings.page_size,
             max_page_size=settings.max_page_size,
+            included=settings.included,
+            include_levels=settings.include_levels,
             bundle_entries=settings.bundle_entries,
             conditional_delete=settings.conditional_delete,
             conditional_references=settings.conditional_references,
@@ -100,6 +110,14 @@ def knowledge_of(settings: Settings, known: Definitions) -> Knowledge:
     if policy is not None:
         demand_usable(policy, everything)
     return Knowledge(everything, make, own=lambda url: own.entry(url) is not None)
+
+
+def folder_parameters(settings: Settings, knowledge: Knowledge) -> list[Resource] | None:
+    """The SearchParameters of the deployment's folders; None where no folder is looked into."""
+    if settings.profiles == OFF:
+        return None
+    found = knowledge.below.of_type("SearchParameter")
+    return [entry.load() for entry in found if entry.source != SOURCE]
 
 
 def demand_usable(policy: Policy, canonicals: Canonicals) -> None:

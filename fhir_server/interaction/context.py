@@ -13,6 +13,7 @@ from fhir_server.foundation.outcome import FhirError, Issue, UnknownType
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.following import Following
 from fhir_server.search.index import Indexer
+from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.store.contract import EVERYTHING, Restriction, Store
 from fhir_server.validation.knowledge import Knowledge
@@ -40,6 +41,8 @@ class Limits:
 
     page_size: int = 50  # entries a page holds when _count is not given
     max_page_size: int = 1000
+    included: int = 1000  # resources a page holds beside its matches
+    include_levels: int = 10  # how far `:iterate` goes on
     bundle_entries: int = 10_000
     conditional_delete: int = 1000  # how many one conditional delete may remove
     conditional_references: int = 1000  # different ones in one transaction
@@ -108,8 +111,7 @@ class Server:
 
     definitions: Definitions
     links: Links
-    parameters: Parameters
-    indexer: Indexer
+    live: Live
     knowledge: Knowledge
     following: Following
     store: Store
@@ -122,6 +124,16 @@ class Server:
     operations: Operations = field(default_factory=NoOperations)
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The search parameters of this moment."""
+        return self.live.current.parameters
+
+    @property
+    def indexer(self) -> Indexer:
+        """What makes index rows by them."""
+        return self.live.current.indexer
 
     @property
     def validator(self) -> Validator:

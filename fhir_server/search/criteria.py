@@ -61,6 +61,7 @@ def plain(scope: Scope, code: str, modifier: str | None, value: str) -> Criterio
 
 def unknown(scope: Scope, code: str) -> str:
     """Why there is no such parameter, and which one may be meant."""
+    scope.parameters.demand_ready(scope.types, code)
     if not scope.types:
         codes, whose = set(scope.parameters.everywhere()), "all types; give `_type`"
     else:

@@ -115,6 +115,12 @@ class Settings:
     max_page_size: int = setting(
         1000, "The most entries a page holds, whatever _count asks.", whole(1, 10_000)
     )
+    included: int = setting(
+        1000, "The most resources _include and _revinclude add to a page.", whole(1, 10_000)
+    )
+    include_levels: int = setting(
+        10, "How many steps from the matches _include:iterate goes.", whole(1, 100)
+    )
     bundle_entries: int = setting(
         10_000, "The most entries of one batch or transaction.", whole(1, 100_000)
     )

@@ -160,6 +160,13 @@ class SqliteStore:
             lambda r: sqlite_read.at_version(r, self._codec, key, version_id, restriction)
         )
 
+    async def at_versions(
+        self, wanted: Sequence[tuple[Key, str]], restriction: Restriction
+    ) -> Sequence[Stored]:
+        return await self._ask(
+            lambda r: sqlite_read.at_versions(r, self._codec, wanted, restriction)
+        )
+
     async def search(
         self,
         select: Select,

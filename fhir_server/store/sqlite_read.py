@@ -9,6 +9,7 @@ out long, or inside the write transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from fhir_server.foundation.resource import Key
@@ -24,6 +25,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import SQLITE
+from fhir_server.store.named import marks, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     count_sql,
@@ -45,6 +47,11 @@ NEWEST = (
 AT_VERSION = (
     f"SELECT {SQLITE.columns}, 0, p.owner FROM version v CROSS JOIN current p ON p.rid = v.rid"
     " WHERE v.rid = ? AND v.digest_hi = ? AND v.digest_lo = ? AND v.generation = ?"
+)
+AT_VERSIONS = (
+    f"SELECT {SQLITE.columns}, 0, p.owner FROM json_each(?) a"
+    " CROSS JOIN version v ON v.rid = a.value CROSS JOIN current p ON p.rid = v.rid"
+    " WHERE v.digest_hi IN (SELECT value FROM json_each(?))"
 )
 
 
@@ -94,6 +101,15 @@ def at_version(
         if version.key == key and restriction.allows(key.type, row[13]):
             return version
     return None
+
+
+def at_versions(
+    reader: Reader, codec: Codec, wanted: Sequence[tuple[Key, str]], restriction: Restriction
+) -> list[Stored]:
+    """Those of these versions that there are, in no order."""
+    rids, digests = marks(wanted)
+    rows = reader.rows(AT_VERSIONS, (json.dumps(rids), json.dumps(digests)))
+    return those(rows, codec, wanted, restriction, owner=13)
 
 
 # --- search --------------------------------------------------------------------------------------

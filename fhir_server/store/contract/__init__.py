@@ -269,6 +269,11 @@ class Store(Protocol):
         self, key: Key, version_id: str, restriction: Restriction
     ) -> Stored | None: ...
 
+    async def at_versions(
+        self, wanted: Sequence[tuple[Key, str]], restriction: Restriction
+    ) -> Sequence[Stored]:
+        """Those of these versions that there are, in no order."""
+
     async def search(
         self,
         select: Select,

@@ -22,6 +22,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import POSTGRESQL, Bigints
+from fhir_server.store.named import marks, those
 from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
 from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
@@ -46,6 +47,10 @@ ONE, MANY = f"{NEWEST}= %s", f"{NEWEST}= any(%s)"
 AT_VERSION = (
     f"select {COLUMNS}, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = %s and v.digest_hi = %s and v.digest_lo = %s and v.generation = %s"
+)
+AT_VERSIONS = (
+    f"select {COLUMNS}, p.owner from version v join current p on p.rid = v.rid"
+    " where v.rid = any(%s) and v.digest_hi = any(%s)"
 )
 BASE = "(select base from epoch order by number desc limit 1)"
 
@@ -111,6 +116,15 @@ async def at_version(
         if version.key == key and restriction.allows(key.type, row[12]):
             return version
     return None
+
+
+async def at_versions(
+    pool: Pool, codec: Codec, wanted: Sequence[tuple[Key, str]], restriction: Restriction
+) -> list[Stored]:
+    """Those of these versions that there are, in no order."""
+    rids, digests = marks(wanted)
+    found = await rows(pool, AT_VERSIONS, (Bigints(rids), Bigints(digests)))
+    return those(found, codec, wanted, restriction, owner=12)
 
 
 def bound_of(snapshot: str, base: int) -> Bound:

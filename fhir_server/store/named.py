@@ -1,0 +1,40 @@
+"""named — versions that references name, many at once.
+
+https://hl7.org/fhir/R4/search.html#versions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import Restriction, Stored, parse_version_id, rid
+from fhir_server.store.row import halves, stored
+
+
+def marks(wanted: Sequence[tuple[Key, str]]) -> tuple[list[int], list[int]]:
+    """What versions are looked for by: the resources' numbers, and halves of the digests."""
+    named = [(rid(key), parse_version_id(version)) for key, version in wanted]
+    found = [(number, halves(parsed[1])[0]) for number, parsed in named if parsed is not None]
+    return sorted({number for number, _ in found}), sorted({half for _, half in found})
+
+
+def those(
+    rows: Iterable[Sequence[Any]],
+    codec: Codec,
+    wanted: Sequence[tuple[Key, str]],
+    restriction: Restriction,
+    *,
+    owner: int,
+) -> list[Stored]:
+    """Of what was found by `marks`, what was wanted. owner: that column of a row."""
+    asked = frozenset(wanted)
+    found = ((stored(row, codec), row[owner]) for row in rows)
+    return [
+        version
+        for version, whose in found
+        if (version.key, version.version_id) in asked
+        and restriction.allows(version.key.type, whose)
+    ]
