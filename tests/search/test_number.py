@@ -1,4 +1,4 @@
-"""number, quantity: a value to the precision it is asked with, and its unit."""
+"""number: a value, to the precision it is asked with."""
 
 from __future__ import annotations
 
@@ -8,119 +8,106 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid
 
-from .ask import found, query
-
-UCUM = "http://unitsofmeasure.org"
-
-
-def risk(value: object) -> dict:
-    return {"resourceType": "RiskAssessment", "prediction": [{"probabilityDecimal": value}]}
+from .ask import found, indexer, query
+from .prefixes import cases
 
 
-def dose(number: int) -> dict:
-    return {
-        "resourceType": "ImmunizationRecommendation",
-        "recommendation": [{"doseNumberPositiveInt": number}],
-    }
+def risk(value: str) -> dict:
+    prediction = {"probabilityDecimal": Decimal(value)}
+    return {"resourceType": "RiskAssessment", "prediction": [prediction]}
+
+
+def between(low: str | None, high: str | None) -> dict:
+    ends = {"low": low, "high": high}
+    told = {end: {"value": Decimal(value)} for end, value in ends.items() if value is not None}
+    return {"resourceType": "RiskAssessment", "prediction": [{"probabilityRange": told}]}
 
 
 def sequence(start: int) -> dict:
     return {"resourceType": "MolecularSequence", "variant": [{"start": start}]}
 
 
-BETWEEN = {
-    "resourceType": "RiskAssessment",
-    "prediction": [{"probabilityRange": {"low": {"value": 10}, "high": {"value": 20}}}],
-}
-
-
-def weight(value: object, **more: object) -> dict:
-    quantity = {"value": value, "unit": "kilo", "system": UCUM, "code": "kg", **more}
-    return {"resourceType": "Observation", "valueQuantity": quantity}
-
-
-BILL = {"resourceType": "Invoice", "totalGross": {"value": Decimal("120000.50"), "currency": "VND"}}
-AGE = {
-    "resourceType": "Condition",
-    "onsetRange": {"low": {"value": 40, "system": UCUM, "code": "a"}},
-}
-CURVE = {
-    "resourceType": "Observation",
-    "valueSampledData": {
-        "origin": {"value": 10, "system": UCUM, "code": "uV"},
-        "period": 1,
-        "dimensions": 1,
-        "factor": Decimal("0.5"),
-        "data": "2 E 4 -2",
-    },
-}
+# R4 search#prefix, of 100: the range of the search value is [99.5, 100.5), of gt to eb just 100.
+# what is stored           the prefixes that find it
+DECIMALS = [
+    (risk("100"), "eq ge le ap"),
+    (risk("100.00000000001"), "eq gt ge sa ap"),
+    (risk("99.5"), "eq lt le eb ap"),
+    (risk("100.4999"), "eq gt ge sa ap"),
+    (risk("100.5"), "ne gt ge sa ap"),
+    (risk("99.4999"), "ne lt le eb ap"),
+    (risk("90"), "ne lt le eb ap"),
+    (risk("110"), "ne gt ge sa ap"),
+    (risk("89.999"), "ne lt le eb"),
+    (risk("110.001"), "ne gt ge sa"),
+    (risk("-100"), "ne lt le eb"),
+    (risk("1e300"), "ne gt ge sa"),
+    (between("99.6", "100.4"), "eq gt lt ge le ap"),
+    (between("100", "100"), "eq ge le ap"),
+    (between("90", "110"), "ne gt lt ge le ap"),
+    (between("50", "100"), "ne lt ge le ap"),
+    (between("100", "200"), "ne gt ge le ap"),
+    (between("0", "50"), "ne lt le eb"),
+    (between("150", "200"), "ne gt ge sa"),
+    (between("0", "95"), "ne lt le eb ap"),
+    (between("105", "200"), "ne gt ge sa ap"),
+    (between("100", None), "ne gt ge le ap"),
+    (between("101", None), "ne gt ge sa ap"),
+    (between("120", None), "ne gt ge sa"),
+    (between(None, "100"), "ne lt ge le ap"),
+    (between(None, "99"), "ne lt le eb ap"),
+    (between(None, "50"), "ne lt le eb"),
+    (between(None, "200"), "ne gt lt ge le ap"),
+    (between(None, None), ""),
+    ({"resourceType": "RiskAssessment"}, ""),
+]
+# An integer is matched exactly; R4 search#number: "the significance issues cancel out"
+INTEGERS = [
+    (sequence(20), "eq ge le ap"),
+    (sequence(19), "ne lt le eb ap"),
+    (sequence(21), "ne gt ge sa ap"),
+    (sequence(22), "ne gt ge sa ap"),
+    (sequence(23), "ne gt ge sa"),
+    (sequence(17), "ne lt le eb"),
+]
+HALVES = [(sequence(2), "ne lt le eb"), (sequence(3), "ne gt ge sa")]  # of 2.5: no integer is it
 
 # what is stored           what is asked                        found?
 TABLE = [
-    (risk(Decimal("100")), "probability=100", True),
-    (risk(Decimal("99.5")), "probability=100", True),
-    (risk(Decimal("100.5")), "probability=100", False),
-    (risk(Decimal("99.4")), "probability=100", False),
-    (risk(Decimal("100.004")), "probability=100.00", True),
-    (risk(Decimal("100.005")), "probability=100.00", False),
-    (risk(Decimal("95")), "probability=1e2", True),
-    (risk(Decimal("105")), "probability=1e2", False),
-    (risk(Decimal("99.4")), "probability=1.00e2", False),
-    (risk(Decimal("99.9")), "probability=lt100", True),
-    (risk(Decimal("100")), "probability=lt100", False),
-    (risk(Decimal("100")), "probability=le100", True),
-    (risk(Decimal("100")), "probability=ge100", True),
-    (risk(Decimal("100")), "probability=gt100", False),
-    (risk(Decimal("100.1")), "probability=gt100", True),
-    (risk(Decimal("100.4")), "probability=ne100", False),
-    (risk(Decimal("101")), "probability=ne100", True),
-    (risk(Decimal("109")), "probability=ap100", True),
-    (risk(Decimal("112")), "probability=ap100", False),
-    (risk(Decimal("0.8")), "probability=0.8", True),
-    (risk(Decimal("0.8")), "probability=8e-1", True),
-    (risk(Decimal("-5")), "probability=-5", True),
-    (risk(Decimal("0")), "probability=0", True),
-    (BETWEEN, "probability=gt15", True),
-    (BETWEEN, "probability=sa15", False),
-    (BETWEEN, "probability=sa9", True),
-    (BETWEEN, "probability=eb21", True),
-    (BETWEEN, "probability=15", False),
-    (BETWEEN, "probability=lt5", False),
-    (sequence(2), "variant-start=2", True),
-    (sequence(20), "variant-start=20", True),
-    (sequence(21), "variant-start=20", False),
-    (sequence(2), "variant-start=2.0", True),
-    (sequence(2), "variant-start=2.5", False),
-    (sequence(2), "variant-start=ne2.5", True),
-    (weight(Decimal("5.4")), "value-quantity=5.4", True),
-    (weight(Decimal("5.44")), "value-quantity=5.4", True),
-    (weight(Decimal("5.45")), "value-quantity=5.4", False),
-    (weight(Decimal("5.4")), f"value-quantity=5.4|{UCUM}|kg", True),
-    (weight(Decimal("5.4")), f"value-quantity=5.4|{UCUM}|g", False),
-    (weight(Decimal("5.4")), "value-quantity=5.4|urn:other|kg", False),
-    (weight(Decimal("5.4")), "value-quantity=5.4||kg", True),
-    (weight(Decimal("5.4")), "value-quantity=5.4||kilo", True),
-    (weight(Decimal("5.4")), "value-quantity=5.4||g", False),
-    (weight(Decimal("5.4")), "value-quantity=5.4||", True),
-    (weight(Decimal("5.4")), f"value-quantity=gt5|{UCUM}|kg", True),
-    (weight(Decimal("5.4")), f"value-quantity=le5.4|{UCUM}|kg", True),
-    (weight(5, comparator="<"), "value-quantity=lt4", True),
-    (weight(5, comparator="<"), "value-quantity=ge5", False),
-    (weight(5, comparator="<="), "value-quantity=ge5", True),
-    (weight(5, comparator=">"), "value-quantity=gt100", True),
-    (weight(5, comparator=">"), "value-quantity=5", False),
-    (BILL, "totalgross=120000.50|urn:iso:std:iso:4217|VND", True),
-    (BILL, "totalgross=120000.50||VND", True),
-    (BILL, "totalgross=120000.50||USD", False),
-    (AGE, "onset-age=ge90||a", True),
-    (AGE, "onset-age=lt40||a", False),
-    (CURVE, "combo-value-quantity=lt10||uV", True),
-    (CURVE, "combo-value-quantity=gt12||uV", False),
-    (weight(Decimal("1e400")), "value-quantity=gt1", True),
-    ({"resourceType": "Observation", "valueQuantity": {"unit": "kg"}},
-     "value-quantity:missing=true", False),
-    ({"resourceType": "Observation"}, "value-quantity:missing=true", True),
-    (weight(1), "value-quantity:missing=false", True),
+    *cases("probability", "100", DECIMALS),
+    *cases("variant-start", "20", INTEGERS),
+    *cases("variant-start", "20.0", INTEGERS),
+    *(case for case in cases("variant-start", "2.5", HALVES) if "=ap" not in case[1]),
+    (risk("100.004"), "probability=100.00", True),
+    (risk("100.005"), "probability=100.00", False),
+    (risk("99.995"), "probability=100.00", True),
+    (risk("95"), "probability=1e2", True),
+    (risk("94.9"), "probability=1e2", False),
+    (risk("105"), "probability=1e2", False),
+    (risk("99.4"), "probability=1.00e2", False),
+    (risk("99.5"), "probability=1.00e2", True),
+    (risk("0.8"), "probability=0.8", True),
+    (risk("0.8"), "probability=8e-1", True),
+    (risk("0.81"), "probability=gt0.8", True),
+    (risk("0.80"), "probability=gt8e-1", False),
+    (risk("-5"), "probability=-5", True),
+    (risk("-5"), "probability=lt-4.9", True),
+    (risk("-109"), "probability=ap-100", True),
+    (risk("-111"), "probability=ap-100", False),
+    (risk("0"), "probability=0", True),
+    (risk("0"), "probability=ap0", True),
+    (risk("0.4"), "probability=0", True),
+    (risk("0.4"), "probability=ap0", True),
+    (risk("0.6"), "probability=ap0", False),
+    (risk("2.4"), "probability=ap2", True),
+    (risk("0.11"), "probability=ap0.10", True),
+    (risk("100"), "probability=99,100", True),
+    (risk("100"), "probability=gt99&probability=lt101", True),
+    (sequence(20), "variant-start=2e1", True),
+    (sequence(22), "variant-start=2e1", False),
+    (risk("100"), "probability:missing=false", True),
+    (between(None, None), "probability:missing=false", True),
+    ({"resourceType": "RiskAssessment"}, "probability:missing=true", True),
 ]  # fmt: skip
 
 
@@ -129,10 +116,11 @@ def test_a_number_is_found_to_the_precision_it_is_asked_with(resource, text, is_
     assert found(resource, text) is is_found
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["5.4|kg", "5.4|http://x|", "x", "", "ge", "5..4", "1e9999", "zz5", "5|a|b|c", "NaN", "0x10"],
-)
-def test_what_is_no_quantity_is_refused(text) -> None:
+def test_a_range_without_an_end_has_no_number() -> None:
+    assert indexer().rows(between(None, None)).quantities == frozenset()
+
+
+@pytest.mark.parametrize("text", ["5.4|kg", "x", "", "ge", "5..4", "1e9999", "zz5", "NaN", "0x10"])
+def test_what_is_no_number_is_refused(text) -> None:
     with pytest.raises(Invalid):
-        query("Observation", f"value-quantity={text}")
+        query("RiskAssessment", f"probability={text}")

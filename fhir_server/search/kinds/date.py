@@ -142,7 +142,7 @@ def where(parameter: Parameter, text: str, modifier: str | None, site: Site = HE
 
 def compared(parameter: Parameter, how: str, lo: int, hi: int, site: Site) -> Condition:
     """A value of the parameter stands to [lo, hi) as one of BOUNDS says."""
-    brief = bool(parameter.types) and parameter.types <= BRIEF
+    brief = bool(parameter.types) and parameter.types & TYPES <= BRIEF
     conditions = [
         Interval(number, *(_brief(one) if brief else one))
         for one in BOUNDS[how](lo, hi, _near(site, how, lo))
