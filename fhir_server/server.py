@@ -23,10 +23,12 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Limits, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
+from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
+from fhir_server.search.texts import Texts
 from fhir_server.settings import Settings
 from fhir_server.store.engine import store_at
 from fhir_server.terminology.large import Folder
@@ -82,6 +84,7 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
+        texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
 
 

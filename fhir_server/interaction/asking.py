@@ -27,6 +27,7 @@ def query_of(
         server.indexer.site,
         base_urls=(circumstances.base,),
         terms=server.knowledge.current.terms,
+        texts=server.texts is not None,
     )
     return parse(
         server.parameters,

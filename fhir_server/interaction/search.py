@@ -28,6 +28,7 @@ from fhir_server.interaction.totals import counted as counted_of
 from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
 from fhir_server.search.query import Query
+from fhir_server.store.condition import asks_words
 from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
 
 
@@ -51,6 +52,8 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         fixed=within(server, ask),
     )
     demand_elements(server, circumstances, query)
+    if server.texts is not None and asks_words(query.where):
+        await server.texts.reached()
     with telling(query):
         return await _answered(server, ask, circumstances, query)
 

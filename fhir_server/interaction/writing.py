@@ -24,6 +24,7 @@ from fhir_server.foundation.outcome import (
     Invalid,
     Issue,
     MultipleMatches,
+    NotSupported,
     PreconditionFailed,
     Unprocessable,
 )
@@ -32,6 +33,7 @@ from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
 from fhir_server.interaction.judging import judged
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
+from fhir_server.store.condition import asks_words
 from fhir_server.store.contract import (
     NO_ROWS,
     Assumption,
@@ -194,6 +196,12 @@ async def matches(
         raise PreconditionFailed(
             "A conditional interaction needs at least one search parameter, "
             "such as `identifier=system|value`."
+        )
+    if asks_words(query.where):
+        raise NotSupported(
+            "`_text`, `_content` and `:text` cannot decide what is written, because the index of "
+            "words follows what is written a moment later. Give other parameters, such as "
+            "`identifier=system|value`."
         )
     select = Select((type,), query.where, circumstances.caller.restriction)
     found = tuple(await server.store.find(select, at_most=at_most))

@@ -34,7 +34,9 @@ class App:
         self.dispatcher = Dispatcher(server, options, log=self.log, metrics=self.metrics)
         self.operations: Asgi = operations(server, options, self.metrics)
         server.observers.append(self.metrics.issues)
-        self.following: asyncio.Task[None] | None = None
+        if server.texts is not None:
+            server.texts.observers.append(self.metrics.text_behind.set)
+        self.following: list[asyncio.Task[None]] = []
         self.failure: Exception | None = None  # why the store could not be opened
         self._base = options.base_path.rstrip("/").encode()
         self._below = self._base + b"/"
@@ -70,7 +72,9 @@ class App:
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        self.following = asyncio.create_task(self.server.following.follow())
+        self.following.append(asyncio.create_task(self.server.following.follow()))
+        if self.server.texts is not None:
+            self.following.append(asyncio.create_task(self.server.texts.follow()))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -81,9 +85,9 @@ class App:
         until = time.monotonic() + self.options.stop_timeout
         while self.dispatcher.held.requests and time.monotonic() < until:
             await asyncio.sleep(0.01)
-        if self.following is not None:
-            self.following.cancel()
-            await asyncio.gather(self.following, return_exceptions=True)
+        for task in self.following:
+            task.cancel()
+        await asyncio.gather(*self.following, return_exceptions=True)
         await self.server.store.close()
         self.log.flush()
 

@@ -52,6 +52,12 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.text_behind = Gauge(
+            "fhir_text_index_behind",
+            "Versions the index of words has still to read; it counts no further than 10,000.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         # labels() looks its child up under a lock; a dict of our own is several times faster.
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
-from fhir_server.search import filter, has, listed
+from fhir_server.search import filter, has, listed, texts_asked
 from fhir_server.search.chain import chained
 from fhir_server.search.closest import closest
 from fhir_server.search.criterion import Criterion, condition, locks
@@ -18,14 +18,14 @@ from fhir_server.store.contract import Condition
 
 # What R4 has and this server has not. https://hl7.org/fhir/R4/search.html#summary-table
 NOT_YET = {
-    "_content": "Ask by the parameters of the type.",
     "_score": "Matches come by their date, newest first.",
-    "_text": "Ask by the parameters of the type.",
 }
 
 # Criteria that are no SearchParameter with an expression, by the name before any `:`. They are
 # given the scope, the whole name and the value.
 SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {
+    "_content": texts_asked.content,
+    "_text": texts_asked.text,
     has.NAME: has.reverse,
     filter.NAME: filter.filtered,
     "_list": listed.in_list,

@@ -109,6 +109,11 @@ class Settings:
         "The folder of the large code systems that `terminology load` makes files of.",
         FOLDER,
     )
+    text_index: bool = setting(
+        False,
+        "Keep an index of the words in all records, for _text, _content and :text.",
+        FLAG,
+    )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
     )

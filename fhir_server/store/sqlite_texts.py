@@ -90,7 +90,7 @@ class SqliteTexts:
             cursor, _ = self._progress(edition)
             reached = 0 if cursor is None else position(self._reader, cursor)
         made, behind = cursor is not None, min(last - reached, COUNTED)
-        return Standing(made, Position(reached), Position(last), behind, last)
+        return Standing(made, Position(reached), Position(last), behind, reached, last)
 
     async def follow(self, edition: str, terms: Terms, *, limit: int) -> int | None:
         step = await asyncio.to_thread(self._step, edition, terms, limit)

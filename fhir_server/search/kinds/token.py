@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.foundation.outcome import FhirError, Invalid, NotSupported
+from fhir_server.search import texts_asked
 from fhir_server.search.dominant import dominant
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.parameters import Parameter
@@ -40,6 +41,7 @@ FOR: dict[str, frozenset[str]] = {
     "not": frozenset(),
     "not-in": CODED,
     "of-type": frozenset({"Identifier"}),
+    "text": frozenset({"CodeableConcept", "Coding", "Identifier", "Extension"}),
 }
 MODIFIERS = frozenset(FOR)
 MAX_CODES = 5_000  # of a value set, or of what lies above or below a code
@@ -330,6 +332,7 @@ WHERE: dict[str | None, Callable[[Parameter, str, str | None, Site], Condition]]
     "not": _plain,
     "not-in": _in,
     "of-type": _of_type,
+    "text": texts_asked.said,
 }
 
 

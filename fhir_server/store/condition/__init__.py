@@ -11,6 +11,7 @@ from fhir_server.store.condition.part import LONGEST, NO, Part, both, joined, me
 from fhir_server.store.condition.taking import (
     MAX_CONDITIONS,
     MAX_DEPTH,
+    asks_words,
     check,
     every,
     has_range,
@@ -26,6 +27,7 @@ __all__ = [
     "NO",
     "Context",
     "Part",
+    "asks_words",
     "both",
     "check",
     "context_of",

@@ -64,6 +64,16 @@ def check(condition: Condition) -> None:
                 todo.append((inner, depth + 1))
 
 
+def asks_words(condition: Condition) -> bool:
+    """Whether the index of words has a part in it."""
+    match condition:
+        case AllOf(conditions) | AnyOf(conditions):
+            return any(map(asks_words, conditions))
+        case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
+            return asks_words(inner)
+    return isinstance(condition, TextHas)
+
+
 def in_index(condition: Condition) -> bool:
     """Whether it is answered by index_key: dominant values are bits of `current`."""
     return isinstance(condition, KeyIs) and not condition.dominant

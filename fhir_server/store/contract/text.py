@@ -24,14 +24,15 @@ class Standing(NamedTuple):
     """How far the index of words has come.
 
     made: it holds what this edition would make of this history. reached: the last version it has
-    read. newest: the last there is. behind: how many it has not read, at most COUNTED. total: how
-    many versions there are, about.
+    read. newest: the last there is. behind: how many it has not read, at most COUNTED. read: how
+    many it has read. total: how many versions there are, about.
     """
 
     made: bool
     reached: Position
     newest: Position
     behind: int
+    read: int
     total: int
 
 

@@ -74,7 +74,9 @@ class PostgresqlTexts:
         if reached < newest:
             counted = await rows(self._readers, BEHIND, (reached.seq, *reached), prepare=False)
             behind = int(counted[0][0])
-        return Standing(cursor is not None, reached, newest, behind, max(total, behind))
+        read = 0 if cursor is None else json.loads(kept)["read"]
+        total = read + behind if behind < COUNTED else max(total, read + behind)
+        return Standing(cursor is not None, reached, newest, behind, read, total)
 
     async def follow(self, edition: str, terms: Terms, *, limit: int) -> int | None:
         async with refusing(), self._writers.connection() as connection, connection.transaction():
@@ -83,6 +85,7 @@ class PostgresqlTexts:
             kept = await one(connection, KEPT.encode())
             epochs = await rows(self._readers, EPOCHS, ())
             cursor = cursor_of(None if kept is None else kept[0], edition, epochs)
+            before = 0 if kept is None or cursor is None else json.loads(kept[0])["read"]
             page = await feed(self._readers, self.codec, cursor, (), limit)
             newest = {rid(version.key): version for version in page.rows}
             told = await asyncio.to_thread(_told, newest.values(), terms)
@@ -90,8 +93,9 @@ class PostgresqlTexts:
                 await connection.execute(b"truncate index_text")
             if page.rows or cursor is None:
                 await _take(connection, newest, told)
-                progress = json.dumps({"edition": edition, "cursor": page.next})
-                await connection.execute(KEEP, (progress,))
+                read = before + len(page.rows)
+                progress = {"edition": edition, "cursor": page.next, "read": read}
+                await connection.execute(KEEP, (json.dumps(progress),))
             return len(page.rows)
 
 

@@ -1,0 +1,108 @@
+"""text_following — the index of words is fed with what was written, a moment later.
+
+https://hl7.org/fhir/R4/search.html#text
+
+A write does not wait for its words. A search by words does: until the index has read all that was
+committed when the search began, which takes milliseconds, or it is refused and told why. So who
+writes finds what was written, and no answer rests on half an index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from fhir_server.foundation.outcome import FhirError, Unavailable
+from fhir_server.search.texts import Texts
+from fhir_server.store.codec import Damaged, resource_of
+from fhir_server.store.contract import Standing, Store, Stored
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 0.1  # seconds between two looks
+PAGE = 64  # versions of one look
+PATIENCE = 2.0  # seconds a search waits
+FAR = 2000  # versions behind: more are not waited for
+ELSEWHERE = 0.02  # seconds between two looks at another process's work
+LATER = "10"  # seconds after which a refused search may come again
+
+# What is stored was good when it was written; should it be damaged since, the rest is still read.
+UNREADABLE = (
+    FhirError, Damaged, msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError
+)  # fmt: skip
+Observer = Callable[[int], None]
+
+
+class TextFollowing:
+    """Reads the store's change log into its index of words."""
+
+    def __init__(self, texts: Texts, store: Store) -> None:
+        self.texts = texts
+        self.store = store
+        self.observers: list[Observer] = []  # told how many versions are still to be read
+        self._looking = asyncio.Lock()
+
+    async def standing(self) -> Standing:
+        found = await self.store.texts.standing(self.texts.edition)
+        for observer in self.observers:
+            observer(found.behind)
+        return found
+
+    async def look(self) -> bool:
+        """Read a page, or wait while it is read here; False: another process is at it."""
+        busy = self._looking.locked()
+        async with self._looking:
+            if busy:
+                return True
+            follow = self.store.texts.follow
+            return await follow(self.texts.edition, self._terms, limit=PAGE) is not None
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled. A store that is away is asked again later."""
+        while True:
+            pause = INTERVAL
+            try:
+                found = await self.standing()
+                if found.behind or not found.made:
+                    began = time.monotonic()
+                    if await self.look() and found.behind > PAGE:
+                        pause = time.monotonic() - began  # others have as much of the machine
+            except FhirError as error:  # the store is away for a while, and its users are told
+                log.debug("The index of words: %s", error)
+            except Exception:  # whatever it was, the next look may do better
+                log.warning("The index of words could not be fed.", exc_info=True)
+            await asyncio.sleep(pause)
+
+    async def reached(self) -> None:
+        """Return once all that is committed now has been read. Raises Unavailable."""
+        until = time.monotonic() + PATIENCE
+        found = await self.standing()
+        target = found.newest
+        while not found.made or found.reached < target:
+            if found.behind >= FAR or time.monotonic() > until:
+                raise Unavailable(_behind(found), headers={"Retry-After": LATER})
+            if not await self.look():
+                await asyncio.sleep(ELSEWHERE)
+            found = await self.standing()
+
+    def _terms(self, stored: Stored) -> Sequence[str]:
+        """In a thread, which lets the loop go first after each."""
+        time.sleep(0)
+        try:
+            return self.texts.terms(resource_of(stored))
+        except UNREADABLE:
+            log.warning("The words of `%s` cannot be read.", stored.key)
+            return ()
+
+
+def _behind(found: Standing) -> str:
+    """Why a search by words is refused, and how far the index has come."""
+    return (
+        f"The index of words has read {found.read:,} of about {found.total:,} versions, and reads "
+        "on. `_text`, `_content` and `:text` are answered once it has read them all; try again "
+        "later."
+    )
