@@ -16,7 +16,7 @@ from fhir_server.foundation.outcome import FhirError, TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, resolving, search, update
 from fhir_server.interaction.context import Caller
-from fhir_server.store.contract import Restriction, rid
+from fhir_server.store.contract import EVERYTHING, Restriction, rid
 from tests.interaction.conftest import BASE, patient, told
 
 FAMILIES = ("Nguyễn", "Trần", "Lê")
@@ -42,6 +42,13 @@ LINKS = {
     },
     "Group": {"member": ("member", ("Patient",))},
 }
+
+
+def born(resource, value):
+    year = int(resource["birthDate"][:4])
+    return year >= int(value[2:]) if value.startswith("ge") else year == int(value)
+
+
 # What is asked at the end of a chain, and whether a resource meets it.
 ENDS = {
     "Patient": [
@@ -49,18 +56,13 @@ ENDS = {
         ("gender", ("male", "female"), lambda r, v: r.get("gender") == v),
         ("gender:not", ("male",), lambda r, v: r.get("gender") != v),
         ("gender:missing", ("true",), lambda r, _: "gender" not in r),
-        ("birthdate", ("1990", "ge1995"), lambda r, v: born(r, v)),
+        ("birthdate", ("1990", "ge1995"), born),
     ],
     "Organization": [("name", ("Trạm", "Viện"), lambda r, v: r["name"] == v)],
     "Encounter": [("status", ("finished", "planned"), lambda r, v: r["status"] == v)],
     "Observation": [("code", CODES, lambda r, v: r["code"]["coding"][0]["code"] == v)],
     "Group": [("type", ("person", "animal"), lambda r, v: r["type"] == v)],
 }
-
-
-def born(resource, value):
-    year = int(resource["birthDate"][:4])
-    return year >= int(value[2:]) if value.startswith("ge") else year == int(value)
 
 
 # --- what is asked -------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ def written(asked):
 class World:
     """All resources as they are now, and what a caller may see of them."""
 
-    def __init__(self, server, restriction=Restriction()):
+    def __init__(self, server, restriction=EVERYTHING):
         self.server, self.restriction, self.resources = server, restriction, {}
 
     def seen(self):
@@ -243,7 +245,7 @@ def world(server, here, run):
 
 
 REACH = {
-    "everything": Restriction(),
+    "everything": EVERYTHING,
     "two patients": Restriction(owners=frozenset({rid(Key("Patient", i)) for i in ("p0", "p1")})),
     "two patients and what is nobody's": Restriction(
         owners=frozenset({0, *(rid(Key("Patient", i)) for i in ("p2", "p4"))})

@@ -9,7 +9,7 @@ from fhir_server.foundation.outcome import FhirError, NotSupported
 from fhir_server.search.chain import knowing, targets
 from fhir_server.search.criterion import any_of
 from fhir_server.search.filter.compare import compared
-from fhir_server.search.filter.tree import Filter, Joined, Negated, Step, Test
+from fhir_server.search.filter.tree import Comparison, Filter, Joined, Negated, Step
 from fhir_server.search.link import followable, through
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.scope import Scope
@@ -25,11 +25,11 @@ def meaning(scope: Scope, filter: Filter) -> Condition:
             return any_of(meaning(scope, part) for part in parts)
         case Negated(inner):
             return Not(meaning(scope, inner))
-        case Test(path):
+        case Comparison(path):
             return _test(scope, filter, path)
 
 
-def _test(scope: Scope, test: Test, path: tuple[Step, ...]) -> Condition:
+def _test(scope: Scope, test: Comparison, path: tuple[Step, ...]) -> Condition:
     step, *onward = path
     if step.name.startswith("_") and not scope.parameters.of("Basic").get(step.name):
         raise _located(NotSupported(f"`{step.name}` does not stand within a filter."), step.at)
@@ -87,7 +87,7 @@ def _first_names(filter: Filter | None) -> list[str]:
             return [name for part in parts for name in _first_names(part)]
         case Negated(inner):
             return _first_names(inner)
-        case Test(path):
+        case Comparison(path):
             return [path[0].name]
 
 

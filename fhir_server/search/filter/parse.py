@@ -9,7 +9,7 @@ import json
 import re
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.search.filter.tree import Filter, Joined, Negated, Step, Test
+from fhir_server.search.filter.tree import Comparison, Filter, Joined, Negated, Step
 
 MAX_DEPTH = 12  # of parentheses and brackets, and of changes between `and` and `or`
 MAX_TESTS = 100
@@ -90,7 +90,7 @@ class _Reading:
         self.space()
         return found
 
-    def test(self, depth: int) -> Test:
+    def test(self, depth: int) -> Comparison:
         # R4:  paramExp = paramPath SP compareOp SP compValue
         self.tests += 1
         if self.tests > MAX_TESTS:
@@ -101,7 +101,7 @@ class _Reading:
             told = ", ".join(f"`{one}`" for one in sorted(OPERATORS))
             raise self.refused(f"an operator was expected here: {told}.")
         self.take(operator)
-        return Test(path, operator, self.value(), at)
+        return Comparison(path, operator, self.value(), at)
 
     def path(self, depth: int) -> tuple[Step, ...]:
         # R4:  paramPath = paramName (("[" filter "]") "." paramPath)

@@ -21,7 +21,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """A path of parameters, an operator, a value as it was meant (not as it was written)."""
 
     path: tuple[Step, ...]
@@ -43,4 +43,4 @@ class Negated:
     filter: Filter
 
 
-Filter = Test | Joined | Negated
+Filter = Comparison | Joined | Negated
