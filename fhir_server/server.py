@@ -23,6 +23,7 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Limits, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
+from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
@@ -55,17 +56,13 @@ def build(settings: Settings) -> Server:
         stamp=indexer.stamp,
         keep_days=settings.idempotency_days,
     )
+    declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
     return Server(
         definitions=known,
         links=Links(known),
         live=live,
         knowledge=knowledge,
-        following=Following(
-            knowledge,
-            store,
-            alone=settings.workers == 1,
-            declaring=Declaring(live, store, partial(folder_parameters, settings, knowledge)),
-        ),
+        following=Following(knowledge, store, alone=settings.workers == 1, declaring=declaring),
         store=store,
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
@@ -84,6 +81,7 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
+        reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
 

@@ -18,7 +18,7 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.foundation.wire import parse, render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
 from fhir_server.interaction.patch import UNPATCHED
-from fhir_server.search.parameters import Parameter
+from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.validation.knowledge import Known
 
 MODES = ("full", "normative", "terminology")
@@ -49,7 +49,8 @@ async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = 
     if ask.mode not in MODES:
         known = ", ".join(f"`{mode}`" for mode in MODES)
         raise Invalid(f"`mode={ask.mode[:40]}` is none of {known}.", expression="http.mode")
-    body = rendered(server, server.knowledge.current, ask.mode, circumstances.base)
+    known, parameters = server.knowledge.current, server.parameters
+    body = rendered(server, known, parameters, ask.mode, circumstances.base)
     if not circumstances.shape.is_whole:
         body = render(shaped(server.definitions, parse(body), circumstances.shape))
     etag = hashlib.sha256(body).hexdigest()[:16]
@@ -58,7 +59,13 @@ async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = 
 
 # By what is known and by base: the first takes 0.1 s, because every type's parameters are read.
 @lru_cache(maxsize=8)
-def rendered(server: Server, known: Known, mode: str, base: str) -> bytes:
+def rendered(
+    server: Server,
+    known: Known,
+    parameters: Parameters,  # noqa: ARG001 - the Server's at that moment: another has another text
+    mode: str,
+    base: str,
+) -> bytes:
     if mode == "terminology":
         return render(terminology_capabilities(server, known, base))
     return render(capability_statement(server, known, base))

@@ -12,6 +12,7 @@ from fhir_server.conformance.subset import WHOLE, Shape
 from fhir_server.foundation.outcome import FhirError, Issue, UnknownType
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.following import Following
+from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
@@ -124,6 +125,7 @@ class Server:
     many_deletes: bool = False  # a conditional delete may remove more than one
     operations: Operations = field(default_factory=NoOperations)
     texts: TextFollowing | None = None  # None: no index of words is kept
+    reindexing: Reindexing | None = None  # None: no index is filled in the background
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 

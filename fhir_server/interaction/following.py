@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
 from fhir_server.foundation.outcome import FhirError
+from fhir_server.interaction.declaring import Declaring
 from fhir_server.store.contract import EpochEnded, Store, Stored
 from fhir_server.validation.knowledge import Knowledge
 
@@ -27,11 +28,20 @@ PAGE = 200  # versions a look reads at once
 class Following:
     """Reads the store's feed of definitions into what is known.
 
-    alone: no other process serves this store, so nobody need be waited for.
+    alone: no other process serves this store, so nobody need be waited for. declaring: brings
+    SearchParameters into force.
     """
 
-    def __init__(self, knowledge: Knowledge, store: Store, *, alone: bool = True) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        store: Store,
+        *,
+        alone: bool = True,
+        declaring: Declaring | None = None,
+    ) -> None:
         self.knowledge = knowledge
+        self.declaring = declaring
         self.store = store
         self.alone = alone
         self._cursor: str | None = None
@@ -45,12 +55,18 @@ class Following:
                     page = await self.store.feed(self._cursor, types=TYPES, limit=PAGE)
                 except EpochEnded:  # the store was restored: some of what is known may be gone
                     self.knowledge.forget()
+                    if self.declaring is not None:
+                        self.declaring.forget()
                     self._cursor = None
                     continue
                 self._cursor = page.next
                 self.knowledge.learn(page.rows)
+                if self.declaring is not None:
+                    self.declaring.learn(page.rows)
                 if len(page.rows) < PAGE:
-                    return
+                    break
+            if self.declaring is not None:
+                await self.declaring.settle()
 
     async def committed(self, versions: Iterable[Stored]) -> None:
         """Versions of this worker were committed: know them, and let the others see them."""
@@ -58,6 +74,12 @@ class Following:
         if not found:
             return
         self.knowledge.learn(found)
+        if self.declaring is not None:
+            self.declaring.learn(found)
+            try:
+                await self.declaring.settle()
+            except FhirError as error:  # it is stored, and the next look does the rest
+                log.warning("A SearchParameter waits to come into force: %s", error)
         if not self.alone:
             await asyncio.sleep(2 * INTERVAL)
 

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fhir_server.foundation.outcome import Issue
+from fhir_server.foundation.outcome import Issue, within
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Server
+from fhir_server.search import custom
 
 Found = TypeVar("Found", list[Issue], list[Issue] | None)
 
@@ -38,4 +39,27 @@ async def judged(
     validator = server.validator
     is_long = text is not None and len(text[0]) >= LONG_WORK
     found = None if is_long else judge(validator.check_soon)
-    return await asyncio.to_thread(judge, validator.check) if found is None else found
+    if found is None:
+        found = await asyncio.to_thread(judge, validator.check)
+    return found if found_errors(found) else [*found, *business_rules(server, resource)]
+
+
+def found_errors(issues: Sequence[Issue]) -> bool:
+    return any(issue.severity in ("error", "fatal") for issue in issues)
+
+
+def business_rules(server: Server, resource: Resource) -> list[Issue]:
+    """What this server cannot do with a resource, or one of a transaction, that R4 allows."""
+    rows = server.live.table.rows
+    if resource.get("resourceType") == "SearchParameter":
+        return custom.issues(server.parameters, resource, rows)
+    if resource.get("resourceType") != "Bundle" or resource.get("type") != "transaction":
+        return []
+    issues: list[Issue] = []
+    for place, one in enumerate(resource.get("entry", ())):
+        entry = one.get("resource", {})
+        if entry.get("resourceType") == "SearchParameter":
+            found = custom.issues(server.parameters, entry, rows)
+            issues += [within(f"Bundle.entry[{place}].resource", issue) for issue in found]
+            rows = (*rows, *custom.imagined(server.parameters, entry))
+    return issues

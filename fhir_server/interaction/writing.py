@@ -32,6 +32,7 @@ from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.asking import query_of
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
 from fhir_server.interaction.judging import judged
+from fhir_server.search import custom
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
 from fhir_server.store.condition import asks_words
 from fhir_server.store.contract import (
@@ -50,6 +51,7 @@ from fhir_server.store.contract import (
 )
 
 NOWHERE = Position(0, 0)
+RENEWED = 8  # attempts between two looks at the rules
 SERVER_META = ("versionId", "lastUpdated")  # R4 http#update: the client's are ignored
 
 
@@ -79,18 +81,18 @@ def refuse_errors(server: Server, issues: list[Issue]) -> tuple[Issue, ...]:
     """The issues, if none is an error.
 
     Raises Invalid (400) where R4's own rules are broken, Unprocessable (422) where only those of
-    a profile are. R4 http#create: 400 for "basic FHIR validation rules", 422 for "applicable FHIR
-    profiles or server business rules".
+    a profile, or of this server, are. R4 http#create: 400 for "basic FHIR validation rules", 422
+    for "applicable FHIR profiles or server business rules".
     """
     if not issues:
         return ()
     errors = [issue for issue in issues if issue.severity in ("error", "fatal")]
     for observe in server.observers:
         observe(issues)
-    if any(issue.profile is None for issue in errors):
+    if any(issue.profile is None and issue.rule != custom.RULE for issue in errors):
         raise Invalid("The resource is not valid R4.", issues=issues)
     if errors:
-        raise Unprocessable("The resource is not what its profiles ask for.", issues=issues)
+        raise Unprocessable("The resource is not what is asked for here.", issues=issues)
     return tuple(issues)
 
 
@@ -134,6 +136,7 @@ def new_version(
         rows=rows,
         before=rows_of(server, follows),
         follows=follows,
+        unsure=server.live.current.building,
     )
 
 
@@ -261,15 +264,18 @@ async def settled(
     for attempt in range(server.limits.attempts):
         if once and (before := await replayed(server, circumstances, once)):
             return before
+        rules = server.live.current.change
         try:
             proposal = await propose()
             if proposal.unit.versions or once:
-                unit = remembering(proposal, once)
+                unit = replace(remembering(proposal, once), rules=rules)
                 committed = await server.store.commit(unit)
                 await tell_definitions(server, unit, committed.updated)
                 return proposal.answer(committed.updated)
             return proposal.answer(0)
         except Stale:
+            if attempt % RENEWED == 1 and server.following.declaring is not None:
+                await server.following.declaring.refresh()  # it may be the rules that moved
             await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
 

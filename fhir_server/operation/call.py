@@ -42,6 +42,7 @@ class Call:
 
     name: str
     level: str
+    method: str = "POST"
     type: str | None = None
     id: str | None = None
     given: tuple[Given, ...] = ()
@@ -78,7 +79,8 @@ class Operation:
 
     types: None: every type. parameters: the names it takes; another is refused. get: whether GET
     is offered beside POST (it changes nothing and its parameters are simple). bodies: the types of
-    resource it takes as they are, without Parameters. judges: it takes content in whatever state,
+    resource it takes as they are, without Parameters. delete: whether DELETE is offered besides, to
+    break off what its place tells of. judges: it takes content in whatever state,
     because that is what it is asked about; others are given valid R4 only.
     """
 
@@ -89,5 +91,6 @@ class Operation:
     parameters: frozenset[str]
     perform: Perform
     get: bool = True
+    delete: bool = False
     bodies: frozenset[str] = frozenset()
     judges: bool = False

@@ -19,7 +19,15 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.context import Answer, Asked, Circumstances, Server
 from fhir_server.interaction.judging import LONG_WORK
-from fhir_server.operation import expand, lookup, subsumes, translate, validate, validate_code
+from fhir_server.operation import (
+    expand,
+    lookup,
+    reindex,
+    subsumes,
+    translate,
+    validate,
+    validate_code,
+)
 from fhir_server.operation.call import Call, Given, Operation
 from fhir_server.operation.parameters import of_query, of_resource
 
@@ -30,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *validate_code.OPERATIONS,
     *expand.OPERATIONS,
     *translate.OPERATIONS,
+    *reindex.OPERATIONS,
 )
 
 PLACEHOLDER: Resource = {"resourceType": "Basic", "code": {"text": "-"}}  # for a resource within
@@ -44,9 +53,11 @@ class Table:
     async def perform(self, server: Server, asked: Asked, circumstances: Circumstances) -> Answer:
         """Raises what the operation does, and UnknownType, MethodNotAllowed, NotSupported."""
         operation = self.found(asked)
-        if asked.method != "POST" and not operation.get:
+        if ("GET" if asked.method == "HEAD" else asked.method) not in methods(operation):
+            allowed = " or ".join(methods(operation))
             raise MethodNotAllowed(
-                f"`${operation.name}` must be asked by POST.", headers={"Allow": "POST, OPTIONS"}
+                f"`${operation.name}` must be asked by {allowed}.",
+                headers={"Allow": ", ".join([*methods(operation), "OPTIONS"])},
             )
         if asked.unreadable is not None and not operation.judges:
             raise asked.unreadable
@@ -83,6 +94,12 @@ class Table:
         )
 
 
+def methods(operation: Operation) -> list[str]:
+    """How it may be asked."""
+    offered = (("POST", True), ("GET", operation.get), ("DELETE", operation.delete))
+    return [method for method, is_offered in offered if is_offered]
+
+
 def level_of(asked: Asked) -> str:
     return "instance" if asked.id is not None else "type" if asked.type else "system"
 
@@ -116,6 +133,7 @@ def called(server: Server, operation: Operation, asked: Asked) -> Call:
     return Call(
         name=operation.name,
         level=level_of(asked),
+        method=asked.method,
         type=asked.type,
         id=asked.id,
         given=given,

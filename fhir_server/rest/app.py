@@ -75,6 +75,8 @@ class App:
         self.following.append(asyncio.create_task(self.server.following.follow()))
         if self.server.texts is not None:
             self.following.append(asyncio.create_task(self.server.texts.follow()))
+        if self.server.reindexing is not None:
+            self.following.append(asyncio.create_task(self.server.reindexing.work()))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()

@@ -54,10 +54,12 @@ ROWS = (
     # R4 operations#executing. Which operations there are, and where, fhir_server/operation says.
     Row("GET", "$[operation]", "operation", None),
     Row("POST", "$[operation]", "operation", None),
+    Row("DELETE", "$[operation]", "operation", None),
     Row("GET", "[type]/$[operation]", "operation", None),
     Row("POST", "[type]/$[operation]", "operation", None),
     Row("GET", "[type]/[id]/$[operation]", "operation", None),
     Row("POST", "[type]/[id]/$[operation]", "operation", None),
+    Row("DELETE", "[type]/[id]/$[operation]", "operation", None),
 )
 
 

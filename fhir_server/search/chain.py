@@ -61,6 +61,7 @@ def knowing(scope: Scope, types: Sequence[str], rest: str, code: str) -> tuple[s
         return has.referred(scope, rest, types)
     if following in EVERYWHERE:
         return tuple(types)
+    scope.parameters.demand_ready(types, following)
     found = tuple(type for type in types if following in scope.parameters.of(type))
     if not found:
         told = no_parameter(scope, following, types)

@@ -97,7 +97,7 @@ def _one(
             return RidIn(tuple(sorted(rid(Key(type, id)) for type in types)))
         case "_lastUpdated":
             return date.updated(parameter, text, site)
-        case "url" if criterion.modifier is None and "version" in parameters.of(parameter.of):
+        case "url" if not criterion.modifier and "version" in parameters.official.of(parameter.of):
             return _canonical(parameter, text, parameters, site)
     if parameter.type == "composite":
         return composite.where(parameters, parameter, text, site)
@@ -111,7 +111,7 @@ def _canonical(parameter: Parameter, text: str, parameters: Parameters, site: Si
     named: Condition = KINDS[parameter.type].where(parameter, url, None, site)
     if not version:
         return named
-    its = parameters.of(parameter.of)["version"]
+    its = parameters.official.of(parameter.of)["version"]
     asked: Condition = KINDS[its.type].where(its, r"\|".join(version), None, site)
     return AllOf((named, asked))
 

@@ -30,6 +30,7 @@ from fhir_server.store.contract.parameter import (
     Declared,
 )
 
+RULE = "search-parameter"  # the rule of an issue: R4 allows it, and this server cannot do it
 MAX_BASES = 40  # of one definition: each has a number of its own
 MAX_EXPRESSION = 4000  # characters
 MAX_WAYS, MAX_STEPS, MAX_LISTS = 200, 24, 12  # ways of one type; steps, and lists, of a way
@@ -49,19 +50,25 @@ class Refused(Exception):
         self.element = element
 
 
-def issues(parameters: Parameters, resource: Resource, declared: Sequence[Declared]) -> list[Issue]:
+def issues(
+    parameters: Parameters,
+    resource: Resource,
+    declared: Sequence[Declared],
+    source: str | None = None,
+) -> list[Issue]:
     """What keeps this server from searching by a definition that is to be in force.
 
-    declared: the parameters there are already."""
+    declared: the parameters there are already. source: who declares it, if not the resource.
+    """
     if not in_force(parameters, resource):
         return []
     try:
         found = _declarations(parameters.official, resource)
-        source = f"SearchParameter/{resource.get('id')}"
+        source = source or f"SearchParameter/{resource.get('id')}"
         _demand_free(parameters.official, found, source, declared)
     except Refused as refusal:
         place = f"SearchParameter.{refusal.element}"
-        return [Issue("error", "business-rule", str(refusal), place)]
+        return [Issue("error", "business-rule", str(refusal), place, rule=RULE)]
     return []
 
 
@@ -74,6 +81,15 @@ def declarations(parameters: Parameters, resource: Resource) -> tuple[Declaratio
         return tuple(_declarations(parameters.official, resource))
     except (Refused, KeyError, TypeError):  # stored by a program that did not ask
         return ()
+
+
+def imagined(parameters: Parameters, resource: Resource) -> tuple[Declared, ...]:
+    """What there would be besides, were the definition stored."""
+    source = f"SearchParameter/{resource.get('id')}"
+    return tuple(
+        Declared(0, source, one.base, one.code, one.facts, BUILDING, 0, 0)
+        for one in declarations(parameters, resource)
+    )
 
 
 def in_force(parameters: Parameters, resource: Resource) -> bool:
@@ -246,6 +262,8 @@ def _demand_free(
     official: Parameters, found: Sequence[Declaration], source: str, declared: Sequence[Declared]
 ) -> None:
     alive = [row for row in declared if row.state in (BUILDING, READY) and row.source != source]
+    urls = {json.loads(one.facts)["url"] for one in found}
+    alive = [row for row in alive if facts_of(row)["url"] not in urls]  # it may be the same one
     for one in found:
         for type in one.types:
             if (own := official.of(type).get(one.code)) is not None:

@@ -65,6 +65,7 @@ def leads_on(parameter: Parameter) -> FhirError | None:
 def no_parameter(scope: Scope, code: str, types: Iterable[str]) -> str:
     """That none of the types has it, and which one may be meant."""
     types = tuple(types)
+    scope.parameters.demand_ready(types, code)
     codes = {known for type in types for known in scope.parameters.of(type)}
     shown = " or ".join(types[:SHOWN])
     rest = f" or {len(types) - SHOWN} more types" if len(types) > SHOWN else ""

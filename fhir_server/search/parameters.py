@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fhir_server.conformance.definitions import Definitions
-from fhir_server.foundation.outcome import UnknownType
+from fhir_server.foundation.outcome import FhirError, UnknownType
 from fhir_server.search.path import Get, Path, Refers, Step, paths
 
 CUSTOM = 4096  # the first number of a parameter that is not R4's own
@@ -190,6 +190,7 @@ class Parameters:
         self.official = self
         self._custom: Mapping[int, Mapping[str, Any]] = {}
         self._building: frozenset[int] = frozenset()
+        self._refusal: Callable[[Parameter], FhirError] | None = None
         self._indexed: dict[str, tuple[Parameter, ...]] = {}
         self._facts: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         self._of: dict[str, dict[str, Parameter]] = {}
@@ -210,19 +211,21 @@ class Parameters:
         self,
         custom: Mapping[int, Mapping[str, Any]],
         building: frozenset[int] = frozenset(),
+        refusal: Callable[[Parameter], FhirError] | None = None,
     ) -> Parameters:
         """R4's parameters and these.
 
         custom: facts in the shape of `definitions.search_parameters`, by number, each of one base
         type and with a code R4 does not give it. building: those whose index is not whole yet;
-        they are written and not asked. R4's own are the same whatever these are.
+        they are written and not asked. refusal: how that is said. R4's own are the same whatever
+        these are.
         """
         for number in custom:
             if not CUSTOM <= number <= LAST_CUSTOM:
                 raise ValueError(f"{number} is not from {CUSTOM} to {LAST_CUSTOM}")
         found = copy(self.official)
         found.official = self.official
-        found._custom, found._building = custom, building
+        found._custom, found._building, found._refusal = custom, building, refusal
         found._of, found._indexed = {}, {}
         return found
 
@@ -238,12 +241,12 @@ class Parameters:
             )
         return found
 
-    def unready(self, type: str, code: str) -> Parameter | None:
-        """The custom parameter of this code, if its index is not whole yet."""
-        for one in self.indexed(type):
-            if one.code == code and one.number in self._building:
-                return one
-        return None
+    def demand_ready(self, types: Iterable[str], code: str) -> None:
+        """Refuse a custom parameter whose index is not whole yet, and that `of` leaves out."""
+        for type in types if self._building else ():
+            for one in self.indexed(type):
+                if one.code == code and one.number in self._building and self._refusal:
+                    raise self._refusal(one)
 
     def of(self, type: str) -> dict[str, Parameter]:
         """The parameters of a type, by code: its own and those of all resources."""

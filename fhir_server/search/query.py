@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from fhir_server.foundation.outcome import FhirError, Invalid, Issue
 from fhir_server.search import criteria
 from fhir_server.search.criterion import EVERYTHING
+from fhir_server.search.merging import merged
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.result import REPEATED, RESULT, understood
 from fhir_server.search.scope import Asked, Scope
-from fhir_server.search.site import HERE, Site
+from fhir_server.search.site import HERE, MAX_LOOKS, Site
 from fhir_server.search.wanted import Include, SortKey, Wanted
 from fhir_server.store.contract import AllOf, Condition, hash128
 
@@ -69,6 +70,7 @@ def parse(
     """
     if len(pairs) > MAX_PARAMETERS:
         raise Invalid(f"The search has {len(pairs)} parameters; at most {MAX_PARAMETERS}.")
+    site = replace(site, looks=[MAX_LOOKS])
     wanted = Wanted(parameters, types, min(page_size, max_page_size), at_most=max_page_size)
     reading = _Reading(wanted, site)
     refusals: list[FhirError] = []
@@ -80,7 +82,8 @@ def parse(
     # R4 search#query: who does not know a `_query` SHALL refuse, however lenient
     if refusals and (strict or any(name == "_query" for name, _ in pairs)):
         issues = [issue for refusal in refusals for issue in refusal.issues]
-        raise type(refusals[0])(str(refusals[0]), issues=issues[:SHOWN_REFUSALS])
+        first = refusals[0]
+        raise type(first)(str(first), issues=issues[:SHOWN_REFUSALS], headers=first.headers)
     ignored = tuple(
         replace(issue, severity="warning", diagnostics=f"{issue.diagnostics} It was left out.")
         for refusal in refusals
@@ -93,7 +96,7 @@ def _about(refusal: FhirError, name: str) -> FhirError:
     """The same refusal, naming its parameter as R4 asks."""
     bare = name.partition(":")[0][:64]
     issues = [replace(issue, expression=f"http.{bare}") for issue in refusal.issues]
-    return type(refusal)(str(refusal), issues=issues)
+    return type(refusal)(str(refusal), issues=issues, headers=refusal.headers)
 
 
 @dataclass(slots=True)
@@ -131,13 +134,13 @@ class _Reading:
     ) -> Query:
         wanted = self.wanted
         found = (fixed, *(asked.condition for asked in self.asked.values()))
-        parts = [part for part in found if part != AllOf()]
+        parts = merged([part for part in found if part != AllOf()])
         told = [
             (name, self.used[name, value]) for name, value in pairs if (name, value) in self.used
         ]
         return Query(
             types=wanted.types,
-            where=parts[0] if len(parts) == 1 else AllOf(tuple(parts)),
+            where=parts[0] if len(parts) == 1 else AllOf(parts),
             count=wanted.count,
             cursor=wanted.cursor,
             total=wanted.total,

@@ -74,6 +74,7 @@ def _known(wanted: Wanted) -> list[dict[str, Parameter]]:
 
 
 def _unknown(wanted: Wanted, code: str) -> str:
+    wanted.parameters.demand_ready(wanted.types, code)
     codes = set.intersection(*(set(known) for known in _known(wanted)))
     whose = " and ".join(wanted.types[:5]) or "all types; give `_type`"
     if not code:

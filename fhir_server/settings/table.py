@@ -109,6 +109,11 @@ class Settings:
         "The folder of the large code systems that `terminology load` makes files of.",
         FOLDER,
     )
+    reindex_rate: int = setting(
+        1000,
+        "Resources a second that `$reindex` works on at most, beside what is asked of the server.",
+        whole(1, 1_000_000),
+    )
     text_index: bool = setting(
         False,
         "Keep an index of the words in all records, for _text, _content and :text.",

@@ -47,7 +47,7 @@ class Knowledge:
         *,
         own: Callable[[str], bool] = lambda _url: False,
     ) -> None:
-        self._below = below
+        self.below = below
         self._make = make
         self._own = own
         self._stored: dict[Key, tuple[int, Canonical | None]] = {}  # with the generation
@@ -59,7 +59,7 @@ class Knowledge:
         # A file of a large code system was added or removed: what is compiled asks it anew.
         if known is None or known.terms.is_stale():
             stored = [entry for _, entry in self._stored.values() if entry is not None]
-            known = self._known = self._make(self._below.above(stored))
+            known = self._known = self._make(self.below.above(stored))
         return known
 
     def imagined(self, canonicals: Canonicals) -> Known:

@@ -12,9 +12,11 @@ import pytest
 from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction.context import Circumstances, Limits, Server
+from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
+from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.validation.knowledge import base_knowledge
 
@@ -24,13 +26,12 @@ BASE = "http://hospital.example/fhir"
 @cache
 def parts():
     known = definitions.load()
-    parameters = Parameters(known)
-    return {
-        "definitions": known,
-        "links": Links(known),
-        "parameters": parameters,
-        "indexer": Indexer(parameters, base_urls=(BASE,)),
-    }
+    return {"definitions": known, "links": Links(known)}
+
+
+@cache
+def indexer() -> Indexer:
+    return Indexer(Parameters(parts()["definitions"]), base_urls=(BASE,))
 
 
 def server_on(store, **changes) -> Server:
@@ -38,8 +39,9 @@ def server_on(store, **changes) -> Server:
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
     told |= {"operations": Table()}
     told |= {"knowledge": base_knowledge(parts()["definitions"]), **changes}
-    following = Following(told["knowledge"], store)
-    return Server(store=store, following=following, **parts(), **told)
+    live = Live(indexer())
+    following = Following(told["knowledge"], store, declaring=Declaring(live, store))
+    return Server(store=store, live=live, following=following, **parts(), **told)
 
 
 @pytest.fixture
