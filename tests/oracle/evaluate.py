@@ -225,12 +225,12 @@ def quantity(value: Any, asked: str) -> bool:
 
 
 def reference(value: Any, modifier: str, asked: str, known: Parameter) -> bool:
-    if modifier == "identifier":
-        given = value.get("identifier")
-        return bool(given) and any(token(pair, asked) for pair in codes(given, known))
     type, _, id = value.get("reference", "").partition("/")
     if known.targets and type not in known.targets:
         return False
+    if modifier == "identifier":
+        given = value.get("identifier")
+        return bool(given) and any(token(pair, asked) for pair in codes(given, known))
     if modifier:
         return (type, id) == (modifier, asked)
     return asked in (id, f"{type}/{id}")
