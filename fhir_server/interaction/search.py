@@ -17,7 +17,7 @@ from fhir_server.foundation.bundle import Entry, instant
 from fhir_server.foundation.outcome import Invalid, Issue, operation_outcome
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
-from fhir_server.interaction.asking import query_of
+from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.including import Included, included
 from fhir_server.interaction.paging import criteria, cursors, links, question_of, resumed
@@ -30,6 +30,7 @@ from fhir_server.search import compartment
 from fhir_server.search.query import Query
 from fhir_server.store.condition import asks_words
 from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
+from fhir_server.store.contract.watch import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Ask:
 
 async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid, NotSupported: an unknown or malformed parameter is never passed over."""
-    query = query_of(
+    query = await understood(
         server,
         circumstances,
         ask.types,
@@ -60,32 +61,39 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
 
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
     asked = Select(query.types, query.where, circumstances.caller.restriction)
-    select = await resolved(server, asked)
+    with Step("links"):
+        select = await resolved(server, asked)
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
-        counted = await counted_of(server, select, query)
+        with Step("total") as step:
+            step.found = counted = await counted_of(server, select, query)
         return _bundle(query, [], links(circumstances, path, query), total=counted)
     question = question_of(path, criteria(query))
     cursor = resumed(server, question, query.cursor)
-    order = await order_of(server, query, select, begun=cursor.begun if cursor else None)
-    page = await server.store.search(
-        select,
-        limit=query.count,
-        order=order,
-        after=at(order, cursor),
-        bound=cursor.bound if cursor else None,
-        backward=cursor.backward if cursor else False,
-    )
-    total = await total_of(
-        server, select, query, len(page.rows), more=page.more or cursor is not None
-    )
+    with Step("order"):
+        order = await order_of(server, query, select, begun=cursor.begun if cursor else None)
+    with Step("matches") as step:
+        page = await server.store.search(
+            select,
+            limit=query.count,
+            order=order,
+            after=at(order, cursor),
+            bound=cursor.bound if cursor else None,
+            backward=cursor.backward if cursor else False,
+        )
+        step.found = len(page.rows)
+    with Step("total") as step:
+        more = page.more or cursor is not None
+        step.found = total = await total_of(server, select, query, len(page.rows), more=more)
     ways = [
         one.sealed(server.secret, question) if one else None
         for one in cursors(cursor, page, begun_as(order))
     ]
     shape = Shape(summary=query.summary, elements=tuple(query.elements or ()))
     entries = [found(server, circumstances, stored, shape) for stored in page.rows]
-    besides = await included(server, circumstances, query.includes, page.rows)
+    with Step("includes") as step:
+        besides = await included(server, circumstances, query.includes, page.rows)
+        step.found = len(besides.rows)
     entries += _besides(server, circumstances, query, besides)
     told = links(circumstances, path, query, *ways)
     return _bundle(query, entries, told, total=total, issues=besides.issues)

@@ -14,6 +14,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +46,7 @@ from fhir_server.store.contract import (
     TextIndex,
     Unit,
 )
+from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
@@ -236,13 +239,19 @@ class SqliteStore:
         """On the spot if it is short, else in a thread."""
         if self._inline is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
+        if WATCH.get() is not None:  # it asks everything thrice, which nobody else is to wait for
+            return await self._aside(question, patience)
         # By hand what `within` does: its generator would be a sixth of a point read.
         self._inline.deadline = time.monotonic() + self._inline_seconds
         try:
             return question(self._inline)
         except TooSlow:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, self._ask_aside, question, patience)
+            return await self._aside(question, patience)
+
+    async def _aside(self, question: Callable[[Reader], T], patience: float | None) -> T:
+        """In a thread, which knows who watches."""
+        ask = partial(copy_context().run, self._ask_aside, question, patience)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
     def _ask_aside(self, question: Callable[[Reader], T], patience: float | None) -> T:
         patience = self._patience if patience is None else min(patience, self._patience)

@@ -14,6 +14,8 @@ from typing import Any
 
 from fhir_server.foundation.earth import distance
 from fhir_server.foundation.outcome import FhirError, OutOfSpace, TooCostly, Unavailable
+from fhir_server.store.contract.watch import WATCH
+from fhir_server.store.sqlite_watch import watched
 
 INSTRUCTIONS = 10_000  # between two looks at the clock: costs nothing that could be measured
 COMMON = ("cache_size = -65536", "mmap_size = 1073741824", "temp_store = memory")
@@ -133,6 +135,8 @@ class Reader:
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """All rows. Raises TooSlow, or what the state of the database is called."""
         try:
+            if (watch := WATCH.get()) is not None:
+                return watched(self._connection, watch, sql, values, self._late, INSTRUCTIONS)
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
             if primary_code(error) == sqlite3.SQLITE_INTERRUPT:

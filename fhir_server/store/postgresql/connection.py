@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 import psycopg
@@ -16,7 +17,9 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, TooCostly, Unavailable
 from fhir_server.store.contract import Stale
+from fhir_server.store.contract.watch import WATCH, Watch
 from fhir_server.store.postgresql.values import teach
+from fhir_server.store.postgresql.watched import EXPLAIN, statement
 
 Row = tuple[Any, ...]
 Pool = AsyncConnectionPool[AsyncConnection[Row]]
@@ -103,6 +106,8 @@ async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = 
                 await pool.check()
             connection = await pool.getconn()
             try:
+                if (watch := WATCH.get()) is not None:
+                    return await _watched(connection, watch, text, values)
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(numbered(text), values, prepare=prepare)
                 return await cursor.fetchall()
@@ -112,6 +117,22 @@ async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = 
             finally:
                 await pool.putconn(connection)
     raise AssertionError("the loop returns or raises")
+
+
+async def _watched(
+    connection: AsyncConnection[Row], watch: Watch, text: str, values: Sequence[Any]
+) -> list[Row]:
+    """The rows, and what they took: once to have them, once more to be told how."""
+    start = perf_counter()
+    cursor = connection.cursor(binary=True)
+    await cursor.execute(numbered(text), values, prepare=False)
+    found = await cursor.fetchall()
+    took = perf_counter() - start
+    await cursor.execute(numbered(EXPLAIN + text), values, prepare=False)
+    plan = (await cursor.fetchall())[0][0]
+    watch.add(statement(text, values, plan, len(found), took * 1000))
+    watch.spent += perf_counter() - start - took
+    return found
 
 
 @asynccontextmanager
