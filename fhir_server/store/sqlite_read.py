@@ -16,7 +16,6 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     AllOf,
-    KeyIs,
     Remembered,
     Restriction,
     Select,
@@ -28,12 +27,15 @@ from fhir_server.store.dialect import SQLITE
 from fhir_server.store.named import marks, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
+    Drive,
     count_sql,
     drivers,
     find_sql,
+    rarest,
     sample_sql,
     scaled,
     weigh_sql,
+    worth_weighing,
 )
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.sqlite_connection import Reader, Row
@@ -132,14 +134,13 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def driver_of(reader: Reader, select: Select) -> KeyIs | None:
+def driver_of(reader: Reader, select: Select) -> Drive | None:
     """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
-    keys = drivers(select)
-    if len(keys) < 2:
+    found = drivers(select)
+    if not worth_weighing(found):
         return None
-    asked = weigh_sql(keys, SQLITE)
-    weights = reader.rows(asked.text, asked.values)[0]
-    return min(zip(weights, range(len(keys)), keys, strict=True))[2]
+    asked = weigh_sql(found, SQLITE)
+    return rarest(found, reader.rows(asked.text, asked.values)[0])
 
 
 def estimate(reader: Reader, select: Select) -> int:

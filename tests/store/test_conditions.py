@@ -36,6 +36,7 @@ from fhir_server.store.contract import (
     WordStarts,
     rid,
 )
+from fhir_server.store.select import body
 from tests.search.evaluate import holds
 from tests.store.world import newest, unit, version
 
@@ -52,6 +53,7 @@ COMMON = {
 }
 WORDS = ["", "n", "ng", "ngo", "ngô", "nz", "n\U0010ffff", "o", "\ud7ff", "\ue000", "z" * 9]
 TEXTS = ["n o", "ng o", "o ng", "o ng n", "ngo ng", "100% n_o", "o n'o"]
+INNER = [" n", "n ", " o ", "o n", "g o", "%", "_", "'", " ng "]
 DIGESTS = [1, 2, 2**28 - 1]
 TIMES = [MISSING, -5, 0, 10, 11, 20, 30, -MISSING]
 UNITS = [0, 4, 5, 2**62, 2**62 + 4, 2**63 - 1]
@@ -144,7 +146,9 @@ leaves = st.one_of(
     st.builds(
         Contains,
         st.sampled_from((1, 2)),
-        st.sampled_from([*WORDS[1:], *TEXTS, " n", "n ", " o ", "o n", "g o", "%", "_", "'", " ng "]),
+        st.sampled_from(
+            [*WORDS[1:], *TEXTS, " n", "n ", " o ", "o n", "g o", "%", "_", "'", " ng "]
+        ),
         alsos,
     ),
     st.builds(Interval, st.sampled_from((None, 1, 2)), bounds, bounds, bounds, bounds),
@@ -216,11 +220,15 @@ def population(store, run, clock):
     return now
 
 
-def test_a_condition_finds_exactly_what_it_says(store, run, population):
+@pytest.mark.parametrize("rare", [body.RARE, 2])
+def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypatch, rare):
+    """However rare a word must be for a search to begin with those who have it."""
+    monkeypatch.setattr(body, "RARE", rare)
+    monkeypatch.setattr(body, "RARE_TOGETHER", rare)
     places = {key: run(newest(store, str(key))) for key in population}
 
     @settings(
-        max_examples=300,
+        max_examples=200,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -18,13 +18,16 @@ from fhir_server.store.condition.taking import (
     in_index,
     only_keys,
 )
+from fhir_server.store.condition.words import ASKED, Asked, is_narrow, walked, word_row
 from fhir_server.store.condition.writer import context_of
 
 __all__ = [
+    "ASKED",
     "LONGEST",
     "MAX_CONDITIONS",
     "MAX_DEPTH",
     "NO",
+    "Asked",
     "Context",
     "Part",
     "asks_words",
@@ -34,6 +37,7 @@ __all__ = [
     "every",
     "has_range",
     "in_index",
+    "is_narrow",
     "joined",
     "key_row",
     "keys_table",
@@ -42,4 +46,6 @@ __all__ = [
     "only_keys",
     "reach",
     "storable",
+    "walked",
+    "word_row",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.store.condition.context import Context
@@ -31,30 +32,55 @@ ASKED = (WordStarts, Whole, Contains)
 
 
 def words(context: Context, asked: Asked) -> Part:
-    return any_words(context, [asked])
-
-
-def any_words(context: Context, asked: Sequence[Asked]) -> Part:
-    """Any of these: one look into the index, however many they are."""
-    row = either(_ROWS[type(one)](one, context.dialect) for one in asked)
+    row = word_row([asked], context.dialect)
     return NO if row is NO else among(context, "index_string", row)
 
 
-def word_probe(context: Context, asked: WordStarts) -> Part:
+def any_of(context: Context, asked: Sequence[Asked]) -> list[Part]:
+    """Any of these: one look into the index, however many they are, unless rows are walked."""
+    if len(asked) < 2 or context.writers[type(asked[0])] is not words:
+        return [context.write(one) for one in asked]
+    return [among(context, "index_string", word_row(asked, context.dialect))]
+
+
+def word_row(asked: Sequence[Asked], dialect: Dialect) -> Part:
+    """Any of these is true of the row x of index_string."""
+    return either(_ROWS[type(one)](one, dialect) for one in asked)
+
+
+def word_probe(context: Context, asked: Asked) -> Part:
     """The same as `words`, for rows that are walked one after another until there are enough.
 
     The distinct words that begin so are few, even where the resources that have one are many.
     They are collected once; each walked row is then a probe of a whole primary key for each.
     """
-    if not storable(asked.prefix):
-        return NO
-    if not asked.prefix:
-        return words(context, asked)
-    dialect, params = context.dialect, (asked.param, *asked.also)
-    found = _one_of(params, YES, dialect, within=asked)
-    told = both([member("x.param", params, dialect), found])
-    text = f"exists (select 1 from index_string x where {told.text} and x.rid = {context.rid}"
-    return Part(f"{text}{dialect.fence})", told.values)
+    if not is_narrow(asked):
+        return words(replace(context, walked=True), asked)
+    dialect = context.dialect
+    row = word_row([asked], dialect)
+    if isinstance(asked, WordStarts) and storable(asked.prefix):
+        params = (asked.param, *asked.also)
+        spelt = _one_of(params, YES, dialect, within=asked)
+        row = both([member("x.param", params, dialect), spelt])
+    text = f"exists (select 1 from index_string x where {row.text} and x.rid = {context.rid}"
+    return NO if row is NO else Part(f"{text}{dialect.fence})", row.values)
+
+
+def walked(context: Context) -> Context:
+    """The same, of rows that are walked."""
+    writers = {**context.writers, **dict.fromkeys(ASKED, word_probe)}
+    return replace(context, walked=True, writers=writers)
+
+
+def is_narrow(asked: Asked) -> bool:
+    """Whether its rows are found by their words: not so what has any word, and texts of several
+    words that a value contains."""
+    match asked:
+        case WordStarts():
+            return bool(asked.prefix)
+        case Contains():
+            return " " not in asked.text.strip()
+    return True
 
 
 # --- rows of index_string, named x ---------------------------------------------------------------

@@ -62,8 +62,8 @@ def any_of(context: Context, asked: AnyOf) -> Part:
     parts = [keys.dominant(context, common)] if common else []
     parts += keys.probes(context, [key for key in found if not key.dominant])
     told = [c for c in asked.conditions if isinstance(c, words.ASKED)]
-    parts += [words.any_words(context, told)] if told else []
-    others = [c for c in asked.conditions if not isinstance(c, (KeyIs, *words.ASKED))]
+    parts += words.any_of(context, told)
+    others = (c for c in asked.conditions if not isinstance(c, (KeyIs, *words.ASKED)))
     parts += map(context.write, others)
     return either(parts)
 

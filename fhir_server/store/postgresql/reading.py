@@ -13,7 +13,6 @@ from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
-    KeyIs,
     Remembered,
     Restriction,
     Select,
@@ -21,6 +20,7 @@ from fhir_server.store.contract import (
     parse_version_id,
     rid,
 )
+from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.named import marks, those
 from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
@@ -28,12 +28,15 @@ from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,
+    Drive,
     count_sql,
     drivers,
     find_sql,
+    rarest,
     sample_sql,
     scaled,
     weigh_sql,
+    worth_weighing,
 )
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.types import NAMES
@@ -65,6 +68,8 @@ class Newest:
         )
 
     async def rows(self, rids: tuple[int, ...]) -> list[Row]:
+        if WATCH.get() is not None and rids:  # who watches is to see what is theirs alone
+            return (await self._together([rids]))[0]
         return await self._gathering.ask(rids) if rids else []
 
     async def _together(self, asked: Sequence[tuple[int, ...]]) -> list[list[Row]]:
@@ -167,14 +172,13 @@ async def estimate(pool: Pool, select: Select) -> int:
     return max(counted, scaled(*found, at_most=SAMPLE))
 
 
-async def driver_of(pool: Pool, select: Select) -> KeyIs | None:
-    """The rarest of several keys: a prepared plan cannot know which of them that is."""
-    keys = drivers(select)
-    if len(keys) < 2:
+async def driver_of(pool: Pool, select: Select) -> Drive | None:
+    """The rarest of several conditions: a prepared plan cannot know which of them that is."""
+    found = drivers(select)
+    if not worth_weighing(found):
         return None
-    asked = weigh_sql(keys, POSTGRESQL)
-    weights = (await rows(pool, asked.text, asked.values))[0]
-    return min(zip(weights, range(len(keys)), keys, strict=True))[2]
+    asked = weigh_sql(found, POSTGRESQL)
+    return rarest(found, (await rows(pool, asked.text, asked.values))[0])
 
 
 async def remembered(pool: Pool, key: str) -> Remembered | None:

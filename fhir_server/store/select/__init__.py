@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from fhir_server.store.condition import reach
 from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
-from fhir_server.store.select.body import Rendered, drivers, weigh_sql
+from fhir_server.store.select.body import (
+    Drive,
+    Rendered,
+    drivers,
+    rarest,
+    weigh_sql,
+    worth_weighing,
+)
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
 from fhir_server.store.select.collect import collected_sql, moved_sql
 from fhir_server.store.select.counting import count_sql, find_sql, sample_sql, scaled
@@ -19,6 +26,7 @@ __all__ = [
     "Bigints",
     "Bound",
     "Dialect",
+    "Drive",
     "Rendered",
     "Window",
     "collected_sql",
@@ -29,6 +37,7 @@ __all__ = [
     "moved_sql",
     "newest_seen",
     "page_sql",
+    "rarest",
     "reach",
     "sample_sql",
     "scaled",
@@ -36,4 +45,5 @@ __all__ = [
     "unseen",
     "weigh_sql",
     "windows",
+    "worth_weighing",
 ]

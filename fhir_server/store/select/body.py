@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fhir_server.store.condition import (
+    ASKED,
+    Asked,
     Context,
     Part,
     both,
@@ -22,18 +24,28 @@ from fhir_server.store.condition import (
     every,
     has_range,
     in_index,
+    is_narrow,
     joined,
     key_row,
     keys_table,
     once,
     only_keys,
     reach,
+    walked,
+    word_row,
 )
-from fhir_server.store.contract import AnyOf, Condition, KeyIs, RidIn, Select
+from fhir_server.store.contract import AllOf, AnyOf, Condition, KeyIs, RidIn, Select
 from fhir_server.store.dialect import Dialect
 
 WEIGHED = 8  # conditions at most
-WEIGHED_UP_TO = 1000  # beyond so many rows two conditions count as equally common
+WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
+# Rows that are rather read and sorted than met on a walk through the type, which has to meet a
+# page of them; a walk for two words at once has to go further.
+RARE, RARE_TOGETHER = 2000, 5000
+COMMON = AllOf()  # no condition: drive it by a walk through the type
+CURRENT = Part("current c")
+Driver = KeyIs | Asked
+Drive = Driver | AllOf
 
 
 class Rendered(NamedTuple):
@@ -66,15 +78,19 @@ class Body:
         return replace(self, where=both([self.where, *parts]))
 
 
-def ordinary(select: Select, dialect: Dialect, driver: KeyIs | None) -> Body:
-    """Driven from the key condition given, else from the likeliest, else from `current`."""
+def ordinary(select: Select, dialect: Dialect, driver: Drive | None) -> Body:
+    """Driven from the condition given, else from the likeliest key, else from `current`."""
     check(select.where)
     conditions = every(select.where)
     first = driver if driver in conditions else _likeliest(select, conditions)
+    if isinstance(first, ASKED):
+        return _from_words(select, first, dialect)
     if first is None:
-        return from_(select, dialect, Part("current c"))
+        return _body(select, conditions, context_of(dialect, select.restriction), CURRENT, [])
     conditions = [condition for condition in conditions if condition != first]
     context = context_of(dialect, select.restriction, main="k.main", rid="k.rid")
+    if driver is not None:
+        context = walked(context)
     current = f"{dialect.join} current c on c.rid = k.rid"
     if isinstance(first, KeyIs):
         rows = [key_row(first, "k", dialect), once(first, dialect)]
@@ -88,16 +104,31 @@ def ordinary(select: Select, dialect: Dialect, driver: KeyIs | None) -> Body:
 
 
 def from_(select: Select, dialect: Dialect, source: Part, *where: Part) -> Body:
-    """Driven from a source that has the row `c` of `current`; every condition is a probe."""
+    """A walk through a source that has the row `c` of `current`; every condition is a probe."""
     check(select.where)
-    context = context_of(dialect, select.restriction)
+    context = walked(context_of(dialect, select.restriction))
     return _body(select, every(select.where), context, source, list(where))
+
+
+def _from_words(select: Select, first: Asked, dialect: Dialect) -> Body:
+    """Driven from the few rows of a rare word. As an array PostgreSQL takes them for the few that
+    they are, also in a plan that is to serve other words."""
+    conditions = [condition for condition in every(select.where) if condition != first]
+    context = walked(context_of(dialect, select.restriction))
+    row = word_row([first], dialect)
+    if dialect.postgresql:
+        rids = f"array(select x.rid from index_string x where {row.text})"
+        one = Part(f"c.rid = any ({rids})", row.values)
+        return _body(select, conditions, context, CURRENT, [one])
+    few = f"(select distinct x.rid from index_string x where {row.text}) k"
+    source = Part(f"{few} {dialect.join} current c on c.rid = k.rid", row.values)
+    return _body(select, conditions, context, source, [])
 
 
 def _likeliest(select: Select, conditions: Sequence[Condition]) -> KeyIs | AnyOf | None:
     if any(isinstance(condition, RidIn) for condition in conditions):
         return None
-    if keys := drivers(select):
+    if keys := [key for key in drivers(select) if isinstance(key, KeyIs)]:
         return keys[0]
     lists = (c for c in conditions if isinstance(c, AnyOf) and only_keys(c))
     return next(lists, None)
@@ -118,28 +149,54 @@ def _body(
         *(context.write(condition) for condition in conditions),
     ]
     told = both(parts)
-    prepare = not any(has_range(condition) for condition in conditions)
+    known = ASKED if context.walked else ()  # a walk asks each row of each word
+    prepare = not any(has_range(c) for c in conditions if not isinstance(c, known))
     return Body(source, told, context.main, context.rid, dialect, prepare)
 
 
 # --- what drives it ------------------------------------------------------------------------------
 
 
-def drivers(select: Select) -> tuple[KeyIs, ...]:
-    """The key conditions a search could be driven from; two or more are worth weighing."""
+def drivers(select: Select) -> tuple[Driver, ...]:
+    """The conditions a search could be driven from: keys, whose rows stand in order, and words."""
     check(select.where)
-    keys = {c for c in every(select.where) if isinstance(c, KeyIs) and in_index(c)}
-    return tuple(
-        sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))[:WEIGHED]
-    )
+    conditions = every(select.where)
+    keys = {c for c in conditions if isinstance(c, KeyIs) and in_index(c)}
+    words = (c for c in conditions if isinstance(c, ASKED) and is_narrow(c))
+    ordered = sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))
+    return (*ordered, *dict.fromkeys(words))[:WEIGHED]
 
 
-def weigh_sql(keys: Sequence[KeyIs], dialect: Dialect) -> Rendered:
-    """How many rows each has, counted no further than WEIGHED_UP_TO: one column each."""
-    rows = [key_row(key, "k", dialect) for key in keys]
-    counts = [
-        f"(select count(*) from (select 1 from index_key k where {row.text}"
-        f" limit {WEIGHED_UP_TO}) n)"
-        for row in rows
-    ]
-    return Rendered(f"select {', '.join(counts)}", joined("", rows).values)
+def worth_weighing(found: Sequence[Driver]) -> bool:
+    """One key is the best there is; of one word it is still to be known whether it is rare."""
+    return len(found) > 1 or any(isinstance(condition, ASKED) for condition in found)
+
+
+def weigh_sql(found: Sequence[Driver], dialect: Dialect) -> Rendered:
+    """How many rows each has, counted no further than is worth knowing: one column each."""
+    counts = []
+    for condition, limit in zip(found, _limits(found), strict=True):
+        if isinstance(condition, KeyIs):
+            source, row = "index_key k", key_row(condition, "k", dialect)
+        else:
+            source, row = "index_string x", word_row([condition], dialect)
+        text = f"(select count(*) from (select 1 from {source} where {row.text} limit {limit}) n)"
+        counts.append(Part(text, row.values))
+    told = joined(", ", counts)
+    return Rendered(f"select {told.text}", told.values)
+
+
+def rarest(found: Sequence[Driver], weights: Sequence[int]) -> Drive:
+    """What to be driven from: the rarest of these, and where all are common a key, whose rows
+    stand in order, else COMMON."""
+    weighed = zip(weights, _limits(found), range(len(found)), strict=True)
+    rare = [(weight, at) for weight, limit, at in weighed if weight < limit]
+    if rare:
+        return found[min(rare)[1]]
+    return found[0] if isinstance(found[0], KeyIs) else COMMON
+
+
+def _limits(found: Sequence[Driver]) -> list[int]:
+    words = sum(isinstance(condition, ASKED) for condition in found)
+    rare = RARE if len(found) == 1 else RARE_TOGETHER
+    return [WEIGHED_UP_TO] * (len(found) - words) + [rare] * words

@@ -20,12 +20,11 @@ from fhir_server.store.contract import (
     ByMain,
     ByRow,
     ByUpdated,
-    KeyIs,
     Place,
     Select,
 )
 from fhir_server.store.dialect import Bigints, Dialect
-from fhir_server.store.select.body import Body, Rendered, from_, ordinary
+from fhir_server.store.select.body import COMMON, CURRENT, Body, Drive, Rendered, from_, ordinary
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
 from fhir_server.store.types import NAMES, type_numbers
 
@@ -78,7 +77,7 @@ def is_missing(place: Place) -> bool:
 
 
 def page_sql(
-    select: Select, window: Window, *, dialect: Dialect, driver: KeyIs | None = None
+    select: Select, window: Window, *, dialect: Dialect, driver: Drive | None = None
 ) -> Rendered:
     """Rows of `dialect.columns`, the place's value, and what a Bound is made of.
 
@@ -136,8 +135,11 @@ def _read(body: Body, window: Window) -> Part:
 # --- by the main date ----------------------------------------------------------------------------
 
 
-def _by_main(select: Select, window: Window, dialect: Dialect, driver: KeyIs | None) -> list[Body]:
-    bodies = [ordinary(select, dialect, driver)]
+def _by_main(select: Select, window: Window, dialect: Dialect, driver: Drive | None) -> list[Body]:
+    if driver == COMMON and len(select.types) == 1 and select.restriction.owners is None:
+        bodies = [from_(select, dialect, CURRENT)]
+    else:
+        bodies = [ordinary(select, dialect, driver)]
     if window.bound is not None:
         # Who moved since the first page stands where it stood then, and nowhere else.
         bodies[0] = bodies[0].also(_unmoved(window.bound, dialect))
