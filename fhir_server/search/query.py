@@ -32,9 +32,9 @@ FIRST = {"_type": 0, "_summary": 1}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """types: empty for all. used: what was understood, for the self link. ignored: what was left
-    out under lenient handling. locks: what two writers deciding on the same question have in
-    common. has_criteria: something narrows the search."""
+    """types: empty for all. asked: each criterion, and what it means. used: what was understood,
+    for the self link. ignored: what was left out under lenient handling. locks: what two writers
+    deciding on the same question have in common. has_criteria: something narrows the search."""
 
     types: tuple[str, ...]
     where: Condition
@@ -45,7 +45,7 @@ class Query:
     elements: tuple[str, ...] = ()
     sort: tuple[SortKey, ...] = ()
     includes: tuple[Include, ...] = ()
-    explain: bool = False
+    asked: tuple[tuple[str, str, Condition], ...] = ()
     used: tuple[tuple[str, str], ...] = ()
     ignored: tuple[Issue, ...] = ()
     locks: tuple[int, ...] = ()
@@ -148,7 +148,7 @@ class _Reading:
             elements=wanted.elements,
             sort=wanted.sort,
             includes=wanted.includes,
-            explain=wanted.explain,
+            asked=tuple((*pair, asked.condition) for pair, asked in self.asked.items()),
             used=tuple(told),
             ignored=ignored,
             locks=self.locks(),

@@ -14,6 +14,7 @@ from fhir_server.foundation.resource import Literal, literal
 from fhir_server.terminology.terms import Terms
 
 DAY = 86_400_000
+MAX_LOOKS = 20  # of one search: each may be a second's work
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Site:
     """zone_minutes: the zone east of UTC. base_urls: the FHIR bases under which this server is
     known. now: milliseconds since 1970 UTC; what `ap` measures from; None: the clock's. terms: what
     codes mean, for `:in` and `:below`; indexing does not need it. texts: there is a text index.
+    looks: how often one search may still ask what codes mean.
     """
 
     zone_minutes: int = 420
@@ -28,6 +30,7 @@ class Site:
     now: int | None = None
     terms: Terms | None = field(default=None, compare=False)
     texts: bool = False
+    looks: list[int] = field(default_factory=lambda: [MAX_LOOKS], compare=False)
 
     def today(self) -> int:
         """The present, to the day, so that the pages of one search ask the same question."""

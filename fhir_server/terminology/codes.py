@@ -19,7 +19,7 @@ from fhir_server.terminology.system import System
 from fhir_server.terminology.systems import Systems
 from fhir_server.terminology.value_set import ValueSets
 
-LOOKED_AT = 100_000  # concepts, and filters on them, that one question of a search may look at
+LOOKED_AT = 50_000  # concepts, and filters on them, that one question of a search may look at
 
 
 def listed(

@@ -203,6 +203,14 @@ def test_as_many_codes_as_the_bound_says_are_asked_for_at_once() -> None:
     assert len(where.conditions) == token.MAX_CODES
 
 
+def test_one_search_asks_only_so_often_what_codes_mean() -> None:
+    asked = [f"code:below={ANIMAL}|{code}" for code in ("cat", "dog", "mammal", "fish") * 5]
+    assert found(LION, "&".join(asked[:1]), site=TERMS)
+    query("Condition", "&".join(f"{one},{ANIMAL}|pet" for one in asked[:4]), site=TERMS)
+    with pytest.raises(Invalid, match="what codes mean 20 times"):
+        query("Condition", "&".join(f"{one},{ANIMAL}|pet" for one in asked[:11]), site=TERMS)
+
+
 def test_a_code_whose_system_is_implied_needs_none() -> None:
     gender = code_system(GENDER, {"code": "other", "concept": [{"code": "x"}]})
     known = Terms(Canonicals([of_resource(gender, "test")]), today=lambda: TODAY)

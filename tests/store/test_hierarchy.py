@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import pytest
 
+from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
+from fhir_server.store import upkeep
+from fhir_server.store.condition import check
+from fhir_server.store.condition.keys import PROBED
+from fhir_server.store.condition.taking import MAX_KEYS
 from fhir_server.store.contract import (
     EVERYTHING,
     HASH_MASK,
@@ -24,6 +29,7 @@ from fhir_server.store.contract import (
     hash128,
     rid,
 )
+from fhir_server.store.stamp import Stamp
 from tests.store.world import newest, unit, version
 
 PART, AT, PROFILE = 7, 8, 9  # parameters: a place's whole, a visit's place, a profile
@@ -235,3 +241,38 @@ async def test_a_text_that_another_process_wrote_first_is_no_conflict(database, 
         assert await tagged(other, UriStarts(PROFILE, "http://a/")) == {1, 2}
     finally:
         await other.close()
+
+
+async def test_a_new_index_has_the_texts_of_its_own_rules(database, clock):
+    """A backup has them too: both copy whole tables."""
+    stamp = Stamp("new", "+07:00")
+    store = database.store(clock=clock)
+    await store.open()
+    await store.commit(unit(version("Basic/1", rows=with_uris("http://a/1"))))
+    await store.close()
+    upkeep.reindex(database.url, lambda _: with_uris("http://b/1"), stamp, lambda _done, _all: None)
+    store = database.store(clock=clock)
+    await store.open()
+    try:
+        assert await tagged(store, UriStarts(PROFILE, "http://a/")) == set()
+        assert await tagged(store, UriStarts(PROFILE, "http://b/")) == {1}
+    finally:
+        await store.close()
+
+
+async def test_a_long_list_of_keys_is_a_set_and_a_short_one_is_probed(store):
+    writes = [version(f"Basic/{n}", rows=with_uris(f"u{n}")) for n in range(10)]
+    await store.commit(unit(*writes))
+    every = [KeyIs(row.v, row.w, -1) for row in map(uri, (f"u{n}" for n in range(5, 5 + PROBED)))]
+    for keys in (every[:PROBED], [*every, KeyIs(1, 1, -1)]):
+        asked = AnyOf(tuple(keys))
+        assert await tagged(store, asked) == {5, 6, 7, 8, 9}
+        assert await tagged(store, Not(asked)) == {0, 1, 2, 3, 4}
+        assert await tagged(store, AllOf((AnyOf((every[0], every[1])), asked))) == {5, 6}
+
+
+def test_what_asks_for_too_many_keys_is_refused_with_the_bound():
+    check(AnyOf(tuple(KeyIs(n) for n in range(MAX_KEYS))))
+    lists = tuple(AnyOf(tuple(KeyIs(n) for n in range(MAX_KEYS // 4))) for _ in range(5))
+    with pytest.raises(Invalid, match=f"at most {MAX_KEYS}"):
+        check(AllOf(lists))

@@ -19,7 +19,7 @@ from fhir_server.search import texts_asked
 from fhir_server.search.dominant import dominant
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.parameters import Parameter
-from fhir_server.search.site import HERE, Site
+from fhir_server.search.site import HERE, MAX_LOOKS, Site
 from fhir_server.store.contract import (
     HASH_MASK,
     PARAM_SHIFT,
@@ -315,6 +315,12 @@ def _terms(parameter: Parameter, modifier: str | None, site: Site) -> Terms:
         raise NotSupported(
             f"`{parameter.code}:{modifier}` needs to know what codes mean, and nothing that could "
             "tell is known here."
+        )
+    site.looks[0] -= 1
+    if site.looks[0] < 0:
+        raise Invalid(
+            f"One search may ask what codes mean {MAX_LOOKS} times: for a value set, or for what "
+            "lies above or below a code. Ask in several searches."
         )
     return site.terms
 

@@ -12,11 +12,14 @@ import json
 from collections.abc import Sequence
 
 from fhir_server.store.condition.context import Context
+from fhir_server.store.condition.found import is_found
 from fhir_server.store.condition.part import NO, YES, Part, both, either, within
 from fhir_server.store.condition.taking import in_index
 from fhir_server.store.contract import KeyBetween, KeyIs
 from fhir_server.store.dialect import Bigints, Dialect
 from fhir_server.store.types import type_numbers
+
+PROBED = 200  # keys of a list that each row is probed for; a longer list is a set, read once
 
 
 def masked(alias: str, w: int, mask: int, dialect: Dialect) -> list[Part]:
@@ -90,11 +93,14 @@ def dominant(context: Context, keys: Sequence[KeyIs]) -> Part:
 
 
 def probes(context: Context, keys: Sequence[KeyIs]) -> list[Part]:
-    """Any of these: one probe, however many they are."""
+    """Any of these: one probe, or one set, however many they are."""
     if len(keys) < 2:
         return [key_is(context, key) for key in keys]
     table = keys_table(keys, context.dialect)
     join = f"{context.dialect.join} index_key x on x.v = a.v and (x.w & a.m) = a.w"
+    if len(keys) > PROBED:
+        rows = Part(f"select x.main, x.rid from {table.text} {join}", table.values)
+        return [is_found(context, rows, once=True)]
     return [probe(context, f"{table.text} {join}", Part("true", table.values))]
 
 
