@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
-from fhir_server.store.contract import AnyOf, Condition, Interval
+from fhir_server.store.contract import AllOf, AnyOf, Condition, Interval
 
 MOST = 64  # alternatives that are worth looking at
 
@@ -48,10 +48,10 @@ def merged(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     """The same conditions, which must all hold, with those on the main date as one range of its
     beginnings and, where that does not say it all, the alternatives within."""
     asked = [one for one in conditions if _of_main(one)]
-    if not asked or math.prod(len(_boxes(one)) for one in asked) > MOST:
+    met = _met(asked)
+    if not asked or met is None:
         return tuple(conditions)
     others = [one for one in conditions if not _of_main(one)]
-    met = {_all(together) for together in product(*map(_boxes, asked))}
     boxes = [box for box in met if not box.is_empty]
     kept = sorted(b for b in boxes if not any(o != b and o.covers(b) for o in boxes))
     if len(kept) == 1:
@@ -67,18 +67,33 @@ def _of_main(condition: Condition) -> bool:
     match condition:
         case Interval():
             return condition.param is None
-        case AnyOf(conditions):
-            return bool(conditions) and all(
-                isinstance(one, Interval) and one.param is None for one in conditions
-            )
+        case AnyOf(conditions) | AllOf(conditions):
+            return bool(conditions) and all(map(_of_main, conditions))
     return False
 
 
-def _boxes(condition: Condition) -> list[Box]:
-    if isinstance(condition, Interval):
-        return [_box(condition)]
-    found = condition.conditions if isinstance(condition, AnyOf) else ()
-    return [_box(one) for one in found if isinstance(one, Interval)]
+def _met(conditions: Sequence[Condition]) -> set[Box] | None:
+    """Where all of these hold; None: in too many places to look at."""
+    found = [_boxes(one) for one in conditions]
+    if any(boxes is None for boxes in found):
+        return None
+    told = [boxes for boxes in found if boxes is not None]
+    if math.prod(map(len, told)) > MOST:
+        return None
+    return {_all(together) for together in product(*told)}
+
+
+def _boxes(condition: Condition) -> set[Box] | None:
+    match condition:
+        case Interval():
+            return {_box(condition)}
+        case AllOf(conditions):
+            return _met(conditions)
+        case AnyOf(conditions):
+            found = [_boxes(one) for one in conditions]
+            if len(found) <= MOST and all(boxes is not None for boxes in found):
+                return {box for boxes in found if boxes for box in boxes}
+    return None
 
 
 def _box(asked: Interval) -> Box:

@@ -63,6 +63,8 @@ class Questions:
         places, parts = COMPOSITES[code]
         place = self.random.choice(list(_places(self.world, places)))
         values = [self.value(part, list(_values(place, part.paths))) for part in parts]
+        # a pair that repeats in a resource is found by its code, not by its system alone
+        values = [f"{one}x" if one.endswith("|") and places != ("",) else one for one in values]
         return code, "$".join(value.replace("$", "\\$") for value in values)
 
     def plain(self, type: str, code: str, known: Parameter) -> Pair:

@@ -34,7 +34,7 @@ def test_what_is_merged_finds_what_was_asked(conditions, one, other) -> None:
 
 def parts(text: str, type: str = "Encounter") -> tuple:
     where = query(type, text).where
-    return merged(where.conditions if isinstance(where, AllOf) else [where])
+    return where.conditions if isinstance(where, AllOf) else (where,)
 
 
 FIFTH, SIXTH = interval("2024-05-05")

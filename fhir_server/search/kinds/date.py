@@ -16,11 +16,13 @@ from typing import Any
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.primitive import interval
 from fhir_server.search.escape import unescape
+from fhir_server.search.merging import merged
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.prefix import taken
 from fhir_server.search.site import DAY, HERE, Site
 from fhir_server.store.contract import (
     MISSING,
+    AllOf,
     AnyOf,
     Condition,
     DateRow,
@@ -148,7 +150,9 @@ def compared(parameter: Parameter, how: str, lo: int, hi: int, site: Site) -> Co
         for one in BOUNDS[how](lo, hi, _near(site, how, lo))
         for number in _numbers(parameter)
     ]
-    return conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))
+    found: Condition = conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))
+    told = merged((found,))
+    return told[0] if len(told) == 1 else AllOf(told)
 
 
 def _brief(bounds: Bounds) -> Bounds:
