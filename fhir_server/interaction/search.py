@@ -44,6 +44,17 @@ class Ask:
 
 async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid, NotSupported: an unknown or malformed parameter is never passed over."""
+    with Step("understanding"):
+        query = await asked_of(server, ask, circumstances)
+    if server.texts is not None and asks_words(query.where):
+        with Step("text index"):
+            await server.texts.reached()
+    with telling(query):
+        return await _answered(server, ask, circumstances, query)
+
+
+async def asked_of(server: Server, ask: Ask, circumstances: Circumstances) -> Query:
+    """The search as it is understood. Raises Invalid, NotSupported."""
     query = await understood(
         server,
         circumstances,
@@ -53,10 +64,7 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         fixed=within(server, ask),
     )
     demand_elements(server, circumstances, query)
-    if server.texts is not None and asks_words(query.where):
-        await server.texts.reached()
-    with telling(query):
-        return await _answered(server, ask, circumstances, query)
+    return query
 
 
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:

@@ -77,7 +77,8 @@ Perform = Callable[[Server, Call, Circumstances], Awaitable[Answer]]
 class Operation:
     """A line of the table of operations; the CapabilityStatement tells of these and no other.
 
-    types: None: every type. parameters: the names it takes; another is refused. get: whether GET
+    types: None: every type. parameters: the names it takes; another is refused; None: it judges
+    them itself. get: whether GET
     is offered beside POST (it changes nothing and its parameters are simple). bodies: the types of
     resource it takes as they are, without Parameters. delete: whether DELETE is offered besides, to
     break off what its place tells of. judges: it takes content in whatever state,
@@ -88,7 +89,7 @@ class Operation:
     definition: str  # the canonical of its OperationDefinition
     levels: frozenset[str]
     types: frozenset[str] | None
-    parameters: frozenset[str]
+    parameters: frozenset[str] | None
     perform: Perform
     get: bool = True
     delete: bool = False

@@ -21,6 +21,7 @@ from fhir_server.interaction.context import Answer, Asked, Circumstances, Server
 from fhir_server.interaction.judging import LONG_WORK
 from fhir_server.operation import (
     expand,
+    explain,
     lookup,
     reindex,
     subsumes,
@@ -39,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *expand.OPERATIONS,
     *translate.OPERATIONS,
     *reindex.OPERATIONS,
+    *explain.OPERATIONS,
 )
 
 PLACEHOLDER: Resource = {"resourceType": "Basic", "code": {"text": "-"}}  # for a resource within
@@ -155,7 +157,7 @@ def is_parameters(operation: Operation, asked: Asked, body: Resource) -> bool:
         if isinstance(listed, list)
         else []
     )
-    return any(name in operation.parameters for name in names)
+    return any(name in (operation.parameters or ()) for name in names)
 
 
 def refuse_body(server: Server, operation: Operation, body: Resource) -> None:
@@ -191,6 +193,8 @@ def refuse_errors(server: Server, resource: Resource, place: str | None) -> None
 
 def known_only(operation: Operation, call: Call, circumstances: Circumstances) -> Call:
     """An unknown parameter is never passed over, unless the client is lenient about it."""
+    if operation.parameters is None:
+        return call
     unknown = [one for one in call.given if one.name not in operation.parameters]
     if not unknown:
         return call

@@ -26,6 +26,7 @@ from fhir_server.interaction import (
     update,
 )
 from fhir_server.interaction.context import GENERAL, Answer, Asked, Circumstances, Server
+from fhir_server.operation.explain import NAME as EXPLAIN
 from fhir_server.rest import binary, formats, headers, routes
 from fhir_server.rest.formats import FORM, JSON, JSON_PATCH, RAW, XML
 from fhir_server.rest.request import LONG_WORK, Request
@@ -61,7 +62,7 @@ def shape(server: Server, request: Request) -> Shape:
     asked = dict(request.pairs)
     summary = asked.get("_summary") or None
     elements = tuple(name.strip() for name in asked.get("_elements", "").split(",") if name.strip())
-    if request.interaction.startswith("search"):
+    if request.interaction.startswith("search") or is_explained(request):
         return WHOLE
     if summary is not None and (summary not in SUMMARIES or summary == "count"):
         raise Invalid(
@@ -78,6 +79,11 @@ def shape(server: Server, request: Request) -> Shape:
                 expression="http._elements",
             )
     return Shape(summary, elements)
+
+
+def is_explained(request: Request) -> bool:
+    """Whether its parameters are those of a search, R4's general ones among them."""
+    return request.interaction == "operation" and request.place.last == EXPLAIN
 
 
 def refuse_parameters(request: Request, row: Row) -> None:
@@ -300,7 +306,7 @@ async def _operation(server: Server, request: Request) -> Answer:
         method=request.method,
         type=place.type,
         id=place.id,
-        pairs=[pair for pair in request.pairs if pair[0] not in GENERAL],
+        pairs=[p for p in request.pairs if p[0] not in GENERAL or is_explained(request)],
         resource=told,
         text=text,
         unreadable=unreadable,

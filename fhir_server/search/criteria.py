@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
-from fhir_server.search import filter, has, listed, texts_asked
+from fhir_server.search import filter, has, listed, telling, texts_asked
 from fhir_server.search.chain import chained
 from fhir_server.search.closest import closest
 from fhir_server.search.criterion import Criterion, condition, locks
@@ -20,6 +20,7 @@ from fhir_server.store.contract import Condition
 NOT_YET = {
     "_score": "Matches come by their date, newest first.",
 }
+SHOWN = 60  # parameters named in a refusal
 
 # Criteria that are no SearchParameter with an expression, by the name before any `:`. They are
 # given the scope, the whole name and the value.
@@ -28,6 +29,7 @@ SPECIAL: dict[str, Callable[[Scope, str, str], Condition]] = {
     "_text": texts_asked.text,
     has.NAME: has.reverse,
     filter.NAME: filter.filtered,
+    "_explain": telling.refused,
     "_list": listed.in_list,
     "_query": listed.named_query,
 }
@@ -68,4 +70,12 @@ def unknown(scope: Scope, code: str) -> str:
         of = [set(scope.parameters.of(type)) for type in scope.types]
         codes, whose = set.intersection(*of), " and ".join(scope.types[:5])
     known = sorted(codes | RESULT | SPECIAL.keys())
-    return f"`{code[:64]}` is not a search parameter of {whose}.{closest(code, known)}"
+    told = f"`{code[:64]}` is not a search parameter of {whose}.{closest(code, known)}"
+    return f"{told} There are {_some(codes)}; `metadata` tells of each."
+
+
+def _some(codes: set[str]) -> str:
+    """A type's own before those that every type has."""
+    names = sorted(codes, key=lambda code: (code.startswith("_"), code))
+    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

@@ -46,4 +46,3 @@ class Wanted:
     elements: tuple[str, ...] = ()
     sort: tuple[SortKey, ...] = ()
     includes: tuple[Include, ...] = ()
-    explain: bool = False
