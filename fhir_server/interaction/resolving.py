@@ -132,8 +132,8 @@ class _Resolving:
         if where == AnyOf():
             return ()
         select = Select(types, where, self.restriction)
-        found = tuple(await self.server.store.find(select, at_most=most + 1))
-        return found if len(found) <= most else None
+        found = await self.server.store.few(select, at_most=most)
+        return None if found is None else tuple(found)
 
     async def _targets(self, numbers: tuple[int, ...], found: tuple[int, ...]) -> tuple[int, ...]:
         """What they refer to by these parameters."""

@@ -196,6 +196,9 @@ class SqliteStore:
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await self._ask(lambda r: sqlite_read.find(r, select, at_most))
 
+    async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
+        return await self._ask(lambda r: sqlite_read.few(r, select, at_most))
+
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None
     ) -> int:

@@ -37,6 +37,7 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
+from fhir_server.store.select.body import COMMON
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
@@ -122,6 +123,16 @@ def find(reader: Reader, select: Select, at_most: int) -> tuple[int, ...]:
     driver = driver_of(reader, select)
     asked = find_sql(select, at_most=at_most, dialect=SQLITE, driver=driver)
     return tuple(row[0] for row in reader.rows(asked.text, asked.values))
+
+
+def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
+    """The rids that meet `select`, in no order; None where they are more than `at_most`."""
+    driver = driver_of(reader, select)
+    if driver == COMMON and select.where in drivers(select):
+        return None
+    asked = find_sql(select, at_most=at_most + 1, dialect=SQLITE, driver=driver, ordered=False)
+    found = reader.rows(asked.text, asked.values)
+    return tuple(row[0] for row in found) if len(found) <= at_most else None
 
 
 def count(reader: Reader, select: Select, at_most: int | None) -> int:

@@ -19,7 +19,7 @@ from fhir_server.store.condition.context import Context
 from fhir_server.store.condition.keys import key_row, keys_table
 from fhir_server.store.condition.part import YES, Part, both, either
 from fhir_server.store.condition.taking import every, in_index, only_keys
-from fhir_server.store.condition.words import word_probe
+from fhir_server.store.condition.words import ASKED, walked, words
 from fhir_server.store.contract import (
     HASH_MASK,
     PARAM_SHIFT,
@@ -28,7 +28,6 @@ from fhir_server.store.contract import (
     KeyIs,
     ReferredBy,
     Refers,
-    WordStarts,
 )
 from fhir_server.store.dialect import Bigints, Dialect
 
@@ -50,7 +49,7 @@ def referred_by(context: Context, asked: ReferredBy) -> Part:
 
 def _among_targets(context: Context, asked: Refers) -> Part:
     """Found from the targets, all at once."""
-    target = _inner(context)
+    target = _gathered(_inner(context))
     link = _link(target)
     linked = _linked(target, asked.types, asked.where)
     table, row = _rows(asked.numbers, link, target.rid, context.dialect)
@@ -58,13 +57,16 @@ def _among_targets(context: Context, asked: Refers) -> Part:
         f"{context.rid} in (select {link}.rid from {linked.source.text} cross join {table.text}"
         f" where {linked.where.text} and {row.text})"
     )
-    return Part(text, linked.source.values + table.values + linked.where.values + row.values)
+    values = linked.source.values + table.values + linked.where.values + row.values
+    if context.walked and context.dialect.postgresql:  # see keys.among
+        return Part(f"({text}) is true", values)
+    return Part(text, values)
 
 
 def _of_owner(context: Context, asked: Refers) -> Part:
     """Whose it is, and whether that is who is meant; then, whether the parameter says so."""
     owner = f"{context.row}.owner"
-    target = _walked(_inner(context))
+    target = walked(_inner(context))
     told = both(
         [
             Part(f"{target.rid} = {owner}"),
@@ -99,7 +101,7 @@ def _an_owner(context: Context, asked: ReferredBy) -> Part:
     As an array, because of a set PostgreSQL's planner may think that walking the type in the
     order of the answer will soon meet it.
     """
-    source = _inner(context)
+    source = _gathered(_inner(context))
     linked = _linked(source, asked.types, asked.where)
     named = _named(source, asked.numbers, f"{source.row}.owner")
     found = both([linked.where, named])
@@ -114,7 +116,7 @@ def _from_here(context: Context, asked: ReferredBy) -> Part:
     """Found from the resource: its rows in the index tell what refers to it."""
     inner = _inner(context)
     link = _link(inner)
-    source = replace(_walked(inner), main=f"{link}.main", rid=f"{link}.rid")
+    source = replace(walked(inner), main=f"{link}.main", rid=f"{link}.rid")
     table, row = _rows(asked.numbers, link, context.rid, context.dialect)
     told = both([row, inner.within(asked.types), source.write(asked.where)])
     join, fence = context.dialect.join, context.dialect.fence
@@ -139,9 +141,10 @@ def _inner(context: Context) -> Context:
     return context.of(f"c{depth}")
 
 
-def _walked(context: Context) -> Context:
-    """Rows that are asked one by one, until there are enough."""
-    return replace(context, walked=True, writers={**context.writers, WordStarts: word_probe})
+def _gathered(context: Context) -> Context:
+    """Rows that are found all at once, even for one that is asked among many."""
+    writers = {**context.writers, **dict.fromkeys(ASKED, words)}
+    return replace(context, walked=False, writers=writers)
 
 
 def _link(inner: Context) -> str:

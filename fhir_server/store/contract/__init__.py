@@ -293,6 +293,10 @@ class Store(Protocol):
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         """The rids that meet `select`, smallest first, for a conditional interaction."""
 
+    async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
+        """The rids that meet `select`, in no order; None where they are more than `at_most`, or
+        nearly so many that it is not worth knowing."""
+
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None
     ) -> int:

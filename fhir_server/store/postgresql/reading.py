@@ -38,6 +38,7 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
+from fhir_server.store.select.body import COMMON
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.types import NAMES
 
@@ -144,6 +145,16 @@ async def find(pool: Pool, select: Select, at_most: int) -> tuple[int, ...]:
     asked = find_sql(select, at_most=at_most, dialect=POSTGRESQL, driver=driver)
     found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
     return tuple(row[0] for row in found)
+
+
+async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | None:
+    """The rids that meet `select`, in no order; None where they are more than `at_most`."""
+    driver = await driver_of(pool, select)
+    if driver == COMMON and select.where in drivers(select):
+        return None
+    asked = find_sql(select, at_most=at_most + 1, dialect=POSTGRESQL, driver=driver, ordered=False)
+    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    return tuple(row[0] for row in found) if len(found) <= at_most else None
 
 
 async def count(

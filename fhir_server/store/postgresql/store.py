@@ -179,6 +179,9 @@ class PostgresqlStore:
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await reading.find(self._readers, select, at_most)
 
+    async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
+        return await reading.few(self._readers, select, at_most)
+
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None
     ) -> int:

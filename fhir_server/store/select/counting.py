@@ -17,13 +17,19 @@ WHOLE = 1 << 63  # numbers of resources: they are hashes, evenly spread
 
 
 def find_sql(
-    select: Select, *, at_most: int, dialect: Dialect, driver: Drive | None = None
+    select: Select,
+    *,
+    at_most: int,
+    dialect: Dialect,
+    driver: Drive | None = None,
+    ordered: bool = True,
 ) -> Rendered:
-    """The rids, smallest first."""
+    """The rids, smallest first; or whichever come first."""
     body = ordinary(select, dialect, driver)
     text = f"select c.rid from {body.source.text} where {body.where.text}"
     values = body.source.values + body.where.values
-    return Rendered(f"{text} order by {body.rid} limit {at_most:d}", values, body.prepare)
+    order = f" order by {body.rid}" if ordered else ""
+    return Rendered(f"{text}{order} limit {at_most:d}", values, body.prepare)
 
 
 def count_sql(
