@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fhir_server.foundation.folding import words
+from fhir_server.foundation.folding import fold, words
 
 from .ask import found
 
@@ -44,6 +44,19 @@ def test_a_text_is_found_by_itself_and_by_the_beginning_of_each_word(text: str) 
     assert found(patient, f"family={asked(text)}")
     for word in words(text):
         assert found(patient, f"name={asked(word[: max(1, len(word) // 2)])}")
+
+
+@given(TEXT, st.data())
+def test_a_text_is_found_by_all_of_it_and_by_any_part_of_it(text: str, data: st.DataObject) -> None:
+    folded = fold(text)
+    assume(folded)
+    patient = {"resourceType": "Patient", "name": [{"text": text}]}
+    assert found(patient, f"name:exact={asked(text)}")
+    assert not found(patient, f"name:exact={asked(text)}x")
+    start = data.draw(st.integers(0, len(folded) - 1))
+    part = folded[start : data.draw(st.integers(start + 1, len(folded)))].strip()
+    assume(part)
+    assert found(patient, f"name:contains={asked(part)}")
 
 
 @given(st.from_regex(r"[A-Za-z0-9\-.]{1,64}", fullmatch=True))
