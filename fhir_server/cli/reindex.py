@@ -25,7 +25,8 @@ def reindex(gathered: Gathered) -> None:
     """Make the index anew from the records, for this program and these settings.
 
     Needed when `serve` says so: after `zone` or `public_base_url` was changed, or with a program
-    that indexes by other rules. The records and their versions stay as they are.
+    that indexes by other rules. The records and their versions stay as they are. The search
+    parameters that were added to R4's own are indexed too, as `$reindex` does beside a server.
 
     Stop the server first, on every machine: SQLite has one writer, and on PostgreSQL the command
     refuses as long as any server is connected. No server starts until it is done. It may be broken
@@ -51,10 +52,13 @@ def reindex(gathered: Gathered) -> None:
 
 
 def rebuilt(settings: Settings) -> Reindexed:
+    from fhir_server.search.live import Live
     from fhir_server.server import indexer_of
     from fhir_server.store import upkeep
 
-    indexer = indexer_of(settings)
+    live = Live(indexer_of(settings))
+    live.take(upkeep.parameters(settings.database_url))
+    indexer = live.current.indexer
     with bar("Indexing") as bars:
         task = bars.add_task("", total=None)
         return upkeep.reindex(
@@ -62,4 +66,5 @@ def rebuilt(settings: Settings) -> Reindexed:
             indexer.rows,
             indexer.stamp,
             lambda done, total: bars.update(task, completed=done, total=total),
+            live.numbers,
         )

@@ -52,6 +52,11 @@ class Live:
         """Whether the table may change without a definition being stored."""
         return any(row.state in (BUILDING, GONE) for row in self.table.rows)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of the parameters that rows are made of."""
+        return tuple(number for number, _ in self._known)
+
     def take(self, table: Parameterised) -> None:
         """What the store's table says now."""
         self.table = table

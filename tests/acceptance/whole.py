@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, text
 
 from fhir_server.conformance import definitions
 from fhir_server.search.index import Indexer
+from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.store import upkeep
 from fhir_server.store.codec import resource_of
@@ -34,9 +35,11 @@ def wrong_with(url: str, zone_minutes: int = 420) -> list[str]:
 
 
 async def _index_differs(url: str, zone_minutes: int) -> list[str]:
-    indexer = Indexer(Parameters(definitions.load()), zone_minutes=zone_minutes)
+    live = Live(Indexer(Parameters(definitions.load()), zone_minutes=zone_minutes))
     store = store_at(url, pool_size=2)
     await store.open()
+    live.take(await store.parameters.all())
+    indexer = live.current.indexer
     newest: dict[Any, Stored] = {}
     cursor = None
     try:

@@ -68,7 +68,7 @@ def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, R
     added: dict[str, Rows] = {}
     for version in new:
         number = rid(version.key)
-        if version.before is version.rows:
+        if version.before is version.rows and not version.unsure:
             continue
         was, now = _by_table(version.before), _by_table(version.rows)
         there = _by_table(without(version.before, version.unsure)) if version.unsure else was

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 
 from fhir_server.store import sqlite_care, sqlite_stamp
+from fhir_server.store.contract import Parameterised
 from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
+from fhir_server.store.parameters import read
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
-from fhir_server.store.sqlite_connection import DatabaseInUse
+from fhir_server.store.sqlite_connection import READER, DatabaseInUse, connect
 from fhir_server.store.stamp import REMEDY, IndexDiffers, Stamp, difference
 from fhir_server.store.upkeep import archive, postgresql, rebuilding, sqlite
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
 from fhir_server.store.upkeep.rebuilding import Index, Progress, Reindexed
+from fhir_server.store.upkeep.rebuilding.parameters import ALL
 
 __all__ = [
     "BadBackup",
@@ -35,6 +38,7 @@ __all__ = [
     "backup",
     "examine",
     "indexed",
+    "parameters",
     "ready",
     "reindex",
     "restore",
@@ -96,11 +100,27 @@ def verify(url: str) -> list[str]:
         return postgresql.verify(url)
 
 
-def reindex(url: str, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
-    """Make every row of the index anew, by the rules of this stamp, while no server writes."""
+def reindex(
+    url: str, index: Index, stamp: Stamp, progress: Progress, numbers: Sequence[int] = ()
+) -> Reindexed:
+    """Make every row of the index anew, by the rules of this stamp, while no server writes.
+
+    numbers: of the parameters beside R4's own that `index` makes rows of.
+    """
     with reaching(url):
         check(shown(url), schema_of(url))
-        return rebuilding.reindex(url, index, stamp, progress)
+        return rebuilding.reindex(url, index, stamp, progress, numbers)
+
+
+def parameters(url: str) -> Parameterised:
+    """The parameters beside R4's own."""
+    with reaching(url):
+        check(shown(url), schema_of(url))
+        if dialect_of(url) == SQLITE:
+            with closing(connect(sqlite_path(url), READER)) as file:
+                return read(file.execute(ALL).fetchall())
+        with postgresql.connect(url) as connection:
+            return read(connection.execute(ALL.encode()).fetchall())
 
 
 def indexed(url: str, stamp: Stamp) -> Finding:

@@ -10,6 +10,8 @@ until it is done the stamp is nobody's, and no server opens the database.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
 from fhir_server.store.stamp import Stamp
 from fhir_server.store.upkeep.rebuilding import postgresql, sqlite
@@ -18,8 +20,13 @@ from fhir_server.store.upkeep.rebuilding.batch import Index, Progress, Reindexed
 __all__ = ["Index", "Progress", "Reindexed", "reindex"]
 
 
-def reindex(url: str, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
-    """Make the index of a database by these rules. The schema must be the newest."""
+def reindex(
+    url: str, index: Index, stamp: Stamp, progress: Progress, numbers: Sequence[int] = ()
+) -> Reindexed:
+    """Make the index of a database by these rules. The schema must be the newest.
+
+    numbers: of the parameters beside R4's own that `index` makes rows of.
+    """
     if dialect_of(url) == SQLITE:
-        return sqlite.reindex(sqlite_path(url), index, stamp, progress)
-    return postgresql.reindex(url, index, stamp, progress)
+        return sqlite.reindex(sqlite_path(url), index, stamp, progress, numbers)
+    return postgresql.reindex(url, index, stamp, progress, numbers)

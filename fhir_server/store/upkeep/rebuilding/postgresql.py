@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -37,6 +37,7 @@ from fhir_server.store.upkeep.rebuilding.batch import (
     rows_of,
     taken,
 )
+from fhir_server.store.upkeep.rebuilding.parameters import settled
 
 WAIT = 5.0  # seconds for a server, or a killed reindex, to let go
 AT_ONCE = 100  # rows a cursor brings
@@ -58,7 +59,9 @@ COUNT = b"select count(*), count(*) filter (where (seq, num) <= ($1, $2)) from c
 SETTINGS = {**WRITER, "jit": "off", "lock_timeout": "60s", "synchronous_commit": "off"}
 
 
-def reindex(url: str, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
+def reindex(
+    url: str, index: Index, stamp: Stamp, progress: Progress, numbers: Sequence[int]
+) -> Reindexed:
     """Raises DatabaseInUse while any process may write."""
     with connect(url) as connection:
         connection.cursor_factory = psycopg.RawCursor
@@ -78,7 +81,10 @@ def reindex(url: str, index: Index, stamp: Stamp, progress: Progress) -> Reindex
             done.resources += len(batch.rows)
             progress(done.resources, total)
         connection.execute("set synchronous_commit = 'on'")
-        connection.execute(KEEP, (stamp.text,))
+        with connection.transaction():
+            for statement in settled(numbers):
+                connection.execute(statement.encode())
+            connection.execute(KEEP, (stamp.text,))
         connection.execute("analyze")
         return done
 

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from fhir_server.store.upkeep.rebuilding.batch import (
     rows_of,
     taken,
 )
+from fhir_server.store.upkeep.rebuilding.parameters import settled
 
 CACHE = "cache_size = -262144"  # rows go everywhere in the trees
 LOG_LONG = 64 * 1024 * 1024  # bytes
@@ -46,7 +48,9 @@ PLACE = "UPDATE current SET owner = ?2, main_lo = ?3, main_hi = ?4, keys = ?5 WH
 COUNT = "SELECT count(*), count(*) FILTER (WHERE seq <= ?) FROM current"
 
 
-def reindex(path: Path, index: Index, stamp: Stamp, progress: Progress) -> Reindexed:
+def reindex(
+    path: Path, index: Index, stamp: Stamp, progress: Progress, numbers: Sequence[int]
+) -> Reindexed:
     """Raises DatabaseInUse where a server has the file."""
     with hold(path), closing(connect_writer(path)) as connection:
         connection.execute(f"PRAGMA {CACHE}")
@@ -63,7 +67,11 @@ def reindex(path: Path, index: Index, stamp: Stamp, progress: Progress) -> Reind
             checkpoint(connection, path)
             done.resources += len(batch.rows)
             progress(done.resources, total)
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in settled(numbers):
+            connection.execute(statement)
         connection.execute(KEEP, (stamp.text,))
+        connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return done
 
