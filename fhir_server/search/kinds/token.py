@@ -95,38 +95,31 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
 
     def of_identifier(value: Mapping[str, Any]) -> Sequence[KeyRow]:
         rows = of_pair(value, "value")
-        if not rows or "type" not in value:
-            return rows
-        # R4 search#token, :of-type: "match if any of the type codes match"
-        return [*rows, *(_key(number, of, named, "", typed) for typed in _typed(value))]
-
-    def of_contact(value: Mapping[str, Any]) -> Sequence[KeyRow]:
-        address = value.get("value")
-        return (_key(number, of, named, "", address),) if address else ()
+        typed = _typed(value) if rows and "type" in value else ()
+        return [*rows, *(_key(number, of, named, "", text) for text in typed)]
 
     def of_code(value: str) -> Sequence[KeyRow]:
         return (_key(number, of, named, system or "", value),)
 
     def of_mime_type(value: str) -> Sequence[KeyRow]:
         base, more, _ = value.partition(";")
-        rest = of_code(MIME + base.strip()) if more else ()
-        return (*of_code(value), *rest)
+        return [*of_code(value), *(of_code(MIME + base.strip()) if more else ())]
 
     writers: dict[str, Writer] = {
         "CodeableConcept": of_concept,
         "Coding": lambda value: of_pair(value, "code"),
         "Identifier": of_identifier,
-        "ContactPoint": of_contact,
+        "ContactPoint": lambda value: of_pair({"value": value.get("value")}, "value"),
         "boolean": lambda value: of_code("true" if value else "false"),
         "string": lambda value: of_code(WITHOUT_CASE + value.casefold()),
         **dict.fromkeys(PLAIN, of_code),
+        **({"code": of_mime_type} if _is_mime_type(parameter) else {}),
     }
-    if type == "code" and _is_mime_type(parameter):
-        return of_mime_type
     return writers.get(type)
 
 
 def _typed(identifier: Mapping[str, Any]) -> list[str]:
+    """R4 search#token, :of-type: "match if any of the type codes match"."""
     return [
         _of_type_text(coding["system"], coding["code"], identifier["value"])
         for coding in identifier["type"].get("coding") or ()
