@@ -8,7 +8,7 @@ https://hl7.org/fhir/R4/http.html#paging
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 
 from fhir_server.conformance.subset import Shape, unknown_elements
@@ -28,7 +28,7 @@ from fhir_server.interaction.totals import counted as counted_of
 from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
 from fhir_server.search.query import Query
-from fhir_server.store.condition import asks_words
+from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
 from fhir_server.store.contract.watch import Step
 
@@ -46,9 +46,9 @@ async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
     """Raises Invalid, NotSupported: an unknown or malformed parameter is never passed over."""
     with Step("understanding"):
         query = await asked_of(server, ask, circumstances)
-    if server.texts is not None and asks_words(query.where):
+    if server.texts is not None and texts_in(query.where):
         with Step("text index"):
-            await server.texts.reached()
+            query = replace(query, where=await server.texts.settled(query.where))
     with telling(query):
         return await _answered(server, ask, circumstances, query)
 

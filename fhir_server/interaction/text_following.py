@@ -13,13 +13,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
-from fhir_server.foundation.outcome import FhirError, Unavailable
+from fhir_server.foundation.outcome import FhirError, Invalid, Unavailable
 from fhir_server.search.texts import Texts
 from fhir_server.store.codec import Damaged, resource_of
-from fhir_server.store.contract import Standing, Store, Stored
+from fhir_server.store.condition import replaced, texts_in
+from fhir_server.store.contract import Condition, RidIn, Standing, Store, Stored, TextHas
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ PAGE = 64  # versions of one look
 PATIENCE = 2.0  # seconds a search waits
 FAR = 2000  # versions behind: more are not waited for
 ELSEWHERE = 0.02  # seconds between two looks at another process's work
+RARE = 1000  # resources that have a word: so many are written into the search
+MAX_ASKED = 50
 LATER = "10"  # seconds after which a refused search may come again
 
 # What is stored was good when it was written; should it be damaged since, the rest is still read.
@@ -88,6 +92,24 @@ class TextFollowing:
             if not await self.look():
                 await asyncio.sleep(ELSEWHERE)
             found = await self.standing()
+
+    async def settled(self, where: Condition) -> Condition:
+        """What a search asks of words, once the index can answer it: who has the rare ones, and
+        what is to be asked of each resource. Raises Unavailable, Invalid."""
+        asked = texts_in(where)
+        if not asked:
+            return where
+        if len(asked) > MAX_ASKED:
+            raise Invalid(
+                f"The search asks for words {len(asked)} times; at most {MAX_ASKED}. Ask in several"
+                " searches."
+            )
+        await self.reached()
+        return replaced(where, {each: await self._rare(each) for each in asked})
+
+    async def _rare(self, asked: TextHas) -> Condition:
+        found = await self.store.texts.rids(asked, at_most=RARE + 1)
+        return replace(asked, many=True) if len(found) > RARE else RidIn(tuple(sorted(found)))
 
     def _terms(self, stored: Stored) -> Sequence[str]:
         """In a thread, which lets the loop go first after each."""

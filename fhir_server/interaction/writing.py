@@ -34,7 +34,7 @@ from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, 
 from fhir_server.interaction.judging import judged
 from fhir_server.search import custom
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
-from fhir_server.store.condition import asks_words
+from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import (
     NO_ROWS,
     Assumption,
@@ -200,7 +200,7 @@ async def matches(
             "A conditional interaction needs at least one search parameter, "
             "such as `identifier=system|value`."
         )
-    if asks_words(query.where):
+    if texts_in(query.where):
         raise NotSupported(
             "`_text`, `_content` and `:text` cannot decide what is written, because the index of "
             "words follows what is written a moment later. Give other parameters, such as "

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import PROGRESS, text_rids
 from fhir_server.store.contract import (
     COUNTED,
     EpochEnded,
@@ -26,19 +27,20 @@ from fhir_server.store.contract import (
     Standing,
     Stored,
     Terms,
+    TextHas,
     rid,
 )
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import stored
-from fhir_server.store.sqlite_connection import open_reader
+from fhir_server.store.sqlite_connection import TooSlow, open_reader, too_costly
 from fhir_server.store.sqlite_history import feed, position
 from fhir_server.store.sqlite_read import last_seq
 from fhir_server.store.sqlite_writer import Writer
 
-NAME = "text index"  # of the setting that tells how far it has come
-KEPT = f"SELECT value FROM setting WHERE name = '{NAME}'"
+PATIENCE = 5.0  # seconds a question may take
+KEPT = f"SELECT value FROM setting WHERE name = '{PROGRESS}'"
 KEEP = (
-    f"INSERT INTO setting (name, value) VALUES ('{NAME}', ?)"
+    f"INSERT INTO setting (name, value) VALUES ('{PROGRESS}', ?)"
     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
 # `ascii` takes every character that is not ASCII for a letter: terms stay whole, in any script.
@@ -106,15 +108,27 @@ class SqliteTexts:
             page = feed(reader, self._codec, cursor, (), limit)
             newest = {rid(version.key): version for version in page.rows}
             rows = [reader.row(REPLACED, (number, reached)) for number in newest]
+            after = position(reader, page.next)
         replaced = [stored(row, self._codec) for row in rows if row is not None]
         return Step(
             before=kept,
-            after=json.dumps({"edition": edition, "cursor": page.next}),
+            after=json.dumps({"edition": edition, "cursor": page.next, "reached": after}),
             anew=cursor is None,
             versions=len(page.rows),
             taken=list(_lines(replaced, terms)),
             added=list(_lines(newest.values(), terms)),
         )
+
+    async def rids(self, asked: TextHas, *, at_most: int) -> Sequence[int]:
+        return await asyncio.to_thread(self._rids, asked, at_most)
+
+    def _rids(self, asked: TextHas, at_most: int) -> list[int]:
+        told = text_rids(asked, SQLITE, at_most)
+        try:
+            with self._reading, self._reader.within(PATIENCE):
+                return [row[0] for row in self._reader.rows(told.text, told.values)]
+        except TooSlow:
+            raise too_costly(PATIENCE) from None
 
     def _progress(self, edition: str) -> tuple[str | None, str | None]:
         """The cursor to go on from, None where the index is to be begun; and what is kept."""

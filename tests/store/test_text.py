@@ -12,6 +12,7 @@ from fhir_server.store.contract import (
     AllOf,
     AnyOf,
     Not,
+    RidIn,
     Select,
     TextHas,
     rid,
@@ -37,9 +38,18 @@ async def feed(store, edition=EDITION, limit=3):
         pass
 
 
-async def found(store, *lists, types=("Patient",)):
-    page = await store.search(Select(types, TextHas(lists)), limit=100)
-    return sorted(stored.key.id for stored in page.rows)
+async def found(store, *lists):
+    """Whichever way it is asked."""
+    answers = set()
+    for many in (False, True):
+        page = await store.search(Select(("Patient",), TextHas(lists, many)), limit=100)
+        answers.add(tuple(sorted(stored.key.id for stored in page.rows)))
+    if lists and all(lists):
+        rids = frozenset(await store.texts.rids(TextHas(lists), at_most=100))
+        page = await store.search(Select(("Patient",), RidIn(tuple(sorted(rids)))), limit=100)
+        answers.add(tuple(sorted(stored.key.id for stored in page.rows)))
+    (answer,) = answers
+    return list(answer)
 
 
 async def test_nothing_is_there_until_it_is_fed_and_then_everything_is(store):

@@ -11,13 +11,15 @@ from fhir_server.store.condition.part import LONGEST, NO, Part, both, joined, me
 from fhir_server.store.condition.taking import (
     MAX_CONDITIONS,
     MAX_DEPTH,
-    asks_words,
     check,
     every,
     has_range,
     in_index,
     only_keys,
+    replaced,
+    texts_in,
 )
+from fhir_server.store.condition.texts import PROGRESS, text_rids
 from fhir_server.store.condition.words import ASKED, Asked, is_narrow, walked, word_row
 from fhir_server.store.condition.writer import context_of
 
@@ -27,10 +29,10 @@ __all__ = [
     "MAX_CONDITIONS",
     "MAX_DEPTH",
     "NO",
+    "PROGRESS",
     "Asked",
     "Context",
     "Part",
-    "asks_words",
     "both",
     "check",
     "context_of",
@@ -45,7 +47,10 @@ __all__ = [
     "once",
     "only_keys",
     "reach",
+    "replaced",
     "storable",
+    "text_rids",
+    "texts_in",
     "walked",
     "word_row",
 ]

@@ -5,6 +5,9 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.contract import (
     AllOf,
@@ -64,14 +67,28 @@ def check(condition: Condition) -> None:
                 todo.append((inner, depth + 1))
 
 
-def asks_words(condition: Condition) -> bool:
-    """Whether the index of words has a part in it."""
+def texts_in(condition: Condition) -> set[TextHas]:
+    """What it asks of the index of words."""
     match condition:
         case AllOf(conditions) | AnyOf(conditions):
-            return any(map(asks_words, conditions))
+            return {found for inner in conditions for found in texts_in(inner)}
         case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
-            return asks_words(inner)
-    return isinstance(condition, TextHas)
+            return texts_in(inner)
+    return {condition} if isinstance(condition, TextHas) else set()
+
+
+def replaced(condition: Condition, told: Mapping[Condition, Condition]) -> Condition:
+    """The same with these conditions in place of those, however deep they stand."""
+    match condition:
+        case AllOf(conditions):
+            return AllOf(tuple(replaced(inner, told) for inner in conditions))
+        case AnyOf(conditions):
+            return AnyOf(tuple(replaced(inner, told) for inner in conditions))
+        case Not(inner):
+            return Not(replaced(inner, told))
+        case Refers(_, _, inner) | ReferredBy(_, _, inner):
+            return replace(condition, where=replaced(inner, told))
+    return told.get(condition, condition)
 
 
 def in_index(condition: Condition) -> bool:

@@ -12,11 +12,21 @@ from fhir_server.store.condition.part import NO, YES, Part
 from fhir_server.store.contract import TextHas
 from fhir_server.store.dialect import Dialect
 
-SQLITE = (
-    "{rid} in (select tv.rid from index_text tt cross join version tv on tv.seq = tt.rowid"
-    " where tt.index_text match ?)"
-)
-POSTGRESQL = "{rid} in (select tt.rid from index_text tt where tt.terms @@ %s::tsquery)"
+PROGRESS = "text index"  # the setting that tells how far the index has come
+FOUND = {
+    True: "select tt.rid from index_text tt where tt.terms @@ %s::tsquery",
+    False: "select tv.rid from index_text tt cross join version tv on tv.seq = tt.rowid"
+    " where tt.index_text match ?",
+}
+REACHED = f"(select json_extract(value, '$.reached') from setting where name = '{PROGRESS}')"
+# A version that was not read yet stands for itself by the one that it replaced.
+PROBED = {
+    True: "exists (select 1 from index_text tt where tt.rid = {rid} and tt.terms @@ %s::tsquery"
+    " offset 0)",
+    False: "exists (select 1 from index_text tt where tt.index_text match ? and tt.rowid ="
+    f" case when {{row}}.seq <= {REACHED} then {{row}}.seq else (select max(tv.seq)"
+    f" from version tv where tv.rid = {{rid}} and tv.seq <= {REACHED}) end)",
+}
 
 
 def text_has(context: Context, asked: TextHas) -> Part:
@@ -24,8 +34,22 @@ def text_has(context: Context, asked: TextHas) -> Part:
         return YES
     if not all(asked.lists):
         return NO
-    told = POSTGRESQL if context.dialect.postgresql else SQLITE
-    return Part(told.format(rid=context.rid), (query(asked, context.dialect),))
+    dialect = context.dialect
+    text = "{rid} in (" + FOUND[dialect.postgresql] + ")"
+    if asked.many and (dialect.postgresql or not _begins(asked)):
+        text = PROBED[dialect.postgresql]
+    return Part(text.format(rid=context.rid, row=context.row), (query(asked, dialect),))
+
+
+def _begins(asked: TextHas) -> bool:
+    """SQLite reads all words that begin so, for each resource it is asked of."""
+    return any(term[-1] == "*" for some in asked.lists for term in some)
+
+
+def text_rids(asked: TextHas, dialect: Dialect, at_most: int) -> Part:
+    """The resources, of whatever type."""
+    found = FOUND[dialect.postgresql]
+    return Part(f"{found} limit {at_most:d}", (query(asked, dialect),))
 
 
 def query(asked: TextHas, dialect: Dialect) -> str:

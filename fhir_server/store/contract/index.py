@@ -216,9 +216,11 @@ class TextHas:
     """The index of words has, of each of these lists, at least one term for the resource.
 
     A term is made of letters and digits; with a `*` after it it stands for all that begin so.
+    many: so many have them that each resource had better be asked.
     """
 
     lists: tuple[tuple[str, ...], ...]
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from fhir_server.store.contract.index import TextHas
 from fhir_server.store.contract.version import Position, Stored
 
 COUNTED = 10_000  # versions that are still to be read are counted no further
@@ -47,3 +48,6 @@ class TextIndex(Protocol):
         None: another process is at it. An index of another edition, or of a history that ended
         with a restore, is begun anew. `terms` is called in a thread.
         """
+
+    async def rids(self, asked: TextHas, *, at_most: int) -> Sequence[int]:
+        """Some of the resources that have these words, of whatever type, in no order."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from psycopg import AsyncConnection
 
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import PROGRESS, text_rids
 from fhir_server.store.contract import (
     COUNTED,
     EpochEnded,
@@ -22,19 +23,19 @@ from fhir_server.store.contract import (
     Standing,
     Stored,
     Terms,
+    TextHas,
     hash128,
     rid,
 )
-from fhir_server.store.dialect import Bigints
+from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.history import EPOCHS, feed, position
 from fhir_server.store.postgresql.values import Texts
 
-NAME = "text index"  # of the setting that tells how far it has come
-LOCK = f"select pg_try_advisory_xact_lock({hash128(NAME) >> 65})".encode()
-KEPT = f"select value from setting where name = '{NAME}'"
+LOCK = f"select pg_try_advisory_xact_lock({hash128(PROGRESS) >> 65})".encode()
+KEPT = f"select value from setting where name = '{PROGRESS}'"
 KEEP = (
-    f"insert into setting (name, value) values ('{NAME}', $1)"
+    f"insert into setting (name, value) values ('{PROGRESS}', $1)"
     " on conflict (name) do update set value = excluded.value"
 ).encode()
 STANDING = f"""
@@ -97,6 +98,11 @@ class PostgresqlTexts:
                 progress = {"edition": edition, "cursor": page.next, "read": read}
                 await connection.execute(KEEP, (json.dumps(progress),))
             return len(page.rows)
+
+    async def rids(self, asked: TextHas, *, at_most: int) -> Sequence[int]:
+        told = text_rids(asked, POSTGRESQL, at_most)
+        found = await rows(self._readers, told.text, told.values, prepare=False)
+        return [row[0] for row in found]
 
 
 def cursor_of(kept: str | None, edition: str, epochs: Sequence[Row]) -> str | None:
