@@ -95,13 +95,14 @@ class Indexer:
         self.stamp = self._stamp()
         self._write: dict[str, Write] = {}
         self._owner: dict[str, Callable[[Resource], int]] = {}
-        self._custom: dict[tuple[str, tuple[int, ...]], Write] = {}
+        self._custom: dict[str, Write] = {}
+        self._made: dict[tuple[Parameter, ...], Write] = {}  # of custom ones, now and before
 
     def renewed(self, parameters: Parameters) -> Indexer:
         """The same with other custom parameters. What is compiled is kept: R4's own rows do not
-        depend on them, and a number means one definition for ever."""
+        depend on them, and those of a type whose custom ones stay are made as before."""
         found = copy(self)
-        found.parameters = parameters
+        found.parameters, found._custom = parameters, {}
         return found
 
     def rows(self, resource: Resource) -> IndexRows:
@@ -121,7 +122,7 @@ class Indexer:
         try:
             write(resource, keys, strings, dates, quantities, main, uris)
             if custom := self.parameters.indexed(type):
-                write = self._customs(type, custom)
+                write = self._custom.get(type) or self._customs(type, custom)
                 write(resource, keys, strings, dates, quantities, dates, uris)
             owner = self._owner[type](resource)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -150,10 +151,10 @@ class Indexer:
         return self._write[type]
 
     def _customs(self, type: str, custom: tuple[Parameter, ...]) -> Write:
-        key = type, tuple(parameter.number for parameter in custom)
-        found = self._custom.get(key)
+        found = self._made.get(custom)
         if found is None:
-            found = self._custom[key] = self._compiled(custom)
+            found = self._made[custom] = self._compiled(custom)
+        self._custom[type] = found
         return found
 
     def _compiled(self, parameters: Collection[Parameter]) -> Write:
