@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import time
 
-from fhir_server.conformance.subset import Shape, unknown_elements
+from fhir_server.conformance.subset import Shape
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
-from fhir_server.foundation.outcome import Invalid, Issue, operation_outcome
+from fhir_server.foundation.outcome import Issue, operation_outcome
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.elements import known_elements
 from fhir_server.interaction.including import Included, included
 from fhir_server.interaction.paging import criteria, cursors, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
@@ -63,8 +64,7 @@ async def asked_of(server: Server, ask: Ask, circumstances: Circumstances) -> Qu
         strict=circumstances.strict,
         fixed=within(server, ask),
     )
-    demand_elements(server, circumstances, query)
-    return query
+    return known_elements(server, circumstances, query)
 
 
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
@@ -105,18 +105,6 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
     entries += _besides(server, circumstances, query, besides)
     told = links(circumstances, path, query, *ways)
     return _bundle(query, entries, told, total=total, issues=besides.issues)
-
-
-def demand_elements(server: Server, circumstances: Circumstances, query: Query) -> None:
-    """R4 search#elements: names no type of the search has are a mistake, and are told as such."""
-    types = query.types or tuple(server.definitions.resource_types)
-    unknown = unknown_elements(server.definitions, types, query.elements) if query.elements else []
-    if unknown and circumstances.strict:
-        named = ", ".join(f"`{name}`" for name in unknown)
-        raise Invalid(
-            f"`_elements` names {named}, which no type of this search has.",
-            expression="http._elements",
-        )
 
 
 def within(server: Server, ask: Ask) -> Condition:

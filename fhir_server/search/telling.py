@@ -166,14 +166,14 @@ def _quantity(number: float) -> str:
 def _refers(teller: _Teller, it: Refers) -> str:
     codes = _listed([teller.name(number) for number in it.numbers])
     types = " or ".join(it.types[:SHOWN]) or "resource"
-    return f"{codes} refers to a {types} of which: {teller.of(it.types).tell(it.where)}"
+    return f"{codes} refers to some {types} of which: {teller.of(it.types).tell(it.where)}"
 
 
 def _referred(teller: _Teller, it: ReferredBy) -> str:
     there = teller.of(it.types)
     codes = _listed([there.name(number) for number in it.numbers])
     types = " or ".join(it.types[:SHOWN]) or "resource"
-    return f"a {types} refers to it by {codes}, of which: {there.tell(it.where)}"
+    return f"some {types} refers to it by {codes}, of which: {there.tell(it.where)}"
 
 
 def _beneath(teller: _Teller, it: Beneath) -> str:

@@ -163,8 +163,22 @@ async def test_summary_and_elements_narrow_the_entries(server, here):
 async def test_elements_that_no_type_has_are_refused(server, here):
     with pytest.raises(Invalid, match="shoe"):
         await asked(server, here, ("Patient",), ("_elements", "name,shoe"))
+    with pytest.raises(Invalid, match="Did you mean `birthDate`"):
+        await asked(server, here, ("Patient",), ("_elements", "birthdate"))
+
+
+async def test_under_lenient_handling_elements_that_no_type_has_are_left_out_and_told(server, here):
     lenient = replace(here, strict=False)
-    assert "entry" not in await asked(server, lenient, ("Patient",), ("_elements", "shoe"))
+    await put(server, here, PEOPLE[0])
+    bundle = await asked(server, lenient, ("Patient",), ("_elements", "shoe,birthDate,hat"))
+    match, outcome = (entry["resource"] for entry in bundle["entry"])
+    assert set(match) == {"resourceType", "id", "meta", "birthDate"}
+    told = [issue["diagnostics"] for issue in outcome["issue"]]
+    assert ["`shoe`" in told[0], "`hat`" in told[1], len(told)] == [True, True, 2]
+    assert link(bundle, "self").endswith("?_elements=birthDate")
+    bundle = await asked(server, lenient, ("Patient",), ("_elements", "shoe"))
+    assert link(bundle, "self").endswith("/Patient")
+    assert "gender" in bundle["entry"][0]["resource"]
 
 
 async def test_a_url_of_this_server_finds_what_was_stored_under_another_of_its_names(server, here):
