@@ -75,11 +75,20 @@ def condition(criterion: Criterion, parameters: Parameters, site: Site) -> Condi
             "value as `\\,`."
         )
     found = any_of(
-        _one(parameter, text, criterion, parameters, site)
+        _one(one, text, criterion, parameters, site)
         for parameter in criterion.parameters
+        for one in divided(parameter, parameters)
         for text in texts
     )
     return Not(found) if criterion.modifier in NEGATIVE else found
+
+
+def divided(parameter: Parameter, parameters: Parameters) -> tuple[Parameter, ...]:
+    """The parameters that have its rows: itself, but where narrower ones have them all."""
+    if not parameter.also or parameter.type == "string":
+        return (parameter,)
+    known = parameters.official.of(parameter.of).values()
+    return tuple(one for one in known if one.number in parameter.also)
 
 
 def _one(
@@ -203,6 +212,8 @@ def present(parameter: Parameter, parameters: Parameters) -> Condition:
         return EVERYTHING
     if parameter.type == "composite":
         return composite.present(parameters, parameter, lambda part: present(part, parameters))
+    if (parts := divided(parameter, parameters)) != (parameter,):
+        return any_of(present(part, parameters) for part in parts)
     found: Condition = KINDS[parameter.type].present(parameter)
     marks = map(marker, (parameter.number, *parameter.also))
     return any_of((found, *(KeyIs(mark.v, mark.w, mask=-1) for mark in marks)))

@@ -333,12 +333,32 @@ def _as_one(parameter: Parameter, first: Mapping[object, Parameter]) -> Paramete
 
 
 def _said_once(found: dict[str, Parameter]) -> dict[str, Parameter]:
-    """A string parameter leaves to narrower ones the words that are theirs."""
+    """A parameter leaves to narrower ones what is theirs."""
     strings = [p for p in found.values() if p.type == "string" and p.stored and p.paths]
     return {
-        code: _left(parameter, strings) if parameter in strings else parameter
+        code: _left(parameter, strings) if parameter in strings else _divided(parameter, found)
         for code, parameter in found.items()
     }
+
+
+def _divided(wide: Parameter, found: Mapping[str, Parameter]) -> Parameter:
+    """A token or quantity whose every place is a narrower one's has no rows: `combo-code` is what
+    `code` and `component-code` are. A row costs 43 bytes on SQLite and 130 on PostgreSQL."""
+    if wide.type not in ("token", "quantity") or not wide.stored:
+        return wide
+    ways = frozenset(wide.paths)
+    narrower = [
+        other
+        for other in found.values()
+        if other.type == wide.type and other.stored and frozenset(other.paths) < ways
+    ]
+    if not ways or ways != frozenset(path for other in narrower for path in other.paths):
+        return wide
+    return replace(
+        wide,
+        also=tuple(sorted({other.number for other in narrower})),
+        elsewhere=frozenset(path.steps for path in ways),
+    )
 
 
 def _left(wide: Parameter, strings: Sequence[Parameter]) -> Parameter:

@@ -95,6 +95,7 @@ SEQUENCE = {
     },
     "variant": [{"start": 128, "end": 130}, {"start": 500, "end": 501}, {"start": 700}],
 }
+SUMS = ("combo-code", "combo-data-absent-reason", "combo-value-concept", "combo-value-quantity")
 C = "component-code-value-quantity"
 
 # what is stored   what is asked                                         found?
@@ -188,6 +189,14 @@ TABLE = [
     (SEQUENCE, "chromosome-window-coordinate=7$lt200$gt500", True),
     (SEQUENCE, "referenceseqid-window-coordinate=NC_000007.14$ge100$le900", True),
     (SEQUENCE, "referenceseqid-window-coordinate=other$ge100$le900", False),
+    (PRESSURE, "combo-value-quantity=120", True),
+    (PRESSURE, "combo-code=8462-4", True),
+    (PRESSURE, "combo-code=85354-9", True),
+    (PRESSURE, "combo-code:not=8462-4", False),
+    (POTASSIUM, "combo-value-quantity=5.4||mmol/L", True),
+    (GENES, "combo-value-concept=urn:gene|", True),
+    (GENES, "combo-value-concept:missing=false", True),
+    (PRESSURE, "combo-value-concept:missing=true", True),
     (PRESSURE, f"{C}:missing=false", True),
     (PRESSURE, "code-value-quantity:missing=true", True),
     (PRESSURE, "combo-code-value-quantity:missing=true", False),
@@ -224,6 +233,15 @@ def test_what_one_composite_writes_no_other_writes_again() -> None:
     assert len([k for k in indexer().rows(GENES).keys if k.v >> 50 in own_numbers()]) == 2
     assert pairs(POTASSIUM) == []  # a resource's one code and one value need no pairs
     assert len(pairs(SEQUENCE)) == 2
+
+
+def test_what_is_the_sum_of_two_parameters_has_no_rows_of_its_own() -> None:
+    combos = {p.number for c, p in parameters().of("Observation").items() if c in SUMS}
+    assert len(combos) == len(SUMS)
+    for resource in (PRESSURE, POTASSIUM, GENES, GROUP):
+        rows = indexer().rows(resource)
+        numbers = {row.v >> 50 for row in rows.keys} | {row.param for row in rows.quantities}
+        assert not combos & numbers
 
 
 def pairs(resource: dict) -> list:
