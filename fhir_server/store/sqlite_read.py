@@ -16,6 +16,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     AllOf,
+    Condition,
     Remembered,
     Restriction,
     Select,
@@ -27,7 +28,6 @@ from fhir_server.store.dialect import SQLITE
 from fhir_server.store.named import marks, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
-    Drive,
     count_sql,
     drivers,
     find_sql,
@@ -37,7 +37,7 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.body import COMMON
+from fhir_server.store.select.body import is_common
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
@@ -127,12 +127,17 @@ def find(reader: Reader, select: Select, at_most: int) -> tuple[int, ...]:
 
 def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
-    driver = driver_of(reader, select)
-    if driver == COMMON and select.where in drivers(select):
-        return None
+    found = drivers(select)
+    driver: Condition | None = None
+    if worth_weighing(found) or select.where in found:
+        asked = weigh_sql(found, SQLITE)
+        weights = reader.rows(asked.text, asked.values)[0]
+        driver = rarest(found, weights)
+        if is_common(select, found, weights, at_most):
+            return None
     asked = find_sql(select, at_most=at_most + 1, dialect=SQLITE, driver=driver, ordered=False)
-    found = reader.rows(asked.text, asked.values)
-    return tuple(row[0] for row in found) if len(found) <= at_most else None
+    met = reader.rows(asked.text, asked.values)
+    return tuple(row[0] for row in met) if len(met) <= at_most else None
 
 
 def count(reader: Reader, select: Select, at_most: int | None) -> int:
@@ -145,7 +150,7 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def driver_of(reader: Reader, select: Select) -> Drive | None:
+def driver_of(reader: Reader, select: Select) -> Condition | None:
     """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
     found = drivers(select)
     if not worth_weighing(found):

@@ -28,6 +28,7 @@ from fhir_server.store.contract import (
     NEWEST,
     ByRow,
     Collected,
+    Condition,
     Order,
     Page,
     Place,
@@ -36,7 +37,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import SQLITE
-from fhir_server.store.select import Bound, Drive, collected_sql, moved_sql, page_sql, windows
+from fhir_server.store.select import Bound, collected_sql, moved_sql, page_sql, windows
 from fhir_server.store.select.page import Walked
 from fhir_server.store.sqlite_connection import Reader, TooSlow
 from fhir_server.store.sqlite_read import by_rid, driver_of, last_seq
@@ -80,7 +81,7 @@ class _Asked:
     after: Place | None
     bound: Bound | None
     backward: bool
-    driver: Drive | None
+    driver: Condition | None
 
     def walked(self, order: Walked) -> Arranged:
         """One more than the page holds tells whether there is another."""

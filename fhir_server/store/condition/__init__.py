@@ -20,11 +20,10 @@ from fhir_server.store.condition.taking import (
     texts_in,
 )
 from fhir_server.store.condition.texts import PROGRESS, text_rids
-from fhir_server.store.condition.words import ASKED, Asked, is_narrow, walked, word_row
+from fhir_server.store.condition.words import Asked, alternatives, walked, word_row
 from fhir_server.store.condition.writer import context_of
 
 __all__ = [
-    "ASKED",
     "LONGEST",
     "MAX_CONDITIONS",
     "MAX_DEPTH",
@@ -33,13 +32,13 @@ __all__ = [
     "Asked",
     "Context",
     "Part",
+    "alternatives",
     "both",
     "check",
     "context_of",
     "every",
     "has_range",
     "in_index",
-    "is_narrow",
     "joined",
     "key_row",
     "keys_table",

@@ -24,7 +24,7 @@ from fhir_server.store.condition.part import (
     storable,
     successor,
 )
-from fhir_server.store.contract import Contains, Whole, WordStarts
+from fhir_server.store.contract import AnyOf, Condition, Contains, Whole, WordStarts
 from fhir_server.store.dialect import Bigints, Dialect
 
 Asked = WordStarts | Whole | Contains
@@ -54,14 +54,12 @@ def word_probe(context: Context, asked: Asked) -> Part:
     The distinct words that begin so are few, even where the resources that have one are many.
     They are collected once; each walked row is then a probe of a whole primary key for each.
     """
-    if not is_narrow(asked):
+    if not _is_narrow(asked):
         return words(replace(context, walked=True), asked)
     dialect = context.dialect
     row = word_row([asked], dialect)
-    if isinstance(asked, WordStarts) and storable(asked.prefix):
-        params = (asked.param, *asked.also)
-        spelt = _one_of(params, YES, dialect, within=asked)
-        row = both([member("x.param", params, dialect), spelt])
+    if isinstance(asked, WordStarts) and row is not NO:
+        row = _few_words(asked, dialect)
     text = f"exists (select 1 from index_string x where {row.text} and x.rid = {context.rid}"
     return NO if row is NO else Part(f"{text}{dialect.fence})", row.values)
 
@@ -72,9 +70,16 @@ def walked(context: Context) -> Context:
     return replace(context, walked=True, writers=writers)
 
 
-def is_narrow(asked: Asked) -> bool:
-    """Whether its rows are found by their words: not so what has any word, and texts of several
-    words that a value contains."""
+def alternatives(condition: Condition) -> tuple[Asked, ...]:
+    """What the condition asks of words, one or any of several, where that is all it asks and
+    their rows are found by their words."""
+    inner = condition.conditions if isinstance(condition, AnyOf) else (condition,)
+    found = tuple(c for c in inner if isinstance(c, ASKED) and _is_narrow(c))
+    return found if len(found) == len(inner) else ()
+
+
+def _is_narrow(asked: Asked) -> bool:
+    """Not so what has any word, and texts of several words that a value contains."""
     match asked:
         case WordStarts():
             return bool(asked.prefix)
@@ -87,11 +92,19 @@ def is_narrow(asked: Asked) -> bool:
 
 
 def _word_starts(asked: WordStarts, dialect: Dialect) -> Part:
-    mark = dialect.mark
-    spelt = [Part(f"x.word = {mark}", (word,)) for word in _spelt(asked)]
-    begun = both(_begun("x.word", asked, dialect)) if storable(asked.prefix) else NO
-    told = either([begun, *spelt])
-    return both([member("x.param", (asked.param, *asked.also), dialect), told])
+    if not storable(asked.prefix):
+        return NO
+    if asked.spelt and asked.prefix:  # `or` would keep SQLite from the index
+        return _few_words(asked, dialect)
+    row = [member("x.param", (asked.param, *asked.also), dialect)]
+    return both([*row, *_begun("x.word", asked, dialect)])
+
+
+def _few_words(asked: WordStarts, dialect: Dialect) -> Part:
+    """The same, by the distinct words that begin so."""
+    params = (asked.param, *asked.also)
+    found = _one_of(params, YES, dialect, within=asked)
+    return both([member("x.param", params, dialect), found])
 
 
 def _begun(column: str, asked: WordStarts, dialect: Dialect) -> list[Part]:

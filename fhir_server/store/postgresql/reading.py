@@ -13,6 +13,7 @@ from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
+    Condition,
     Remembered,
     Restriction,
     Select,
@@ -28,7 +29,6 @@ from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,
-    Drive,
     count_sql,
     drivers,
     find_sql,
@@ -38,7 +38,7 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.body import COMMON
+from fhir_server.store.select.body import is_common
 from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.types import NAMES
 
@@ -149,12 +149,17 @@ async def find(pool: Pool, select: Select, at_most: int) -> tuple[int, ...]:
 
 async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
-    driver = await driver_of(pool, select)
-    if driver == COMMON and select.where in drivers(select):
-        return None
+    found = drivers(select)
+    driver: Condition | None = None
+    if worth_weighing(found) or select.where in found:
+        asked = weigh_sql(found, POSTGRESQL)
+        weights = (await rows(pool, asked.text, asked.values))[0]
+        driver = rarest(found, weights)
+        if is_common(select, found, weights, at_most):
+            return None
     asked = find_sql(select, at_most=at_most + 1, dialect=POSTGRESQL, driver=driver, ordered=False)
-    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
-    return tuple(row[0] for row in found) if len(found) <= at_most else None
+    met = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    return tuple(row[0] for row in met) if len(met) <= at_most else None
 
 
 async def count(
@@ -183,7 +188,7 @@ async def estimate(pool: Pool, select: Select) -> int:
     return max(counted, scaled(*found, at_most=SAMPLE))
 
 
-async def driver_of(pool: Pool, select: Select) -> Drive | None:
+async def driver_of(pool: Pool, select: Select) -> Condition | None:
     """The rarest of several conditions: a prepared plan cannot know which of them that is."""
     found = drivers(select)
     if not worth_weighing(found):

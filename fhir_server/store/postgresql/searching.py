@@ -29,6 +29,7 @@ from fhir_server.store.contract import (
     NEWEST,
     ByRow,
     Collected,
+    Condition,
     Order,
     Page,
     Place,
@@ -41,7 +42,6 @@ from fhir_server.store.postgresql.connection import Pool, rows
 from fhir_server.store.postgresql.reading import BASE, Newest, bound_of, by_rid, driver_of
 from fhir_server.store.select import (
     Bound,
-    Drive,
     Rendered,
     collected_sql,
     has_two,
@@ -102,7 +102,7 @@ class _Asked:
     after: Place | None
     bound: Bound | None
     backward: bool
-    driver: Drive | None
+    driver: Condition | None
 
     async def at_once(self, order: Walked) -> Page:
         """A walk of one stretch: the page, its snapshot and the base in the same statement."""

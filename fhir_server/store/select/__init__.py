@@ -8,7 +8,6 @@ from __future__ import annotations
 from fhir_server.store.condition import reach
 from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
 from fhir_server.store.select.body import (
-    Drive,
     Rendered,
     drivers,
     rarest,
@@ -26,7 +25,6 @@ __all__ = [
     "Bigints",
     "Bound",
     "Dialect",
-    "Drive",
     "Rendered",
     "Window",
     "collected_sql",

@@ -14,17 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fhir_server.store.condition import (
-    ASKED,
-    Asked,
     Context,
     Part,
+    alternatives,
     both,
     check,
     context_of,
     every,
     has_range,
     in_index,
-    is_narrow,
     joined,
     key_row,
     keys_table,
@@ -44,8 +42,6 @@ WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
 RARE, RARE_TOGETHER = 2000, 5000
 COMMON = AllOf()  # no condition: drive it by a walk through the type
 CURRENT = Part("current c")
-Driver = KeyIs | Asked
-Drive = Driver | AllOf
 
 
 class Rendered(NamedTuple):
@@ -78,12 +74,12 @@ class Body:
         return replace(self, where=both([self.where, *parts]))
 
 
-def ordinary(select: Select, dialect: Dialect, driver: Drive | None) -> Body:
+def ordinary(select: Select, dialect: Dialect, driver: Condition | None) -> Body:
     """Driven from the condition given, else from the likeliest key, else from `current`."""
     check(select.where)
     conditions = every(select.where)
     first = driver if driver in conditions else _likeliest(select, conditions)
-    if isinstance(first, ASKED):
+    if first is not None and alternatives(first):
         return _from_words(select, first, dialect)
     if first is None:
         return _body(select, conditions, context_of(dialect, select.restriction), CURRENT, [])
@@ -95,12 +91,33 @@ def ordinary(select: Select, dialect: Dialect, driver: Drive | None) -> Body:
     if isinstance(first, KeyIs):
         rows = [key_row(first, "k", dialect), once(first, dialect)]
         return _body(select, conditions, context, Part(f"index_key k {current}"), rows)
+    assert isinstance(first, AnyOf)
     table = keys_table([c for c in first.conditions if isinstance(c, KeyIs)], dialect)
     keys = (
         f"(select distinct x.main, x.rid from {table.text} {dialect.join} index_key x"
         f" on x.v = a.v and (x.w & a.m) = a.w) k"
     )
     return _body(select, conditions, context, Part(f"{keys} {current}", table.values), [])
+
+
+def of_each_key(select: Select, dialect: Dialect, driver: Condition | None) -> Body | None:
+    """Where a list of keys would drive it: of each key what comes first, since a page holds no
+    more. A resource may be met by several of them."""
+    conditions = every(select.where)
+    first = None if driver is not None else _likeliest(select, conditions)
+    if not isinstance(first, AnyOf) or not dialect.postgresql:
+        return None
+    keys = [key for key in first.conditions if isinstance(key, KeyIs)]
+    row = [Part("k.v = a.v and (k.w & a.m) = a.w")]
+    if any(key.mask != -1 for key in keys):
+        same = "d.v = k.v and d.main = k.main and d.rid = k.rid and d.w < k.w"
+        twice = f"select 1 from index_key d where {same} and (d.w & a.m) = a.w{dialect.fence}"
+        row.append(Part(f"not exists ({twice})"))
+    rest = [condition for condition in conditions if condition != first]
+    context = walked(context_of(dialect, select.restriction, main="k.main", rid="k.rid"))
+    source = Part(f"index_key k {dialect.join} current c on c.rid = k.rid")
+    body = _body(select, rest, context, source, row)
+    return replace(body, each=keys_table(keys, dialect))
 
 
 def from_(select: Select, dialect: Dialect, source: Part, *where: Part) -> Body:
@@ -110,12 +127,12 @@ def from_(select: Select, dialect: Dialect, source: Part, *where: Part) -> Body:
     return _body(select, every(select.where), context, source, list(where))
 
 
-def _from_words(select: Select, first: Asked, dialect: Dialect) -> Body:
+def _from_words(select: Select, first: Condition, dialect: Dialect) -> Body:
     """Driven from the few rows of a rare word. As an array PostgreSQL takes them for the few that
     they are, also in a plan that is to serve other words."""
     conditions = [condition for condition in every(select.where) if condition != first]
     context = walked(context_of(dialect, select.restriction))
-    row = word_row([first], dialect)
+    row = word_row(alternatives(first), dialect)
     if dialect.postgresql:
         rids = f"array(select x.rid from index_string x where {row.text})"
         one = Part(f"c.rid = any ({rids})", row.values)
@@ -149,44 +166,45 @@ def _body(
         *(context.write(condition) for condition in conditions),
     ]
     told = both(parts)
-    known = ASKED if context.walked else ()  # a walk asks each row of each word
-    prepare = not any(has_range(c) for c in conditions if not isinstance(c, known))
+    # a walk asks each row of each word, whichever word it is
+    ranges = (has_range(c) for c in conditions if not (context.walked and alternatives(c)))
+    prepare = not any(ranges)
     return Body(source, told, context.main, context.rid, dialect, prepare)
 
 
 # --- what drives it ------------------------------------------------------------------------------
 
 
-def drivers(select: Select) -> tuple[Driver, ...]:
+def drivers(select: Select) -> tuple[Condition, ...]:
     """The conditions a search could be driven from: keys, whose rows stand in order, and words."""
     check(select.where)
     conditions = every(select.where)
     keys = {c for c in conditions if isinstance(c, KeyIs) and in_index(c)}
-    words = (c for c in conditions if isinstance(c, ASKED) and is_narrow(c))
+    words = (c for c in conditions if not isinstance(c, KeyIs) and alternatives(c))
     ordered = sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))
     return (*ordered, *dict.fromkeys(words))[:WEIGHED]
 
 
-def worth_weighing(found: Sequence[Driver]) -> bool:
+def worth_weighing(found: Sequence[Condition]) -> bool:
     """One key is the best there is; of one word it is still to be known whether it is rare."""
-    return len(found) > 1 or any(isinstance(condition, ASKED) for condition in found)
+    return len(found) > 1 or any(map(alternatives, found))
 
 
-def weigh_sql(found: Sequence[Driver], dialect: Dialect) -> Rendered:
+def weigh_sql(found: Sequence[Condition], dialect: Dialect) -> Rendered:
     """How many rows each has, counted no further than is worth knowing: one column each."""
     counts = []
     for condition, limit in zip(found, _limits(found), strict=True):
         if isinstance(condition, KeyIs):
             source, row = "index_key k", key_row(condition, "k", dialect)
         else:
-            source, row = "index_string x", word_row([condition], dialect)
+            source, row = "index_string x", word_row(alternatives(condition), dialect)
         text = f"(select count(*) from (select 1 from {source} where {row.text} limit {limit}) n)"
         counts.append(Part(text, row.values))
     told = joined(", ", counts)
     return Rendered(f"select {told.text}", told.values)
 
 
-def rarest(found: Sequence[Driver], weights: Sequence[int]) -> Drive:
+def rarest(found: Sequence[Condition], weights: Sequence[int]) -> Condition:
     """What to be driven from: the rarest of these, and where all are common a key, whose rows
     stand in order, else COMMON."""
     weighed = zip(weights, _limits(found), range(len(found)), strict=True)
@@ -196,7 +214,18 @@ def rarest(found: Sequence[Driver], weights: Sequence[int]) -> Drive:
     return found[0] if isinstance(found[0], KeyIs) else COMMON
 
 
-def _limits(found: Sequence[Driver]) -> list[int]:
-    words = sum(isinstance(condition, ASKED) for condition in found)
+def is_common(
+    select: Select, found: Sequence[Condition], weights: Sequence[int], at_most: int
+) -> bool:
+    """Whether the weights alone tell that more than `at_most` meet it: it is its only condition.
+    A resource may have several rows for one word, but not for one key."""
+    if select.where not in found:
+        return False
+    weight, limit = weights[0], _limits(found)[0]
+    return weight >= limit or (isinstance(select.where, KeyIs) and weight > at_most)
+
+
+def _limits(found: Sequence[Condition]) -> list[int]:
+    words = sum(bool(alternatives(condition)) for condition in found)
     rare = RARE if len(found) == 1 else RARE_TOGETHER
     return [WEIGHED_UP_TO] * (len(found) - words) + [rare] * words

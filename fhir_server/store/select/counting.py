@@ -6,9 +6,9 @@ https://hl7.org/fhir/R4/search.html#total
 from __future__ import annotations
 
 from fhir_server.store.condition import Part, both, check, context_of, reach
-from fhir_server.store.contract import Select
+from fhir_server.store.contract import Condition, Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select.body import Drive, Rendered, ordinary
+from fhir_server.store.select.body import Rendered, ordinary
 
 EXACT = 1000  # matches that an estimate counts one by one
 FEW = 20_000  # resources of the types that an estimate asks all of
@@ -21,7 +21,7 @@ def find_sql(
     *,
     at_most: int,
     dialect: Dialect,
-    driver: Drive | None = None,
+    driver: Condition | None = None,
     ordered: bool = True,
 ) -> Rendered:
     """The rids, smallest first; or whichever come first."""
@@ -33,7 +33,7 @@ def find_sql(
 
 
 def count_sql(
-    select: Select, *, at_most: int | None, dialect: Dialect, driver: Drive | None = None
+    select: Select, *, at_most: int | None, dialect: Dialect, driver: Condition | None = None
 ) -> Rendered:
     body = ordinary(select, dialect, driver)
     values = body.source.values + body.where.values

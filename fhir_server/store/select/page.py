@@ -20,11 +20,20 @@ from fhir_server.store.contract import (
     ByMain,
     ByRow,
     ByUpdated,
+    Condition,
     Place,
     Select,
 )
 from fhir_server.store.dialect import Bigints, Dialect
-from fhir_server.store.select.body import COMMON, CURRENT, Body, Drive, Rendered, from_, ordinary
+from fhir_server.store.select.body import (
+    COMMON,
+    CURRENT,
+    Body,
+    Rendered,
+    from_,
+    of_each_key,
+    ordinary,
+)
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
 from fhir_server.store.types import NAMES, type_numbers
 
@@ -77,7 +86,7 @@ def is_missing(place: Place) -> bool:
 
 
 def page_sql(
-    select: Select, window: Window, *, dialect: Dialect, driver: Drive | None = None
+    select: Select, window: Window, *, dialect: Dialect, driver: Condition | None = None
 ) -> Rendered:
     """Rows of `dialect.columns`, the place's value, and what a Bound is made of.
 
@@ -127,19 +136,20 @@ def _read(body: Body, window: Window) -> Part:
     values = body.source.values + told.values
     if body.each is None:
         return Part(f"select * from ({text}) q", values)
-    return Part(
-        f"select q.* from {body.each.text} cross join lateral ({text}) q", body.each.values + values
-    )
+    each = f"select distinct q.* from {body.each.text} cross join lateral ({text}) q"
+    return Part(each, body.each.values + values)
 
 
 # --- by the main date ----------------------------------------------------------------------------
 
 
-def _by_main(select: Select, window: Window, dialect: Dialect, driver: Drive | None) -> list[Body]:
+def _by_main(
+    select: Select, window: Window, dialect: Dialect, driver: Condition | None
+) -> list[Body]:
     if driver == COMMON and len(select.types) == 1 and select.restriction.owners is None:
         bodies = [from_(select, dialect, CURRENT)]
     else:
-        bodies = [ordinary(select, dialect, driver)]
+        bodies = [of_each_key(select, dialect, driver) or ordinary(select, dialect, driver)]
     if window.bound is not None:
         # Who moved since the first page stands where it stood then, and nowhere else.
         bodies[0] = bodies[0].also(_unmoved(window.bound, dialect))
