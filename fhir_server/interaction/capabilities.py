@@ -18,6 +18,7 @@ from fhir_server.foundation.resource import Resource
 from fhir_server.foundation.wire import parse, render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
 from fhir_server.interaction.patch import UNPATCHED
+from fhir_server.search.include import EVERY, references
 from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.validation.knowledge import Known
 
@@ -47,8 +48,8 @@ class Ask:
 async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
     """Raises Invalid for a mode R4 does not know."""
     if ask.mode not in MODES:
-        known = ", ".join(f"`{mode}`" for mode in MODES)
-        raise Invalid(f"`mode={ask.mode[:40]}` is none of {known}.", expression="http.mode")
+        modes = ", ".join(f"`{mode}`" for mode in MODES)
+        raise Invalid(f"`mode={ask.mode[:40]}` is none of {modes}.", expression="http.mode")
     known, parameters = server.knowledge.current, server.parameters
     body = rendered(server, known, parameters, ask.mode, circumstances.base)
     if not circumstances.shape.is_whole:
@@ -74,6 +75,7 @@ def rendered(
 def capability_statement(server: Server, known: Known, base: str) -> Resource:
     """The CapabilityStatement of this very server."""
     profiles = supported_profiles(server, known)
+    referring = reverse_includes(server.parameters)
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -89,7 +91,7 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
                 "mode": "server",
                 "security": {"cors": True},
                 "resource": [
-                    resource_type(server, type, profiles.get(type, []))
+                    resource_type(server, type, profiles.get(type, []), referring.get(type, []))
                     for type in sorted(server.definitions.resource_types)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
@@ -104,7 +106,7 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
     }
 
 
-def resource_type(server: Server, type: str, profiles: list[str]) -> Resource:
+def resource_type(server: Server, type: str, profiles: list[str], referring: list[str]) -> Resource:
     """CapabilityStatement.rest.resource of one type."""
     return {
         "type": type,
@@ -121,6 +123,8 @@ def resource_type(server: Server, type: str, profiles: list[str]) -> Resource:
         "conditionalUpdate": True,
         "conditionalDelete": "multiple" if server.many_deletes else "single",
         "referencePolicy": ["literal", "logical", "local"],
+        **includes(server.parameters, type),
+        **({"searchRevInclude": referring} if referring else {}),
         "searchParam": search_parameters(server.parameters.of(type)),
         **operations(server, type),
     }
@@ -144,6 +148,26 @@ def search_parameters(known: Mapping[str, Parameter]) -> list[Resource]:
         for code, parameter in sorted(known.items())
         if parameter.supported
     ]
+
+
+def includes(parameters: Parameters, type: str) -> Resource:
+    """`searchInclude`; left out where a type refers to nothing."""
+    codes = sorted(references(parameters, type))
+    return {"searchInclude": [f"{type}:{code}" for code in (EVERY, *codes)]} if codes else {}
+
+
+def reverse_includes(parameters: Parameters) -> dict[str, list[str]]:
+    """`searchRevInclude` by type. What refers to any type by a definition's `url` alone is told of
+    those that have one: else 50 lines of each type would say what cannot be."""
+    types = sorted(parameters.definitions.resource_types)
+    with_url = {type for type in types if "url" in parameters.of(type)}
+    found: dict[str, list[str]] = {}
+    for source in types:
+        for code, parameter in sorted(references(parameters, source).items()):
+            for target in parameter.targets or types:
+                if target in with_url or "Reference" in parameter.types:
+                    found.setdefault(target, []).append(f"{source}:{code}")
+    return found
 
 
 def supported_profiles(server: Server, known: Known) -> dict[str, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from fhir_server.foundation.outcome import Invalid
@@ -38,3 +40,35 @@ async def test_modes(server, here):
         assert answer.headers["ETag"]
     with pytest.raises(Invalid):
         await capabilities.capabilities(server, capabilities.Ask("secret"), here)
+
+
+def of_type(statement, type):
+    return next(e for e in statement["rest"][0]["resource"] if e["type"] == type)
+
+
+@pytest.mark.parametrize("type", ["Patient", "Encounter", "Organization", "Library", "Binary"])
+async def test_every_include_it_lists_is_understood(server, here, type):
+    statement = told(await capabilities.capabilities(server, capabilities.Ask(), here))
+    entry = of_type(statement, type)
+    for name, listed in (("_include", "searchInclude"), ("_revinclude", "searchRevInclude")):
+        for value in entry.get(listed, ()):
+            await search.search(server, search.Ask((type,), [(name, value)]), here)
+
+
+async def test_it_lists_who_refers_to_a_type_and_whom_it_refers_to(server, here):
+    statement = told(await capabilities.capabilities(server, capabilities.Ask(), here))
+    patient = of_type(statement, "Patient")
+    assert patient["searchInclude"][0] == "Patient:*"
+    assert {"Patient:organization", "Patient:link"} <= set(patient["searchInclude"])
+    referring = set(patient["searchRevInclude"])
+    assert {"Encounter:subject", "Encounter:patient", "Provenance:target"} <= referring
+    assert not {"Encounter:location", "Library:depends-on"} & referring
+    assert "Library:depends-on" in of_type(statement, "Library")["searchRevInclude"]
+    assert "searchInclude" not in of_type(statement, "Binary")
+
+
+async def test_the_statement_is_no_burden_for_a_slow_line(server, here):
+    """As it is sent, compressed: a phone in the hills asks for it first of all."""
+    body = (await capabilities.capabilities(server, capabilities.Ask(), here)).body
+    assert len(body) < 800_000
+    assert len(gzip.compress(body)) < 50_000
