@@ -26,7 +26,7 @@ from fhir_server.store.contract import Condition, RidIn, Standing, Store, Stored
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.1  # seconds between two looks
-PAGE = 64  # versions of one look
+PAGE = 64  # versions of one look: a thread has the interpreter for some 5 ms
 PATIENCE = 2.0  # seconds a search waits
 FAR = 2000  # versions behind: more are not waited for
 ELSEWHERE = 0.02  # seconds between two looks at another process's work
@@ -112,8 +112,6 @@ class TextFollowing:
         return replace(asked, many=True) if len(found) > RARE else RidIn(tuple(sorted(found)))
 
     def _terms(self, stored: Stored) -> Sequence[str]:
-        """In a thread, which lets the loop go first after each."""
-        time.sleep(0)
         try:
             return self.texts.terms(resource_of(stored))
         except UNREADABLE:
