@@ -45,7 +45,7 @@ class Reindexing:
     def __init__(self, declaring: Declaring, *, rate: int) -> None:
         self._declaring = declaring
         self._live = declaring.live
-        self._parameters = declaring.store.parameters
+        self._store = declaring.store
         self._rate = rate
 
     async def work(self) -> None:
@@ -54,7 +54,7 @@ class Reindexing:
             await asyncio.sleep(PAUSE)
             try:
                 if self._due():
-                    async with self._parameters.alone() as alone:
+                    async with self._store.parameters.alone() as alone:
                         if alone:
                             await self.turn()
                             continue
@@ -72,7 +72,7 @@ class Reindexing:
             begun = time.monotonic()
             first = rows[0]
             if first.state == GONE:
-                await self._parameters.sweep(first.number)
+                await self._store.parameters.sweep(first.number)
                 count = 0
             else:
                 count = await self._fill([row for row in rows if _together(first, row)], begun)
@@ -93,13 +93,13 @@ class Reindexing:
         numbers, before = tuple(row.number for row in rows), rows[0].reached
         found, reached = await self._following(rows[0].base, before, max(r.horizon for r in rows))
         if not found:
-            await self._parameters.finish(numbers, before)
+            await self._store.parameters.finish(numbers, before)
             return 0
         rules = self._live.current
         filled, refused = await asyncio.to_thread(_rows, rules, found, frozenset(numbers))
         rate = self._rate_now(rows[0], len(found), time.monotonic() - begun)
         filling = Filling(numbers, before, reached, filled, refused, rate)
-        await self._parameters.fill(filling)
+        await self._store.parameters.fill(filling)
         return len(found)
 
     async def _following(
@@ -113,7 +113,7 @@ class Reindexing:
             if number < before.type:
                 continue
             after = Position(before.seq, before.num) if number == before.type else Position(0, -1)
-            found = await self._parameters.following(type, after, until, limit=limit)
+            found = await self._store.parameters.following(type, after, until, limit=limit)
             if found:
                 return found, Reached(number, *found[-1].position)
         return (), before
