@@ -70,8 +70,8 @@ def unknown(scope: Scope, code: str) -> str:
         of = [set(scope.parameters.of(type)) for type in scope.types]
         codes, whose = set.intersection(*of), " and ".join(scope.types[:5])
     known = sorted(codes | RESULT | SPECIAL.keys())
-    told = f"`{code[:64]}` is not a search parameter of {whose}.{closest(code, known)}"
-    return f"{told} There are {_some(codes)}; `metadata` tells of each."
+    hint = closest(code, known) or f" There are {_some(codes)}; `metadata` tells of each."
+    return f"`{code[:64]}` is not a search parameter of {whose}.{hint}"
 
 
 def _some(codes: set[str]) -> str:

@@ -45,7 +45,8 @@ def test_a_page_is_never_larger_than_allowed_and_the_self_link_says_so() -> None
 
 # of what   what is asked                         what the refusal says
 REFUSED = [
-    ("Patient", "shoe=43", "`shoe` is not a search parameter of Patient."),
+    ("Patient", "shoe=43", "`shoe` is not a search parameter of Patient. There are `active`, "),
+    ("Patient", "shoe=43", "`_tag`; `metadata` tells of each."),
     ("Patient", "brithdate=2000", "Did you mean `birthdate`?"),
     ("Patient", "_cuont=2", "Did you mean `_count`?"),
     ("Patient", "Name=x", "Did you mean `name`?"),
