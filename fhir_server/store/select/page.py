@@ -136,8 +136,9 @@ def _read(body: Body, window: Window) -> Part:
     values = body.source.values + told.values
     if body.each is None:
         return Part(f"select * from ({text}) q", values)
-    each = f"select distinct q.* from {body.each.text} cross join lateral ({text}) q"
-    return Part(each, body.each.values + values)
+    found = f"select distinct q.* from {body.each.text} cross join lateral ({text}) q"
+    first = f"select * from ({found}) q order by place {way}, rid {way} limit {window.limit:d}"
+    return Part(f"select * from ({first}) q", body.each.values + values)
 
 
 # --- by the main date ----------------------------------------------------------------------------
