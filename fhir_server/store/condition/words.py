@@ -15,7 +15,6 @@ from fhir_server.store.condition.keys import among
 from fhir_server.store.condition.part import (
     LONGEST,
     NO,
-    YES,
     Part,
     both,
     either,
@@ -57,11 +56,23 @@ def word_probe(context: Context, asked: Asked) -> Part:
     if not _is_narrow(asked):
         return words(replace(context, walked=True), asked)
     dialect = context.dialect
-    row = word_row([asked], dialect)
-    if isinstance(asked, WordStarts) and row is not NO:
+    here, fence = f"x.rid = {context.rid}", dialect.fence
+    if isinstance(asked, Whole) or not storable(_text(asked)):
+        row = word_row([asked], dialect)
+    elif dialect.postgresql:
+        found = _distinct(asked, dialect)
+        same = f"x.param = a.param and x.word = a.word and {here}{fence}"
+        text = (
+            f"exists (select 1 from ({found.text}{fence}) a"
+            f" cross join lateral (select 1 from index_string x where {same}) y{fence})"
+        )
+        return Part(text, found.values)
+    else:
         row = _few_words(asked, dialect)
-    text = f"exists (select 1 from index_string x where {row.text} and x.rid = {context.rid}"
-    return NO if row is NO else Part(f"{text}{dialect.fence})", row.values)
+    if row is NO:
+        return NO
+    text = f"exists (select 1 from index_string x where {row.text} and {here}{fence})"
+    return Part(text, row.values)
 
 
 def walked(context: Context) -> Context:
@@ -97,23 +108,7 @@ def _word_starts(asked: WordStarts, dialect: Dialect) -> Part:
     if asked.spelt and asked.prefix:  # `or` would keep SQLite from the index
         return _few_words(asked, dialect)
     row = [member("x.param", (asked.param, *asked.also), dialect)]
-    return both([*row, *_begun("x.word", asked, dialect)])
-
-
-def _few_words(asked: WordStarts, dialect: Dialect) -> Part:
-    """The same, by the distinct words that begin so."""
-    params = (asked.param, *asked.also)
-    found = _one_of(params, YES, dialect, within=asked)
-    return both([member("x.param", params, dialect), found])
-
-
-def _begun(column: str, asked: WordStarts, dialect: Dialect) -> list[Part]:
-    prefix = asked.prefix[:LONGEST]
-    if not prefix:
-        return []
-    after = successor(prefix)
-    parts = [Part(f"{column} >= {dialect.mark}", (prefix,))]
-    return parts if after is None else [*parts, Part(f"{column} < {dialect.mark}", (after,))]
+    return both([*row, *_begun("x.word", asked.prefix, dialect)])
 
 
 def _whole(asked: Whole, dialect: Dialect) -> Part:
@@ -134,11 +129,9 @@ def _contains(asked: Contains, dialect: Dialect) -> Part:
     """A word is looked for among the distinct words, a text among all values of several words."""
     if not storable(asked.text):
         return NO
-    params = asked.params
-    if " " in asked.text.strip():
-        return both([member("x.param", params, dialect), _has("x.word", asked.text, dialect)])
-    kept = _has("w.word", asked.text, dialect)
-    return both([member("x.param", params, dialect), _one_of(params, kept, dialect)])
+    if _is_narrow(asked):
+        return _few_words(asked, dialect)
+    return both([member("x.param", asked.params, dialect), _has("x.word", asked.text, dialect)])
 
 
 _ROWS: dict[type, Callable[[Any, Dialect], Part]] = {
@@ -148,32 +141,57 @@ _ROWS: dict[type, Callable[[Any, Dialect], Part]] = {
 }
 
 
+def _few_words(asked: WordStarts | Contains, dialect: Dialect) -> Part:
+    """By the distinct words that are asked for, found once a question."""
+    found = _distinct(asked, dialect)
+    sign = "= any (array({}))" if dialect.postgresql else "in ({})"
+    text = sign.format(f"select a.word from ({found.text}) a")
+    return both([member("x.param", _params(asked), dialect), Part(f"x.word {text}", found.values)])
+
+
+def _begun(column: str, text: str, dialect: Dialect) -> list[Part]:
+    prefix = text[:LONGEST]
+    if not prefix:
+        return []
+    after = successor(prefix)
+    parts = [Part(f"{column} >= {dialect.mark}", (prefix,))]
+    return parts if after is None else [*parts, Part(f"{column} < {dialect.mark}", (after,))]
+
+
 def _has(column: str, text: str, dialect: Dialect) -> Part:
     where = "strpos" if dialect.postgresql else "instr"
     padded = column if text == text.strip() else f"' ' || {column} || ' '"
     return Part(f"{where}({padded}, {dialect.mark}) > 0", (text,))
 
 
+def _params(asked: WordStarts | Contains) -> tuple[int, ...]:
+    return (asked.param, *asked.also)
+
+
+def _text(asked: WordStarts | Contains) -> str:
+    return asked.prefix if isinstance(asked, WordStarts) else asked.text
+
+
 # --- distinct words ------------------------------------------------------------------------------
 
 
-def _one_of(
-    params: tuple[int, ...], kept: Part, dialect: Dialect, *, within: WordStarts | None = None
-) -> Part:
-    """x.word is one of the parameters' distinct words that are kept, found once a question.
+def _distinct(asked: WordStarts | Contains, dialect: Dialect) -> Part:
+    """(param, word): the parameters' distinct words that are asked for.
 
-    Each is found from the one before: SELECT DISTINCT would read every row. within: only words
-    that begin so, or are spelt so, are looked at.
+    Each is found from the one before: SELECT DISTINCT would read every row. Of those that begin
+    alike no others are looked at.
     """
-    mark = dialect.mark
-    bounds = _begun("x.word", within, dialect) if within else []
+    bounds, kept, spelt = [], Part("true"), []
+    if isinstance(asked, WordStarts):
+        bounds = _begun("x.word", asked.prefix, dialect)
+        spelt = [word[:LONGEST] for word in asked.spelt if storable(word)]
+    else:
+        kept = _has("w.word", asked.text, dialect)
     first = both([Part("x.param = p.value"), *bounds])
     next = both([Part("x.param = w.param and x.word > w.word"), *bounds[1:]])
-    given = Part("unnest(%s) p(value)", (Bigints(params),))
-    if not dialect.postgresql:
-        given = Part("json_each(?) p", (json.dumps(params),))
+    given = _given(_params(asked), dialect)
     least = "(select x.word from index_string x where {} order by x.word limit 1)"
-    found = joined(
+    return joined(
         " ",
         [
             Part(f"with recursive w(param, word) as (select p.value, {least.format(first.text)}"),
@@ -181,13 +199,20 @@ def _one_of(
             Part(f"from {given.text} union all", given.values),
             Part(f"select w.param, {least.format(next.text)}", next.values),
             Part("from w where w.word is not null)"),
-            Part(f"select w.word from w where w.word is not null and {kept.text}", kept.values),
-            *(Part(f"union all select {mark}", (word,)) for word in _spelt(within)),
+            Part("select w.param, w.word from w where w.word is not null and"),
+            kept,
+            *(
+                Part(
+                    f"union all select p.value, {dialect.mark} from {given.text}",
+                    (word, *given.values),
+                )
+                for word in spelt
+            ),
         ],
     )
-    sign = "= any (array({}))" if dialect.postgresql else "in ({})"
-    return Part(f"x.word {sign.format(found.text)}", found.values)
 
 
-def _spelt(asked: WordStarts | None) -> list[str]:
-    return [word[:LONGEST] for word in asked.spelt if storable(word)] if asked else []
+def _given(params: tuple[int, ...], dialect: Dialect) -> Part:
+    if dialect.postgresql:
+        return Part(f"unnest({dialect.mark}) p(value)", (Bigints(params),))
+    return Part(f"json_each({dialect.mark}) p", (json.dumps(params),))
