@@ -37,6 +37,11 @@ TYPE_INTERACTIONS = (
 SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+WORDS = {
+    "documentation": "Words, whole or as they begin (`xuong*`), joined by `and`, `or` and "
+    "parentheses. The index of words follows what is written a moment later; a search waits for "
+    "it, and is told 503 where it is far behind. It never decides a conditional interaction."
+}
 COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/{}"
 
 
@@ -96,7 +101,10 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
                 ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 **operations(server, None),
-                "searchParam": search_parameters(server.parameters.everywhere()),
+                "searchParam": [
+                    *search_parameters(server.parameters.everywhere()),
+                    *by_words(server, "Resource"),
+                ],
                 "compartment": [
                     COMPARTMENT.format(code.lower())
                     for code in sorted(server.definitions.compartments)
@@ -125,7 +133,10 @@ def resource_type(server: Server, type: str, profiles: list[str], referring: lis
         "referencePolicy": ["literal", "logical", "local"],
         **includes(server.parameters, type),
         **({"searchRevInclude": referring} if referring else {}),
-        "searchParam": search_parameters(server.parameters.of(type)),
+        "searchParam": [
+            *search_parameters(server.parameters.of(type)),
+            *by_words(server, *server.definitions.ancestors(type)),
+        ],
         **operations(server, type),
     }
 
@@ -147,6 +158,17 @@ def search_parameters(known: Mapping[str, Parameter]) -> list[Resource]:
         {"name": code, "definition": parameter.url, "type": parameter.type}
         for code, parameter in sorted(known.items())
         if parameter.supported
+    ]
+
+
+def by_words(server: Server, *types: str) -> list[Resource]:
+    """The parameters of these types that ask for words, where an index of words is kept."""
+    if server.texts is None:
+        return []
+    return [
+        {"name": fact["code"], "definition": fact["url"], "type": fact["type"], **WORDS}
+        for fact in server.definitions.search_parameters
+        if fact["code"] in ("_content", "_text") and fact["base"][0] in types
     ]
 
 

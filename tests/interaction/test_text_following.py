@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.conformance.definitions import load
 from fhir_server.foundation.outcome import FhirError, NotSupported, Unavailable
-from fhir_server.interaction import create, delete, search, text_following, update
+from fhir_server.interaction import capabilities, create, delete, search, text_following, update
 from fhir_server.interaction.bundle import Ask as BundleAsk
 from fhir_server.interaction.bundle import bundle
 from fhir_server.interaction.context import Caller
@@ -190,6 +190,21 @@ async def test_without_the_setting_each_is_refused_by_its_name(store):
     for name in ("_text", "_content", "code:text"):
         with pytest.raises(NotSupported, match="`text_index`"):
             await found(server, "Condition", (name, "gan"))
+
+
+async def test_the_statement_of_capabilities_tells_what_can_be_asked_by_words(server, store):
+    def named(body, type):
+        (rest,) = body["rest"]
+        (found,) = (one for one in rest["resource"] if one["type"] == type)
+        return {one["name"]: one for one in found["searchParam"]}
+
+    told_with = told(await capabilities.capabilities(server, capabilities.Ask()))
+    assert "503" in named(told_with, "Condition")["_text"]["documentation"]
+    assert {"_content"} == {"_text", "_content"} & named(told_with, "Binary").keys()
+    everywhere = {one["name"] for one in told_with["rest"][0]["searchParam"]}
+    assert {"_content"} == {"_text", "_content"} & everywhere
+    without = told(await capabilities.capabilities(server_on(store), capabilities.Ask()))
+    assert not {"_text", "_content"} & named(without, "Condition").keys()
 
 
 async def test_what_a_caller_may_not_reach_is_not_found_by_its_words(server, here):

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from fhir_server.store import upkeep
 from fhir_server.store.codec import resource_of
 from fhir_server.store.condition.texts import query
 from fhir_server.store.contract import (
@@ -185,6 +186,46 @@ async def test_it_goes_on_where_it_was_after_a_restart(database, run, clock):
 
     await session(first)
     await session(second)
+
+
+def test_a_restored_database_follows_on_where_its_backup_was(database, run, clock, tmp_path):
+    """What the index read after the backup was made is no longer there."""
+
+    async def fill(store):
+        for number in range(3):
+            await put(store, f"Patient/{number}", f"cold c{number}")
+        await feed(store)
+
+    async def more(store):
+        await put(store, "Patient/1", "cnew")
+        await put(store, "Patient/9", "cnew")
+        await feed(store)
+        assert await found(store, ("cnew",)) == ["1", "9"]
+
+    async def after(store):
+        await feed(store)
+        assert await found(store, ("cold",)) == ["0", "1", "2"]
+        assert await found(store, ("cnew",)) == []
+        await put(store, "Patient/2", "cnew")
+        await feed(store)
+        standing = await store.texts.standing(EDITION)
+        assert standing.reached == standing.newest
+        assert await found(store, ("cold",)) == ["0", "1"]
+        assert await found(store, ("cnew",)) == ["2"]
+
+    async def session(work):
+        opened = database.store(clock=clock)
+        await opened.open()
+        try:
+            await work(opened)
+        finally:
+            await opened.close()
+
+    run(session(fill))
+    upkeep.backup(database.url, tmp_path / "copy")
+    run(session(more))
+    upkeep.restore(database.url, tmp_path / "copy", replace=True)
+    run(session(after))
 
 
 async def test_a_term_that_fails_leaves_it_where_it_was(store):
