@@ -133,7 +133,7 @@ class Indexer:
         if len(strings) > MAX_WORDS:
             strings = _fewer(strings)
         if len(strings) > 1:
-            strings = string.placed(strings)
+            string.place(strings)
         return IndexRows(
             _bounded(type, keys),
             _bounded(type, strings),

@@ -80,26 +80,26 @@ def digest(text: str) -> int:
     return hash128(normalize("NFC", text)) >> 100 or 1
 
 
-def placed(strings: list[StringRow]) -> list[StringRow]:
-    """FIRST and LAST taken from where they are wrong: each whole value was written as if it were
+def place(strings: list[StringRow]) -> None:
+    """Take FIRST and LAST from where they are wrong: each whole value was written as if it were
     the only one of its parameter."""
-    wholes: dict[int, dict[StringRow, None]] = {}
-    for row in strings:
+    wholes: dict[int, list[int]] = {}
+    for at, row in enumerate(strings):
         if row[2]:
-            wholes.setdefault(row[0] & ~WHOLE_TEXT, {})[row] = None
-    wrong: dict[StringRow, StringRow] = {}
-    for found in wholes.values():
-        if len(found) > 1:
-            first, *middle, last = sorted(found, key=_order)
-            wrong[first] = first._replace(whole=first.whole - LAST)
-            wrong[last] = last._replace(whole=last.whole - FIRST)
-            for row in middle:
-                wrong[row] = row._replace(whole=row.whole - FIRST - LAST)
-    return [wrong.get(row, row) for row in strings] if wrong else strings
-
-
-def _order(row: StringRow) -> tuple[str, int]:
-    return row.word, row.whole
+            number = row[0] & ~WHOLE_TEXT
+            if number in wholes:
+                wholes[number].append(at)
+            else:
+                wholes[number] = [at]
+    for places in wholes.values():
+        if len(places) > 1:
+            values = [strings[at][1:] for at in places]
+            first, last = min(values), max(values)
+            for at, value in zip(places, values, strict=True):
+                wrong = (value != first and FIRST) + (value != last and LAST)
+                if wrong:
+                    param, word, whole = strings[at]
+                    strings[at] = StringRow(param, word, whole - wrong)
 
 
 def writer(parameter: Parameter, type: str, site: Site, system: str | None = None) -> Writer | None:
@@ -134,8 +134,11 @@ def of_rest(number: int, type: str, left: Sequence[str], mark: KeyRow) -> Rest:
     def write(value: Mapping[str, Any], strings: list[StringRow], keys: list[KeyRow]) -> None:
         rest = whole(value)
         if rest:
-            said = {told for row in theirs(value) for told in (row[1:], (row[1], 0))}
-            rest = [row for row in rest if row[1:] not in said]
+            known = theirs(value)
+            wholes, words = {row[1:] for row in known}, {row[1] for row in known}
+            rest = [
+                row for row in rest if (row[1:] not in wholes if row[2] else row[1] not in words)
+            ]
         strings += rest
         if not rest and not has_any(value, left):
             keys.append(mark)
