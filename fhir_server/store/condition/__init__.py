@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fhir_server.store.condition.context import Context, reach
 from fhir_server.store.condition.keys import key_row, keys_table, once
+from fhir_server.store.condition.links import owners
 from fhir_server.store.condition.part import LONGEST, NO, Part, both, joined, member, storable
 from fhir_server.store.condition.taking import (
     MAX_CONDITIONS,
@@ -45,6 +46,7 @@ __all__ = [
     "member",
     "once",
     "only_keys",
+    "owners",
     "reach",
     "replaced",
     "storable",

@@ -101,15 +101,20 @@ def _an_owner(context: Context, asked: ReferredBy) -> Part:
     As an array, because of a set PostgreSQL's planner may think that walking the type in the
     order of the answer will soon meet it.
     """
+    found = owners(context, asked)
+    if context.dialect.postgresql:
+        return Part(f"{context.rid} = any(array({found.text}))", found.values)
+    return Part(f"{context.rid} in ({found.text})", found.values)
+
+
+def owners(context: Context, asked: ReferredBy) -> Part:
+    """Whose those are that refer, by a parameter that tells it: a query of one column, `rid`."""
     source = _gathered(_inner(context))
     linked = _linked(source, asked.types, asked.where)
     named = _named(source, asked.numbers, f"{source.row}.owner")
     found = both([linked.where, named])
-    owners = f"select {source.row}.owner from {linked.source.text} where {found.text}"
-    values = linked.source.values + found.values
-    if context.dialect.postgresql:
-        return Part(f"{context.rid} = any(array({owners}))", values)
-    return Part(f"{context.rid} in ({owners})", values)
+    text = f"select {source.row}.owner as rid from {linked.source.text} where {found.text}"
+    return Part(text, linked.source.values + found.values)
 
 
 def _from_here(context: Context, asked: ReferredBy) -> Part:

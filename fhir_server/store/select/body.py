@@ -9,6 +9,7 @@ shape of the question, never on its values, so that a database prepares each onc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -28,11 +29,12 @@ from fhir_server.store.condition import (
     keys_table,
     once,
     only_keys,
+    owners,
     reach,
     walked,
     word_row,
 )
-from fhir_server.store.contract import AllOf, AnyOf, Condition, KeyIs, RidIn, Select
+from fhir_server.store.contract import AllOf, AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
 from fhir_server.store.dialect import Dialect
 
 WEIGHED = 8  # conditions at most
@@ -81,6 +83,8 @@ def ordinary(select: Select, dialect: Dialect, driver: Condition | None) -> Body
     first = driver if driver in conditions else _likeliest(select, conditions)
     if first is not None and alternatives(first):
         return _from_words(select, first, dialect)
+    if first is None and not dialect.postgresql and (one := gathered(select)):
+        return _from_gathered(select, one, dialect)
     if first is None:
         return _body(select, conditions, context_of(dialect, select.restriction), CURRENT, [])
     conditions = [condition for condition in conditions if condition != first]
@@ -140,6 +144,27 @@ def _from_words(select: Select, first: Condition, dialect: Dialect) -> Body:
     few = f"(select distinct x.rid from index_string x where {row.text}) k"
     source = Part(f"{few} {dialect.join} current c on c.rid = k.rid", row.values)
     return _body(select, conditions, context, source, [])
+
+
+def gathered(select: Select) -> RidIn | ReferredBy | None:
+    """A condition that tells the few resources that can meet it."""
+    told = every(select.where)
+    some = (c for c in told if isinstance(c, RidIn))
+    owned = (c for c in told if isinstance(c, ReferredBy) and c.owned and not c.many)
+    return next(some, None) or next(owned, None)
+
+
+def _from_gathered(select: Select, first: RidIn | ReferredBy, dialect: Dialect) -> Body:
+    """Driven from the resources a condition tells: SQLite would walk the type in its order and
+    look for each among them."""
+    conditions = [condition for condition in every(select.where) if condition != first]
+    context = context_of(dialect, select.restriction)
+    if isinstance(first, RidIn):
+        few = Part(f"select value as rid from json_each({dialect.mark})", (json.dumps(first.rids),))
+    else:
+        few = owners(context, first)
+    text = f"(select distinct rid from ({few.text})) k {dialect.join} current c on c.rid = k.rid"
+    return _body(select, conditions, context, Part(text, few.values), [])
 
 
 def _likeliest(select: Select, conditions: Sequence[Condition]) -> KeyIs | AnyOf | None:

@@ -31,6 +31,7 @@ from fhir_server.store.select.body import (
     Body,
     Rendered,
     from_,
+    gathered,
     of_each_key,
     ordinary,
 )
@@ -147,7 +148,8 @@ def _read(body: Body, window: Window) -> Part:
 def _by_main(
     select: Select, window: Window, dialect: Dialect, driver: Condition | None
 ) -> list[Body]:
-    if driver == COMMON and len(select.types) == 1 and select.restriction.owners is None:
+    one_type = len(select.types) == 1 and select.restriction.owners is None
+    if driver == COMMON and one_type and not gathered(select):
         bodies = [from_(select, dialect, CURRENT)]
     else:
         bodies = [of_each_key(select, dialect, driver) or ordinary(select, dialect, driver)]
@@ -189,7 +191,7 @@ def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
 
     SQLite has one writer, whose time never goes back: the order of seq is that of time.
     """
-    source = Part(f"version v {dialect.join} current c on c.rid = v.rid")
+    source = Part(f"version v {_current_of('v', dialect)}")
     place = "v.updated" if dialect.postgresql else "v.seq"
     body = from_(select, dialect, source, _newest(window.bound, dialect))
     body = replace(body, place=place, rid="v.rid")
@@ -201,6 +203,13 @@ def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
         # `+` keeps SQLite from the type's index: many types are nearly everything.
         return [body.also(member("+v.type", types, dialect))]
     return [body.also(Part(f"v.type = {dialect.mark}", (type,))) for type in types or (0,)]
+
+
+def _current_of(row: str, dialect: Dialect) -> str:
+    """One by one, as the walk goes: PostgreSQL would rather read the type whole and sort it."""
+    if dialect.postgresql:
+        return f"cross join lateral (select * from current x where x.rid = {row}.rid offset 0) c"
+    return f"cross join current c on c.rid = {row}.rid"
 
 
 def _newest(bound: Bound | None, dialect: Dialect) -> Part:
@@ -239,7 +248,7 @@ def _by_row(select: Select, window: Window, order: ByRow, dialect: Dialect) -> l
 
 
 def _rows_of(order: ByRow, dialect: Dialect) -> Part:
-    return Part(f"index_{order.kind} s {dialect.join} current c on c.rid = s.rid")
+    return Part(f"index_{order.kind} s {_current_of('s', dialect)}")
 
 
 def _rows(order: ByRow, dialect: Dialect) -> Iterator[list[Part]]:
