@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.search import filter, has, listed, telling, texts_asked
 from fhir_server.search.chain import chained
-from fhir_server.search.closest import closest
+from fhir_server.search.closest import closest, some
 from fhir_server.search.criterion import Criterion, condition, locks
 from fhir_server.search.result import RESULT
 from fhir_server.search.scope import Asked, Scope
@@ -20,7 +20,6 @@ from fhir_server.store.contract import Condition
 NOT_YET = {
     "_score": "Matches come by their date, newest first.",
 }
-SHOWN = 60  # parameters named in a refusal
 
 # Criteria that are no SearchParameter with an expression, by the name before any `:`. They are
 # given the scope, the whole name and the value.
@@ -70,12 +69,10 @@ def unknown(scope: Scope, code: str) -> str:
         of = [set(scope.parameters.of(type)) for type in scope.types]
         codes, whose = set.intersection(*of), " and ".join(scope.types[:5])
     known = sorted(codes | RESULT | SPECIAL.keys())
-    hint = closest(code, known) or f" There are {_some(codes)}; `metadata` tells of each."
+    hint = closest(code, known) or f" There are {some(_in_order(codes))}; `metadata` tells of each."
     return f"`{code[:64]}` is not a search parameter of {whose}.{hint}"
 
 
-def _some(codes: set[str]) -> str:
+def _in_order(codes: set[str]) -> list[str]:
     """A type's own before those that every type has."""
-    names = sorted(codes, key=lambda code: (code.startswith("_"), code))
-    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+    return sorted(codes, key=lambda code: (code.startswith("_"), code))

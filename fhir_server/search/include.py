@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.search.closest import closest
+from fhir_server.search.closest import closest, some
 from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.search.wanted import Include, Wanted
 
 MAX_INCLUDES = 20  # of one search, both kinds together
-SHOWN = 40  # parameters named in a refusal
 EVERY = "*"
 FORWARD, REVERSE = "_include", "_revinclude"
 
@@ -74,7 +73,7 @@ def _understood(parameters: Parameters, name: str, value: str, *, iterate: bool)
     if found.target and not followed(parameters, found):
         raise Invalid(
             f"`{name}` is given `{value[:200]}`, but `{rest[0]}` of {source} never refers to "
-            f"`{found.target}`. It refers to {_named(_targets(parameters, found))}."
+            f"`{found.target}`. It refers to {some(_targets(parameters, found))}."
         )
     return found
 
@@ -96,7 +95,7 @@ def _no_reference(parameters: Parameters, name: str, asked: Include) -> str:
     there = sorted(references(parameters, asked.source))
     told = f"`{asked.code[:64]}` is no reference parameter of {asked.source}, as `{name}` needs."
     near = closest(asked.code, there)
-    return f"{told}{near} It has {_named([*there, EVERY])}." if there else f"{told} It has none."
+    return f"{told}{near} It has {some([*there, EVERY])}." if there else f"{told} It has none."
 
 
 def _demand_start(wanted: Wanted, name: str, asked: Include) -> None:
@@ -122,7 +121,7 @@ def _demand_start(wanted: Wanted, name: str, asked: Include) -> None:
     ):
         raise Invalid(
             f"`{name}={asked.source}:{asked.code}` never refers to {those}, which this search "
-            f"finds, but to {_named(_targets(wanted.parameters, asked))}. To go on from what is "
+            f"finds, but to {some(_targets(wanted.parameters, asked))}. To go on from what is "
             f"included, write `{name}:iterate`."
         )
 
@@ -159,8 +158,3 @@ def _targets(parameters: Parameters, asked: Include) -> list[str]:
         for type in parameter.targets
     }
     return sorted(found)
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown

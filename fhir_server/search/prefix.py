@@ -24,6 +24,6 @@ def taken(text: str, code: str) -> tuple[str, str]:
     if prefix not in PREFIXES:
         raise Invalid(
             f"`{code}` is given `{text[:80]}`, and `{prefix[:20]}` is no prefix. "
-            f"Prefixes are {', '.join(f'`{one}`' for one in PREFIXES)}."
+            f"Prefixes are {', '.join(f'`{one}`' for one in PREFIXES)}; a number or a date follows."
         )
     return prefix, text[found.end() :]
