@@ -3,9 +3,9 @@
 https://hl7.org/fhir/R4/search.html#text
 
 An FTS5 table without contents, made when it is first fed: a database without it carries nothing of
-it. A version's terms lie under its seq, so that numbers that follow one another take a byte each;
-under a resource's random number they took seven. A term is taken out of such a table by telling
-it again, so what a version replaces is read and its terms are made anew.
+it. A version's terms lie under its seq: 26 bytes a resource, since numbers that follow one another
+take a byte each; 163 under the resource's own random number. A term is taken out of such a table
+by telling it again, so what a version replaces is read and its terms are made anew.
 """
 
 from __future__ import annotations
