@@ -1,0 +1,115 @@
+"""Every shape of W3 is answered from an index, and reads little more than it returns.
+
+https://hl7.org/fhir/R4/search.html
+
+Each is asked of 16,000 patients with all their visits, a quarter of a million resources, and its
+statements are watched: no large table may be read from end to end, and what is read is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import psycopg
+import pytest
+
+from bench.search import filling
+from bench.search.facts import Facts
+from bench.search.shapes import SHAPES, Sample, some
+from fhir_server.foundation.resource import Key
+from fhir_server.interaction import search
+from fhir_server.interaction.context import DEFAULT
+from fhir_server.server import build
+from fhir_server.settings import Settings
+from fhir_server.store.contract.watch import watching
+from fhir_server.store.migrate import migrate
+from tests import postgresql
+from tests.conftest import DATABASES
+
+PATIENTS = 16_000
+QUESTIONS = 3  # of each shape
+# What a question may read: so much to find its way, and so much for each row of the answer.
+AT_LEAST, EACH = 3_000, 60
+STEPS = 12  # of SQLite's machine, for a row it looks at
+
+# Whole tables that may be read: they have a row a type, an epoch, a parameter.
+SMALL = r"(?:epoch|tally|setting|parameter|idempotency)"
+# SQLite tells a table by its alias in the statement: these stand for tables, the others for lists.
+WHOLE = re.compile(
+    rf"Seq Scan of (?!{SMALL}\b)|^SCAN (?:version|current|moved|uri|index_\w+|[cvxsm])\b"
+)
+# These count, or gather, or look through words: what they read grows with the patients.
+READ_MORE = {
+    "Patient?gender&_total=accurate": PATIENTS * 3,
+    "Patient?name:contains": PATIENTS * 6,
+    "Patient?family": PATIENTS * 3,
+    "Patient?family&birthdate": PATIENTS * 3,
+    "Patient?name (a beginning)": PATIENTS * 3,
+    "Patient?name (two words)": PATIENTS * 5,
+    "Patient?name (last, first)": PATIENTS * 5,
+    "Patient?address": PATIENTS * 5,
+    "Encounter?patient.family": PATIENTS * 3,
+    "Patient?_has:Encounter:patient:reason-code": PATIENTS * 3,
+    "Encounter?service-provider&date (month)&_total": PATIENTS * 2,
+    "Encounter?date&_summary=count": PATIENTS,
+    "Encounter?status&service-provider": PATIENTS,
+}
+NOT_SEARCHES = ("Patient by id", "Patient, a version", "the 50th page")
+ASKED = [shape for shape in SHAPES if shape.name not in NOT_SEARCHES]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def province(request, tmp_path_factory):
+    """A server on a filled database, and what is in it."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('province')}/fhir.db"
+        migrate(url)
+        yield from _filled(url)
+        return
+    try:
+        postgresql.server()
+    except postgresql.Absent as absent:
+        pytest.skip(str(absent))
+    with postgresql.database() as url:
+        yield from _filled(url)
+
+
+def _filled(url):
+    with asyncio.Runner() as runner:
+        server = build(replace(Settings(), database_url=url, secret="plans" * 8, profiles="off"))
+        facts, there = Facts(), set[Key]()
+        runner.run(server.store.open())
+        runner.run(filling.facilities(server, facts))
+        records = filling.generated(PATIENTS, 1, history=False)
+        runner.run(filling.fill(server, records, facts, there))
+        if not url.startswith("sqlite"):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("vacuum analyze")
+        try:
+            yield runner, server, Sample(facts, 11)
+        finally:
+            runner.run(server.store.close())
+
+
+@pytest.mark.parametrize("shape", ASKED, ids=lambda shape: shape.name)
+def test_no_large_table_is_read_whole_and_little_more_than_the_answer(province, shape):
+    runner, server, sample = province
+    for question in some(shape, sample, QUESTIONS):
+        parts = urlsplit(question.path)
+        ask = search.Ask((parts.path.rpartition("/")[2],), parse_qsl(parts.query))
+
+        async def asked(ask=ask):
+            with watching() as watch:
+                await search.search(server, ask, DEFAULT)
+            return watch.steps
+
+        for step in runner.run(asked()):
+            for statement in step.statements:
+                told = f"{question.path}\n{step.name}: {statement.text}\n{statement.uses}"
+                assert not any(WHOLE.search(use) for use in statement.uses), told
+                read = (statement.work or 0) / STEPS if statement.read is None else statement.read
+                most = READ_MORE.get(shape.name, 0) + AT_LEAST + EACH * statement.returned
+                assert read <= most, f"{read:,.0f} rows read, {statement.returned} answered: {told}"
