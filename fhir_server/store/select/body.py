@@ -42,6 +42,7 @@ WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
 # Rows that are rather read and sorted than met on a walk through the type, which has to meet a
 # page of them; a walk for two words at once has to go further.
 RARE, RARE_TOGETHER = 2000, 5000
+APART = 128  # keys that SQLite, which has no lateral join, reads each in a select of its own
 COMMON = AllOf()  # no condition: drive it by a walk through the type
 CURRENT = Part("current c")
 
@@ -104,24 +105,29 @@ def ordinary(select: Select, dialect: Dialect, driver: Condition | None) -> Body
     return _body(select, conditions, context, Part(f"{keys} {current}", table.values), [])
 
 
-def of_each_key(select: Select, dialect: Dialect, driver: Condition | None) -> Body | None:
+def of_each_key(select: Select, dialect: Dialect, driver: Condition | None) -> list[Body]:
     """Where a list of keys would drive it: of each key what comes first, since a page holds no
     more. A resource may be met by several of them."""
     conditions = every(select.where)
     first = None if driver is not None else _likeliest(select, conditions)
-    if not isinstance(first, AnyOf) or not dialect.postgresql:
-        return None
+    if not isinstance(first, AnyOf):
+        return []
     keys = [key for key in first.conditions if isinstance(key, KeyIs)]
+    rest = [condition for condition in conditions if condition != first]
+    context = walked(context_of(dialect, select.restriction, main="k.main", rid="k.rid"))
+    source = Part(f"index_key k {dialect.join} current c on c.rid = k.rid")
+    if not dialect.postgresql:
+        if len(keys) > APART:
+            return []
+        rows = ([key_row(key, "k", dialect), once(key, dialect)] for key in keys)
+        return [_body(select, rest, context, source, row) for row in rows]
     row = [Part("k.v = a.v and (k.w & a.m) = a.w")]
     if any(key.mask != -1 for key in keys):
         same = "d.v = k.v and d.main = k.main and d.rid = k.rid and d.w < k.w"
         twice = f"select 1 from index_key d where {same} and (d.w & a.m) = a.w{dialect.fence}"
         row.append(Part(f"not exists ({twice})"))
-    rest = [condition for condition in conditions if condition != first]
-    context = walked(context_of(dialect, select.restriction, main="k.main", rid="k.rid"))
-    source = Part(f"index_key k {dialect.join} current c on c.rid = k.rid")
     body = _body(select, rest, context, source, row)
-    return replace(body, each=keys_table(keys, dialect))
+    return [replace(body, each=keys_table(keys, dialect))]
 
 
 def from_(select: Select, dialect: Dialect, source: Part, *where: Part) -> Body:

@@ -101,7 +101,9 @@ def page_sql(
             bodies = _by_updated(select, window, dialect)
         case ByRow() as order:
             bodies = _by_row(select, window, order, dialect)
-    inner = joined(" union all ", [_read(body, window) for body in bodies])
+    # `union` where several may meet one resource: in the order of main dates
+    union = " union " if isinstance(window.order, ByMain) else " union all "
+    inner = joined(union, [_read(body, window) for body in bodies])
     snapshot = dialect.snapshot if window.bound is None else "null"
     way = window.direction
     text = (
@@ -152,10 +154,10 @@ def _by_main(
     if driver == COMMON and one_type and not gathered(select):
         bodies = [from_(select, dialect, CURRENT)]
     else:
-        bodies = [of_each_key(select, dialect, driver) or ordinary(select, dialect, driver)]
+        bodies = of_each_key(select, dialect, driver) or [ordinary(select, dialect, driver)]
     if window.bound is not None:
         # Who moved since the first page stands where it stood then, and nowhere else.
-        bodies[0] = bodies[0].also(_unmoved(window.bound, dialect))
+        bodies = [body.also(_unmoved(window.bound, dialect)) for body in bodies]
         bodies.append(_moved(select, dialect, window.bound))
     if has_two(window.order):
         sign = "=" if window.missing else ">"
