@@ -36,7 +36,8 @@ from fhir_server.store.contract import (
     Value,
 )
 
-FEW = 1000  # matches that are rather read than walked for
+FEW = 250  # matches that are rather read than walked for
+FEW_TIMES = 2000  # the same where only their times are read
 
 
 async def order_of(server: Server, query: Query, select: Select, *, begun: str | None) -> Order:
@@ -52,8 +53,10 @@ async def order_of(server: Server, query: Query, select: Select, *, begun: str |
         return collected(server, query.sort)
     if select.where == AllOf() and select.restriction.owners is None:
         return walk
-    few = await server.store.count(select, at_most=FEW + 1) <= FEW
-    return collected(server, query.sort) if few else walk
+    few = FEW_TIMES if isinstance(walk, ByUpdated) else FEW
+    if await server.store.count(select, at_most=few + 1) <= few:
+        return collected(server, query.sort)
+    return walk
 
 
 def begun_as(order: Order) -> str:

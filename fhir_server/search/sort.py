@@ -103,16 +103,17 @@ def keys_of(
 ) -> Callable[[Stored], tuple[Value, ...]]:
     """A function that tells a version's value of each key."""
     plain = site.zone_minutes, site.base_urls
+    known: dict[str, list[Callable[[Mapping[str, Any], list[Value]], list[Value]]]] = {}
 
     def told(version: Stored) -> tuple[Value, ...]:
+        type = version.key.type
+        if type not in known:
+            known[type] = [_values(of_type(key, type), definitions, *plain) for key in keys]
         resource = resource_of(version) if version.tail is not None else {}
-        return tuple(one(key, version, resource) for key in keys)
-
-    def one(key: SortKey, version: Stored, resource: Mapping[str, Any]) -> Value:
-        if key.code == UPDATED:
-            return version.updated
-        parameter = of_type(key, version.key.type)
-        return _first(key, _values(parameter, definitions, *plain)(resource, []))
+        return tuple(
+            version.updated if key.code == UPDATED else _first(key, values(resource, []))
+            for key, values in zip(keys, known[type], strict=True)
+        )
 
     return told
 

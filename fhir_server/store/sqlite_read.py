@@ -28,17 +28,17 @@ from fhir_server.store.dialect import SQLITE
 from fhir_server.store.named import marks, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
+    Sample,
     count_sql,
+    counting,
     drivers,
     find_sql,
     rarest,
     sample_sql,
-    scaled,
     weigh_sql,
     worth_weighing,
 )
 from fhir_server.store.select.body import is_common
-from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
@@ -161,14 +161,19 @@ def driver_of(reader: Reader, select: Select) -> Condition | None:
 
 def estimate(reader: Reader, select: Select) -> int:
     """About how many meet `select`: counted where they are few, else told from a sample."""
-    counted = count(reader, select, EXACT + 1)
-    if counted <= EXACT or (select.where == AllOf() and select.restriction.owners is None):
+    counted = count(reader, select, counting.EXACT + 1)
+    if counted <= counting.EXACT or (select.where == AllOf() and select.restriction.owners is None):
         return count(reader, select, None)
-    if _tally(reader, select) <= FEW:
+    if _tally(reader, select) <= counting.FEW:
         return count(reader, select, None)
-    asked = sample_sql(select, SQLITE, at_most=SAMPLE)
-    found = reader.rows(asked.text, asked.values)[0]
-    return max(counted, scaled(*found, at_most=SAMPLE))
+    found = 0
+    for at_most in counting.SAMPLES:
+        asked = sample_sql(select, SQLITE, at_most=at_most)
+        sample = Sample(*reader.rows(asked.text, asked.values)[0])
+        found = sample.scaled(at_most)
+        if sample.is_enough(at_most):
+            break
+    return max(counted, found)
 
 
 def _tally(reader: Reader, select: Select) -> int:

@@ -117,6 +117,7 @@ def test_a_walk_meets_what_matched_throughout_once_and_nothing_that_came_later(
     if few < 0 and not isinstance_of_walk(order):
         pytest.skip("an order that is always read")
     monkeypatch.setattr(sorting, "FEW", few)
+    monkeypatch.setattr(sorting, "FEW_TIMES", few)
 
     @settings(
         max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None

@@ -82,6 +82,7 @@ def way(request, monkeypatch):
     """Both ways to make an order: few matches are read, many are walked for."""
     if request.param == "walked":
         monkeypatch.setattr(sorting, "FEW", -1)
+        monkeypatch.setattr(sorting, "FEW_TIMES", -1)
 
 
 async def people(server, here, clock):
@@ -191,6 +192,7 @@ async def test_what_one_may_not_reach_is_not_sorted_nor_counted(server, here, mo
     inside = replace(here, caller=caller)
     for few in (1000, -1):
         monkeypatch.setattr(sorting, "FEW", few)
+        monkeypatch.setattr(sorting, "FEW_TIMES", few)
         for order in ("family", "gender,_id", "-_lastUpdated", "birthdate", "death-date"):
             found = await asked(server, inside, ("Patient",), ("_sort", order))
             assert sorted(met(found)) == ["a", "e"], order

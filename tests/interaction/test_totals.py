@@ -77,10 +77,8 @@ async def test_a_count_that_takes_too_long_is_refused_and_an_estimate_named(
 
 async def test_an_estimate_is_near_without_counting_everything(store, monkeypatch):
     """Of 3,000 resources 600 are looked at."""
-    for module in ("sqlite_read", "postgresql.reading"):
-        monkeypatch.setattr(f"fhir_server.store.{module}.EXACT", 50)
-        monkeypatch.setattr(f"fhir_server.store.{module}.FEW", 100)
-        monkeypatch.setattr(f"fhir_server.store.{module}.SAMPLE", 600)
+    for name, value in (("EXACT", 50), ("FEW", 100), ("SAMPLES", (300, 600)), ("ENOUGH", 400)):
+        monkeypatch.setattr(counting, name, value)
     for start in range(0, MANY, 500):
         new = [
             version(f"Patient/{n}", rows=rows("x", *(["y"] if n % 3 == 0 else []), owner=n % 2 + 1))
@@ -98,18 +96,18 @@ async def test_an_estimate_is_near_without_counting_everything(store, monkeypatc
     assert await store.estimate(Select(("Encounter",))) == 0
 
 
-# how many were looked at, the last number, how many met, at most    estimate
+# how many were looked at, the last number, of the types, how many met       estimate
 SCALED = [
-    ((10, 5, 3), 3),  # the sample was everything
-    ((100, counting.WHOLE // 10, 50), 500),
-    ((100, counting.WHOLE // 10, 0), 0),
-    ((0, None, None), 0),
+    ((10, 5, 8, 3), 3),  # the sample was everything
+    ((100, counting.WHOLE // 10, 70, 50), 500),
+    ((100, counting.WHOLE // 10, 0, 0), 0),
+    ((0, None, None, None), 0),
 ]
 
 
 @pytest.mark.parametrize(("sample", "estimate"), SCALED)
 def test_a_sample_says_as_much_of_the_rest(sample, estimate):
-    assert counting.scaled(*sample, at_most=100) == estimate
+    assert counting.Sample(*sample).scaled(100) == estimate
 
 
 async def test_what_one_may_not_reach_is_in_no_total(server, here):

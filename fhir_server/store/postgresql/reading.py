@@ -29,17 +29,17 @@ from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,
+    Sample,
     count_sql,
+    counting,
     drivers,
     find_sql,
     rarest,
     sample_sql,
-    scaled,
     weigh_sql,
     worth_weighing,
 )
 from fhir_server.store.select.body import is_common
-from fhir_server.store.select.counting import EXACT, FEW, SAMPLE
 from fhir_server.store.types import NAMES
 
 COLUMNS = POSTGRESQL.columns
@@ -178,14 +178,19 @@ async def count(
 
 async def estimate(pool: Pool, select: Select) -> int:
     """About how many meet `select`: counted where they are few, else told from a sample."""
-    counted = await count(pool, select, EXACT + 1)
-    if counted <= EXACT:
+    counted = await count(pool, select, counting.EXACT + 1)
+    if counted <= counting.EXACT:
         return counted
-    if await count(pool, Select(select.types), FEW + 1) <= FEW:
+    if await count(pool, Select(select.types), counting.FEW + 1) <= counting.FEW:
         return await count(pool, select, None)
-    asked = sample_sql(select, POSTGRESQL, at_most=SAMPLE)
-    found = (await rows(pool, asked.text, asked.values, prepare=False))[0]
-    return max(counted, scaled(*found, at_most=SAMPLE))
+    found = 0
+    for at_most in counting.SAMPLES:
+        asked = sample_sql(select, POSTGRESQL, at_most=at_most)
+        sample = Sample(*(await rows(pool, asked.text, asked.values, prepare=False))[0])
+        found = sample.scaled(at_most)
+        if sample.is_enough(at_most):
+            break
+    return max(counted, found)
 
 
 async def driver_of(pool: Pool, select: Select) -> Condition | None:

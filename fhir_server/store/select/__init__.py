@@ -16,7 +16,7 @@ from fhir_server.store.select.body import (
 )
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
 from fhir_server.store.select.collect import collected_sql, moved_sql
-from fhir_server.store.select.counting import count_sql, find_sql, sample_sql, scaled
+from fhir_server.store.select.counting import Sample, count_sql, find_sql, sample_sql
 from fhir_server.store.select.page import Window, has_two, page_sql, windows
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Bound",
     "Dialect",
     "Rendered",
+    "Sample",
     "Window",
     "collected_sql",
     "count_sql",
@@ -38,7 +39,6 @@ __all__ = [
     "rarest",
     "reach",
     "sample_sql",
-    "scaled",
     "seen",
     "unseen",
     "weigh_sql",

@@ -5,14 +5,17 @@ https://hl7.org/fhir/R4/search.html#total
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fhir_server.store.condition import Part, both, check, context_of, reach
 from fhir_server.store.contract import Condition, Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.body import Rendered, ordinary
 
 EXACT = 1000  # matches that an estimate counts one by one
-FEW = 20_000  # resources of the types that an estimate asks all of
-SAMPLE = 20_000  # resources an estimate looks at
+FEW = 5000  # resources of the types that an estimate asks all of
+SAMPLES = (3000, 20_000)  # resources an estimate looks at
+ENOUGH = 500  # of them of the types asked for; else it looks at more
 WHOLE = 1 << 63  # numbers of resources: they are hashes, evenly spread
 
 
@@ -44,27 +47,35 @@ def count_sql(
     return Rendered(text, values, body.prepare)
 
 
-def sample_sql(select: Select, dialect: Dialect, *, at_most: int) -> Rendered:
+class Sample(NamedTuple):
     """Of the resources with the smallest numbers: how many there are, the greatest of their
-    numbers, and how many of them meet `select`."""
+    numbers, how many of them are of the types, and how many meet all that is asked."""
+
+    looked_at: int
+    last: int | None
+    of_types: int | None
+    met: int | None
+
+    def is_enough(self, at_most: int) -> bool:
+        return self.looked_at < at_most or (self.of_types or 0) >= ENOUGH
+
+    def scaled(self, at_most: int) -> int:
+        """What it says of all."""
+        if self.looked_at < at_most or not self.last:
+            return self.met or 0  # the sample was everything
+        return round((self.met or 0) * WHOLE / self.last)
+
+
+def sample_sql(select: Select, dialect: Dialect, *, at_most: int) -> Rendered:
+    """The row of a Sample."""
     check(select.where)
     context = context_of(dialect, select.restriction)
-    told = both(
-        [
-            Part(dialect.alive),
-            reach(select.types, select.restriction, "c", dialect),
-            context.write(select.where),
-        ]
-    )
+    types = Part(dialect.alive), reach(select.types, select.restriction, "c", dialect)
+    told = both([*types, context.write(select.where)])
+    of = both(types)
     text = (
-        f"select count(*), max(c.rid), sum(case when {told.text} then 1 else 0 end)"
+        f"select count(*), max(c.rid), sum(case when {of.text} then 1 else 0 end),"
+        f" sum(case when {told.text} then 1 else 0 end)"
         f" from (select * from current x order by x.rid limit {at_most:d}) c"
     )
-    return Rendered(text, told.values, prepare=False)
-
-
-def scaled(looked_at: int, last: int | None, met: int | None, *, at_most: int) -> int:
-    """What a sample says of all. `last` is the greatest number looked at."""
-    if looked_at < at_most or not last:
-        return met or 0  # the sample was everything
-    return round((met or 0) * WHOLE / last)
+    return Rendered(text, of.values + told.values, prepare=False)
