@@ -54,6 +54,7 @@ def _key(wanted: Wanted, text: str) -> SortKey:
             "`_score` is no order of this server: a resource matches or it does not, and none "
             f"matches better. {_instead(wanted)}"
         )
+    wanted.parameters.demand_ready(wanted.types, code)
     found = [known.get(code) for known in _known(wanted)]
     parameters = tuple(parameter for parameter in found if parameter is not None)
     if len(parameters) < len(found):
