@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import NewVersion, Position
+from fhir_server.store.contract import NO_DATE, NewVersion, Position
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import WRITER, numbered
 from fhir_server.store.postgresql.rows import arrays, differences
@@ -158,7 +158,7 @@ def gone(
     for row in cursor.execute(LIVED, (Bigints(deleted),)):
         owners[row[0]] = rows_of(row, codec, index, done).owner
     for number, row in deleted.items():
-        yield row, (owners[number], 0, 0, 0)
+        yield row, (owners[number], *NO_DATE, 0)
 
 
 def insertion(table: str) -> bytes:
