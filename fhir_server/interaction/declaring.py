@@ -10,8 +10,10 @@ one, from the feed, where that one was killed in between.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 
+from fhir_server.foundation.outcome import Unavailable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search import custom
 from fhir_server.search.live import Live
@@ -20,6 +22,8 @@ from fhir_server.store.contract import Store, Stored
 from fhir_server.store.contract.parameter import BUILDING, READY, Declaration, source_key
 
 log = logging.getLogger(__name__)
+
+LATER = 20.0  # seconds: whoever declares holds up all who write for a while
 
 
 class Declaring:
@@ -38,6 +42,7 @@ class Declaring:
         self.store = store
         self._folder = folder
         self._begun = False
+        self._again = 0.0  # when what could not be done is tried again
         self._newest: dict[Key, int] = {}  # the generation that was read
         self._waiting: dict[Key, tuple[int, tuple[Declaration, ...]]] = {}
 
@@ -72,10 +77,17 @@ class Declaring:
             self._begun = True
         elif self._waiting or self.live.is_restless:
             await self.refresh()
+        if time.monotonic() < self._again:
+            return
         changed = False
         for key, (generation, wanted) in list(self._waiting.items()):
             if self._differs(str(key), wanted):
-                changed |= await self.store.parameters.declare(str(key), generation, wanted)
+                try:
+                    changed |= await self.store.parameters.declare(str(key), generation, wanted)
+                except Unavailable as error:  # it is stored, and takes effect later
+                    log.warning("`%s` waits to take effect: %s", key, error)
+                    self._again = time.monotonic() + LATER
+                    break
             self._waiting.pop(key, None)
         if changed:
             await self.refresh()
@@ -105,5 +117,8 @@ class Declaring:
                 wanted[resource["url"]] = custom.declarations(parameters, resource)
         for source, declared in wanted.items():
             if self._differs(source, declared):
-                await self.store.parameters.declare(source, None, declared)
+                try:
+                    await self.store.parameters.declare(source, None, declared)
+                except Unavailable as error:
+                    log.warning("`%s` takes effect at the next start: %s", source, error)
         await self.refresh()

@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/searchparameter.html
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -25,8 +26,9 @@ from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.search.live import Live
+from fhir_server.store import upkeep
 from fhir_server.store.contract import EVERYTHING
-from fhir_server.store.contract.parameter import BUILDING, READY, REMOVED
+from fhir_server.store.contract.parameter import BUILDING, GONE, READY, REMOVED
 from tests.acceptance.whole import wrong_with
 from tests.interaction.conftest import BASE, base_knowledge, indexer, server_on, told
 from tests.search.test_custom import definition
@@ -69,8 +71,8 @@ async def states(server):
 
 def another_worker(server):
     """What a second process is: it shares the store and nothing else."""
-    live = Live(indexer())
-    other = server_on(server.store)
+    live, ids = Live(indexer()), itertools.count()
+    other = server_on(server.store, new_id=lambda: f"o{next(ids)}")
     following = Following(
         base_knowledge(server.definitions), server.store, declaring=Declaring(live, server.store)
     )
@@ -245,6 +247,34 @@ async def test_all_that_wait_are_filled_in_one_walk(server):
     assert await found(server, "bed=B7") == ["1"]
     assert await found(server, "tongue=vi", "Practitioner") == ["1"]
     assert (await operation(server, "reindex-status", "GET", None)).status == 200
+
+
+def test_an_index_that_is_made_anew_offline_is_whole_for_them_too(database, run):
+    async def begin(store):
+        await store.open()
+        server = server_on(store)
+        await server.following.look()
+        return server
+
+    store = database.store()
+    server = run(begin(store))
+    run(put(server, patient("1", "B7")))
+    run(put(server, definition()))
+    run(put(server, definition("bed")))
+    run(delete.delete(server, delete.Ask("SearchParameter", "bed")))
+    run(store.close())
+    live = Live(indexer())
+    live.take(upkeep.parameters(database.url))
+    made = live.current.indexer
+    upkeep.reindex(database.url, made.rows, made.stamp, lambda _done, _all: None, live.numbers)
+    store = database.store()
+    server = run(begin(store))
+    assert run(found(server)) == ["1"]
+    run(store.close())
+    # By a program that does not know them they are not whole.
+    upkeep.reindex(database.url, indexer().rows, made.stamp, lambda _done, _all: None)
+    assert [row.state for row in upkeep.parameters(database.url).rows] == [BUILDING, GONE]
+    assert wrong_with(database.url) != []
 
 
 # --- while others write --------------------------------------------------------------------------

@@ -54,7 +54,7 @@ SWEPT = 2000  # rows of one table taken away by one statement
 ALL = f"select {COLUMNS} from parameter order by number"
 # Writers hold ROW EXCLUSIVE on `version` to the end of their transaction.
 WAIT = (
-    b"set local lock_timeout = '3s'",
+    b"set local lock_timeout = '2s'",  # a cleaning by the database itself gives way after 1 s
     b"lock table parameter, version in share row exclusive mode",
 )
 GENERATION = numbered(
