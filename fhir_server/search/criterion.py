@@ -153,7 +153,7 @@ def modifiers(parameter: Parameter) -> tuple[str, ...]:
         return ("missing",)
     fitting = FITTING.get(parameter.type)
     own: frozenset[str] = fitting(parameter) if fitting else KINDS[parameter.type].MODIFIERS
-    return tuple(sorted(own if parameter.narrowed else own | {"missing"}))
+    return tuple(sorted(own | {"missing"}))
 
 
 def _allowed(parameter: Parameter, modifier: str | None) -> None:
@@ -172,11 +172,6 @@ def _allowed(parameter: Parameter, modifier: str | None) -> None:
         raise Invalid(_no_modifier(parameter, modifier, known))
     if modifier not in R4_MODIFIERS:
         raise Invalid(_no_modifier(parameter, modifier, known))
-    if parameter.narrowed and modifier == "missing":
-        raise NotSupported(
-            f"`{code}:missing` is not supported, because `{code}` is one kind of target of a wider "
-            "reference. Ask for `missing` of the wider parameter (`subject:missing`)."
-        )
     raise NotSupported(
         f"`:{modifier}` cannot be asked of `{code}` of {parameter.of}.{_told(parameter, known)}"
     )
@@ -214,6 +209,9 @@ def present(parameter: Parameter, parameters: Parameters) -> Condition:
         return composite.present(parameters, parameter, lambda part: present(part, parameters))
     if (parts := divided(parameter, parameters)) != (parameter,):
         return any_of(present(part, parameters) for part in parts)
+    if parameter.narrowed:
+        mark = marker(parameter.number, parameter.bit)
+        return KeyIs(mark.v, mark.w, -1, mark.dominant, parameter.of)
     found: Condition = KINDS[parameter.type].present(parameter)
     marks = map(marker, (parameter.number, *parameter.also))
     return any_of((found, *(KeyIs(mark.v, mark.w, mask=-1) for mark in marks)))

@@ -8,6 +8,7 @@ on PostgreSQL and 43 on SQLite for each resource; as a bit it takes none. But a 
 out rare is looked for in the whole type, so the table is kept small: what R4's workflow makes
 common everywhere (done, active, final), and what most of a province's records say (people live
 at home; half of all visits are examinations, nine tenths outpatients', and so are prescriptions).
+The next bits of a type say of which kinds the targets of its references are (parameters.py).
 """
 
 from __future__ import annotations
@@ -80,6 +81,12 @@ def _numbered() -> dict[tuple[str, str], dict[tuple[str, str], int]]:
 
 
 DOMINANT: Mapping[tuple[str, str], Bits] = _numbered()  # (type, code of the parameter) -> its bits
+
+
+def free(type: str) -> int:
+    """1 + the first bit of the type that no value has."""
+    given = (max(bits.values()) for (of, _), bits in DOMINANT.items() if of == type)
+    return max(given, default=0) + 1
 
 
 def dominant(type: str, parameter: str) -> Bits:

@@ -10,6 +10,7 @@ A way is given with the lines to run at its end, where `{v}` is the value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.conformance.definitions import Definitions
@@ -114,8 +115,13 @@ class _Writing:
 
 def refers(value: Mapping[str, Any], type: str) -> bool:
     """`resolve() is Patient`, told from the reference itself: its URL, else its `type`."""
-    found = literal(value.get("reference") or "")
-    return (found.key.type if found else value.get("type")) == type
+    return (_type_of(value.get("reference") or "") or value.get("type")) == type
+
+
+@lru_cache(maxsize=1 << 12)
+def _type_of(reference: str) -> str | None:
+    found = literal(reference)
+    return found.key.type if found else None
 
 
 def extended(value: Mapping[str, Any], url: str) -> bool:

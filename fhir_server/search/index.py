@@ -70,11 +70,11 @@ Write = Callable[
 ]
 
 
-def marker(number: int) -> KeyRow:
+def marker(number: int, bit: int = 0) -> KeyRow:
     """Says that a parameter has a value, where the value itself leaves no row.
 
     So that `code:missing=true` does not find a code that is told by its text alone."""
-    return KeyRow(number << PARAM_SHIFT, 0)
+    return KeyRow(number << PARAM_SHIFT, 0, bit)
 
 
 class Indexer:
@@ -164,7 +164,11 @@ class Indexer:
         for parameter in parameters:
             if parameter.type == "composite":
                 continue
-            if parameter.stored and not parameter.narrowed and parameter.number not in numbers:
+            if parameter.narrowed:
+                mark = f"m{parameter.number}n{parameter.bit}"
+                names[mark] = (marker(parameter.number, parameter.bit),)
+                ways += ((path, [f"keys += {mark}"]) for path in parameter.paths)
+            elif parameter.stored and parameter.number not in numbers:
                 numbers.add(parameter.number)
                 ways += self._ways(parameter, names)
         ways += self._pairs(parameters, names)

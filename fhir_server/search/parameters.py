@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import FhirError, UnknownType
+from fhir_server.search.dominant import MOST, free
 from fhir_server.search.path import Get, Path, Refers, Step, paths
 
 CUSTOM = 4096  # the first number of a parameter that is not R4's own
@@ -139,9 +140,10 @@ class Parameter:
 
     type: token | string | reference | date | number | quantity | uri | composite | special.
     paths: where its values are. narrowed: its rows are those of a wider parameter of the same
-    number (`patient` of `subject`), told apart by the target's type. main: it is the type's main
-    date. stored: it has rows in the index (`_id` and `_lastUpdated` have not). also: the numbers
-    of narrower parameters (`family` of `name`), whose rows are not written again under this one;
+    number (`patient` of `subject`), told apart by the target's type. bit: of a narrowed one, 1 +
+    the bit beside the resource that says that it has a value. main: it is the type's main date.
+    stored: it has rows in the index (`_id` and `_lastUpdated` have not). also: the numbers of
+    narrower parameters (`family` of `name`), whose rows are not written again under this one;
     elsewhere: where these have theirs. parts: of a reference, the numbers of the parameters by
     which a resource of a target type names what it is a part of.
     """
@@ -156,6 +158,7 @@ class Parameter:
     components: tuple[Component, ...] = ()
     paths: tuple[Path, ...] = ()
     narrowed: bool = False
+    bit: int = 0
     main: bool = False
     stored: bool = True
     also: tuple[int, ...] = ()
@@ -263,7 +266,7 @@ class Parameters:
                 for base in reversed(self.definitions.ancestors(type))
                 for number, fact in self._facts.get(base, ())
             }
-            self._of[type] = found = _said_once(_shared(known))
+            self._of[type] = found = _said_once(_marked(type, _shared(known)))
         return found
 
     def everywhere(self) -> dict[str, Parameter]:
@@ -327,6 +330,15 @@ def _as_one(parameter: Parameter, first: Mapping[object, Parameter]) -> Paramete
     if wider is None:
         return parameter
     return replace(parameter, number=wider.number, targets=(target.type,), narrowed=True)
+
+
+def _marked(type: str, found: dict[str, Parameter]) -> dict[str, Parameter]:
+    """A narrowed parameter has no rows by which its having a value could be told, and most
+    encounters name a practitioner: it is told by a bit, which takes no room."""
+    narrowed = sorted(code for code, parameter in found.items() if parameter.narrowed)
+    bits = {code: bit for bit, code in enumerate(narrowed, free(type))}
+    assert free(type) + len(narrowed) <= MOST
+    return found | {code: replace(found[code], bit=bit) for code, bit in bits.items()}
 
 
 # --- words said once -----------------------------------------------------------------------------

@@ -89,6 +89,10 @@ class _Teller:
 
 
 def _key(teller: _Teller, it: KeyIs) -> str:
+    if it.dominant:
+        known = teller.parameters.of(it.of).values()
+        if marked := [one.code for one in known if one.narrowed and one.bit == it.dominant]:
+            return f"`{marked[0]}` has any value"
     what = "one value" if it.mask == -1 else "one code, of whichever system"
     return f"{teller.name(it.v >> PARAM_SHIFT)} has {what}"
 

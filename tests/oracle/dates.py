@@ -20,7 +20,8 @@ def interval(text: str) -> tuple[int, int]:
             step = timedelta(seconds=10.0 ** -len(bare.partition(".")[2]))
         return _ms(start), _ms(start + step)
     parts = [int(part) for part in day.split("-")]
-    start = datetime(*[*parts, 1, 1][:3], tzinfo=HERE)  # type: ignore[misc]
+    year, month, number = [*parts, 1, 1][:3]
+    start = datetime(year, month, number, tzinfo=HERE)
     if len(parts) == 1:
         end = start.replace(year=start.year + 1)
     elif len(parts) == 2:

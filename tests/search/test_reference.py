@@ -7,10 +7,11 @@ import pytest
 from fhir_server.conformance.definitions import load
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.foundation.resource import Key
+from fhir_server.search.dominant import MOST, dominant
 from fhir_server.search.parameters import PART_OF
 from fhir_server.store.contract import Beneath, rid
 
-from .ask import BASE, found, parameters, query
+from .ask import BASE, found, indexer, parameters, query
 
 
 def visit(reference: str) -> dict:
@@ -43,6 +44,18 @@ DOCUMENT = {
     "type": "document",
     "entry": [{"resource": {"resourceType": "Composition", "id": "c"}}],
 }
+
+
+def seen_by(people, encounter):
+    return encounter | {"participant": [{"individual": {"reference": one}} for one in people]}
+
+
+def missing(resource, code):
+    """What is found by `true` is not found by `false`."""
+    found_by = [found(resource, f"{code}:missing={answer}") for answer in ("true", "false")]
+    assert found_by[0] != found_by[1]
+    return found_by[0]
+
 
 # what is stored                    what is asked                              found?
 TABLE = [
@@ -126,6 +139,36 @@ TABLE = [
     (BOTH_WAYS, "subject=5", False),
     (visit("Patient/23"), "subject:identifier=23", False),
 ]
+
+# what is stored                                     which of a wider parameter   missing?
+NARROWED = [
+    (visit("Patient/23"), "patient", False),
+    (visit("Patient/23/_history/2"), "patient", False),
+    (visit("https://there.example/fhir/Patient/23"), "patient", False),
+    (GROUP, "patient", True),
+    (visit("https://there.example/fhir/Group/7"), "patient", True),
+    (visit(UUID), "patient", True),
+    (LEAN, "patient", True),
+    ({"resourceType": "Encounter"}, "patient", True),
+    (NAMED, "patient", False),
+    (HERD, "patient", True),
+    ({"resourceType": "Observation", "subject": {"reference": "Device/1"},
+      "performer": [{"reference": "Patient/23"}]}, "patient", True),
+    (seen_by(["RelatedPerson/1", "Practitioner/2"], GROUP), "practitioner", False),
+    (seen_by(["RelatedPerson/1"], visit("Patient/23")), "practitioner", True),
+    (seen_by(["Practitioner/2"], GROUP), "patient", True),
+    ({"resourceType": "Person", "link": [{"target": {"reference": "RelatedPerson/1"}}]},
+     "relatedperson", False),
+    ({"resourceType": "Person", "link": [{"target": {"reference": "RelatedPerson/1"}}]},
+     "practitioner", True),
+    ({"resourceType": "Task", "for": {"reference": "Patient/23"}}, "patient", False),
+    ({"resourceType": "Task", "for": {"reference": "Group/7"}}, "patient", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "code", "is_missing"), NARROWED)
+def test_of_a_narrowed_reference_only_what_it_may_name_is_there(resource, code, is_missing) -> None:
+    assert missing(resource, code) == is_missing
 
 
 @pytest.mark.parametrize(("resource", "text", "is_found"), TABLE)
@@ -231,6 +274,12 @@ def test_every_part_of_of_a_type_in_itself_makes_a_hierarchy() -> None:
         assert parameter.number in parameter.parts
 
 
-def test_missing_of_a_narrowed_reference_points_to_the_wider_one() -> None:
-    with pytest.raises(NotSupported, match="subject:missing"):
-        query("Encounter", "patient:missing=true")
+def test_that_a_narrowed_reference_has_a_value_takes_no_row_of_the_index() -> None:
+    rows = indexer().rows(seen_by(["Practitioner/1", "RelatedPerson/2"], visit("Patient/23")))
+    assert len([row for row in rows.keys if not row.dominant]) == 3
+    for type in load().resource_types:
+        known = parameters().of(type)
+        bits = [bit for code in known for bit in dominant(type, code).values()]
+        bits += [one.bit for one in known.values() if one.narrowed]
+        assert len(set(bits)) == len(bits)
+        assert all(1 <= bit <= MOST for bit in bits)
