@@ -33,6 +33,7 @@ from fhir_server.store.contract import (
     StringRow,
     UpdatedWithin,
     Whole,
+    WholeLike,
     WordStarts,
     rid,
 )
@@ -144,11 +145,16 @@ leaves = st.one_of(
         alsos,
     ),
     st.builds(
+        WholeLike,
+        st.sampled_from((1, 2)),
+        st.sampled_from([*WORDS[1:], *TEXTS, *INNER]),
+        st.sampled_from(("is", "begins", "ends")),
+        alsos,
+    ),
+    st.builds(
         Contains,
         st.sampled_from((1, 2)),
-        st.sampled_from(
-            [*WORDS[1:], *TEXTS, " n", "n ", " o ", "o n", "g o", "%", "_", "'", " ng "]
-        ),
+        st.sampled_from([*WORDS[1:], *TEXTS, *INNER]),
         alsos,
     ),
     st.builds(Interval, st.sampled_from((None, 1, 2)), bounds, bounds, bounds, bounds),

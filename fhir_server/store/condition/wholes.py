@@ -38,7 +38,8 @@ def _begins(text: str, mark: str) -> list[Part]:
 def _ends(text: str, mark: str) -> list[Part]:
     # not LIKE: what a client sent is no pattern
     long_enough = Part(f"length(x.word) >= {mark}", (len(text),))
-    end = Part(f"substr(x.word, length(x.word) - {mark}) = {mark}", (len(text) - 1, text))
+    start = f"length(x.word) - cast({mark} as int)"  # PostgreSQL's substr knows no bigint
+    end = Part(f"substr(x.word, {start}) = {mark}", (len(text) - 1, text))
     return [long_enough, end]
 
 
