@@ -51,6 +51,11 @@ ALIVE = {
 }
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 FULL = (errors.DiskFull, errors.OutOfMemory, errors.ConfigurationLimitExceeded)
+# A statement that cannot be understood is this program's own fault, and is not to look otherwise.
+OURS = (
+    errors.SyntaxError, errors.UndefinedFunction, errors.UndefinedColumn, errors.AmbiguousColumn,
+    errors.AmbiguousFunction, errors.DatatypeMismatch, errors.IndeterminateDatatype,
+)  # fmt: skip
 LOST = "The database cannot be reached at the moment. Try again in a few seconds."
 LOCKED = "Something else holds what this needs in the database. Nothing was written; try again."
 LONG = "The database needed too long for this, so it was stopped. Ask for less at once."
@@ -140,6 +145,8 @@ async def refusing() -> AsyncIterator[None]:
     """Say an error of the database as a refusal."""
     try:
         yield
+    except OURS:
+        raise
     except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, OSError) as error:
         raise refusal(error) from error
 
