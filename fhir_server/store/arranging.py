@@ -5,11 +5,11 @@ https://hl7.org/fhir/R4/search.html#sort
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import COLLECTED, ByRow, Collected, Place, Stored, Value
+from fhir_server.store.contract import COLLECTED, ByRow, Collected, Page, Place, Stored, Value
 from fhir_server.store.row import stored
 
 MANY = 1000  # so many are not put in order while everyone else waits
@@ -75,6 +75,17 @@ def arranged(
         return Arranged(kept, more, items[-limit - 1].place if more else None)
     kept = items[:limit]
     return Arranged(kept, more, kept[-1].place if more and kept else None)
+
+
+def page_of(found: Arranged, newest: Mapping[int, Stored], bound: str) -> Page:
+    """newest: of those whose version is not at hand; the others are gone."""
+    rows, places = [], []
+    for place, at_hand in found.items:
+        version = at_hand or newest.get(place.rid)
+        if version is not None:
+            rows.append(version)
+            places.append(place)
+    return Page(rows, found.more, bound, found.edge, places)
 
 
 def in_order(items: list[Item], descending: tuple[bool, ...]) -> list[Item]:

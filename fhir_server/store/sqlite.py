@@ -31,10 +31,12 @@ from fhir_server.store import (
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     NEWEST,
+    Beneath,
     Committed,
     Feed,
     Health,
     History,
+    KeyIs,
     Order,
     Page,
     ParameterTable,
@@ -45,6 +47,7 @@ from fhir_server.store.contract import (
     Stored,
     TextIndex,
     Unit,
+    UriStarts,
 )
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
@@ -196,8 +199,18 @@ class SqliteStore:
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await self._ask(lambda r: sqlite_read.find(r, select, at_most))
 
+    async def keys_behind(
+        self, condition: Beneath | UriStarts, restriction: Restriction, *, at_most: int
+    ) -> Sequence[KeyIs] | None:
+        return await self._ask(
+            lambda r: sqlite_read.keys_behind(r, condition, restriction, at_most)
+        )
+
     async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
         return await self._ask(lambda r: sqlite_read.few(r, select, at_most))
+
+    async def meeting(self, rids: Sequence[int], select: Select) -> Sequence[int]:
+        return await self._ask(lambda r: sqlite_read.meeting(r, rids, select))
 
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None

@@ -14,13 +14,17 @@ from collections.abc import Iterator, Sequence
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import behind_sql, keys_of
 from fhir_server.store.contract import (
     AllOf,
+    Beneath,
     Condition,
+    KeyIs,
     Remembered,
     Restriction,
     Select,
     Stored,
+    UriStarts,
     parse_version_id,
     rid,
 )
@@ -39,6 +43,7 @@ from fhir_server.store.select import (
     worth_weighing,
 )
 from fhir_server.store.select.body import is_common
+from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
@@ -125,6 +130,14 @@ def find(reader: Reader, select: Select, at_most: int) -> tuple[int, ...]:
     return tuple(row[0] for row in reader.rows(asked.text, asked.values))
 
 
+def keys_behind(
+    reader: Reader, condition: Beneath | UriStarts, restriction: Restriction, at_most: int
+) -> tuple[KeyIs, ...] | None:
+    """The keys of which one is met where `condition` is; None where they are more."""
+    asked = behind_sql(condition, restriction, SQLITE, at_most=at_most)
+    return keys_of(reader.rows(asked.text, asked.values), at_most)
+
+
 def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
     found = drivers(select)
@@ -138,6 +151,12 @@ def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     asked = find_sql(select, at_most=at_most + 1, dialect=SQLITE, driver=driver, ordered=False)
     met = reader.rows(asked.text, asked.values)
     return tuple(row[0] for row in met) if len(met) <= at_most else None
+
+
+def meeting(reader: Reader, rids: Sequence[int], select: Select) -> tuple[int, ...]:
+    """Those of these numbers that meet `select`, in no order."""
+    asked = meeting_sql(select, rids, SQLITE)
+    return tuple(row[0] for row in reader.rows(asked.text, asked.values))
 
 
 def count(reader: Reader, select: Select, at_most: int | None) -> int:

@@ -6,7 +6,6 @@ https://hl7.org/fhir/R4/http.html#search
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fhir_server.foundation.outcome import TooCostly
@@ -18,6 +17,7 @@ from fhir_server.store.arranging import (
     arranged,
     directions,
     item_of,
+    page_of,
     placed,
     straight,
 )
@@ -66,8 +66,7 @@ def search(
             page = asked.merged(order, moved)
         else:
             page = asked.walked(order)
-        rows = asked.shown(page.items)
-    return Page(rows, page.more, str(pin), page.edge)
+        return asked.shown(page, str(pin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +142,14 @@ class _Asked:
             limit=self.limit,
         )
 
-    def shown(self, items: Sequence[Item]) -> list[Stored]:
+    def shown(self, page: Arranged, bound: str) -> Page:
         """The newest version of each; who is gone meanwhile is left out."""
-        absent = [item.place.rid for item in items if item.version is None]
+        absent = [item.place.rid for item in page.items if item.version is None]
         newest: dict[int, Stored] = {}
         if absent:
             found = by_rid(self.reader, self.codec, absent, EVERYTHING)
             newest = {rid(version.key): version for version in found}
-        shown = (item.version or newest.get(item.place.rid) for item in items)
-        return [version for version in shown if version is not None]
+        return page_of(page, newest, bound)
 
     def _look(self) -> None:
         if time.monotonic() > self.reader.deadline:

@@ -192,13 +192,15 @@ __all__ = [
 class Page:
     """A page of versions; `more` tells whether another follows; `bound` pins later pages.
 
-    edge: of a search, where the page that follows begins (`after`), if there is more.
+    edge: of a search, where the page that follows begins (`after`), if there is more. places: of
+    a search, where each of the rows stands.
     """
 
     rows: Sequence[Stored]
     more: bool
     bound: str
     edge: Place | None = None
+    places: Sequence[Place] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +295,17 @@ class Store(Protocol):
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         """The rids that meet `select`, smallest first, for a conditional interaction."""
 
+    async def keys_behind(
+        self, condition: Beneath | UriStarts, restriction: Restriction, *, at_most: int
+    ) -> Sequence[KeyIs] | None:
+        """The keys of which one is met where `condition` is; None where they are more."""
+
     async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
         """The rids that meet `select`, in no order; None where they are more than `at_most`, or
         nearly so many that it is not worth knowing."""
+
+    async def meeting(self, rids: Sequence[int], select: Select) -> Sequence[int]:
+        """Those of these numbers that meet `select`, in no order."""
 
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None

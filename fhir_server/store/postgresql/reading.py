@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import behind_sql, keys_of
 from fhir_server.store.contract import (
+    Beneath,
     Condition,
+    KeyIs,
     Remembered,
     Restriction,
     Select,
     Stored,
+    UriStarts,
     parse_version_id,
     rid,
 )
@@ -40,6 +44,7 @@ from fhir_server.store.select import (
     worth_weighing,
 )
 from fhir_server.store.select.body import is_common
+from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.types import NAMES
 
 COLUMNS = POSTGRESQL.columns
@@ -147,6 +152,14 @@ async def find(pool: Pool, select: Select, at_most: int) -> tuple[int, ...]:
     return tuple(row[0] for row in found)
 
 
+async def keys_behind(
+    pool: Pool, condition: Beneath | UriStarts, restriction: Restriction, at_most: int
+) -> tuple[KeyIs, ...] | None:
+    """The keys of which one is met where `condition` is; None where they are more."""
+    asked = behind_sql(condition, restriction, POSTGRESQL, at_most=at_most)
+    return keys_of(await rows(pool, asked.text, asked.values), at_most)
+
+
 async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
     found = drivers(select)
@@ -160,6 +173,13 @@ async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | Non
     asked = find_sql(select, at_most=at_most + 1, dialect=POSTGRESQL, driver=driver, ordered=False)
     met = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
     return tuple(row[0] for row in met) if len(met) <= at_most else None
+
+
+async def meeting(pool: Pool, rids: Sequence[int], select: Select) -> tuple[int, ...]:
+    """Those of these numbers that meet `select`, in no order."""
+    asked = meeting_sql(select, rids, POSTGRESQL)
+    found = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    return tuple(row[0] for row in found)
 
 
 async def count(

@@ -6,7 +6,6 @@ https://hl7.org/fhir/R4/http.html#search
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fhir_server.foundation.outcome import TooCostly
@@ -19,6 +18,7 @@ from fhir_server.store.arranging import (
     arranged,
     directions,
     item_of,
+    page_of,
     placed,
     straight,
 )
@@ -89,7 +89,7 @@ async def search(
         page = asked.arranged(moved + await asked.walk(order), order)
     else:
         page = straight(await asked.walk(order), limit, backward=backward)
-    return Page(await asked.shown(page.items), page.more, str(pin), page.edge)
+    return await asked.shown(page, str(pin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class _Asked:
         items = [item_of(row, self.reading.codec) for row in found]
         page = straight(items, self.limit, backward=self.backward)
         told = "0" if pin is None else str(pin)
-        return Page(await self.shown(page.items), page.more, told, page.edge)
+        return await self.shown(page, told)
 
     async def walk(self, order: Walked) -> list[Item]:
         """The items beyond `after`, in the order they are read."""
@@ -179,12 +179,11 @@ class _Asked:
             limit=self.limit,
         )
 
-    async def shown(self, items: Sequence[Item]) -> list[Stored]:
+    async def shown(self, page: Arranged, bound: str) -> Page:
         """The newest version of each; who is gone meanwhile is left out."""
-        absent = [item.place.rid for item in items if item.version is None]
+        absent = [item.place.rid for item in page.items if item.version is None]
         newest: dict[int, Stored] = {}
         if absent:
             found = await by_rid(self.reading.newest, self.reading.codec, absent, EVERYTHING)
             newest = {rid(version.key): version for version in found}
-        shown = (item.version or newest.get(item.place.rid) for item in items)
-        return [version for version in shown if version is not None]
+        return page_of(page, newest, bound)

@@ -18,10 +18,12 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, shipped_dictionaries
 from fhir_server.store.contract import (
     NEWEST,
+    Beneath,
     Committed,
     Feed,
     Health,
     History,
+    KeyIs,
     Order,
     Page,
     ParameterTable,
@@ -33,6 +35,7 @@ from fhir_server.store.contract import (
     Stored,
     TextIndex,
     Unit,
+    UriStarts,
 )
 from fhir_server.store.migrate import check
 from fhir_server.store.postgresql import history, reading, searching, writing
@@ -179,8 +182,16 @@ class PostgresqlStore:
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await reading.find(self._readers, select, at_most)
 
+    async def keys_behind(
+        self, condition: Beneath | UriStarts, restriction: Restriction, *, at_most: int
+    ) -> Sequence[KeyIs] | None:
+        return await reading.keys_behind(self._readers, condition, restriction, at_most)
+
     async def few(self, select: Select, *, at_most: int) -> Sequence[int] | None:
         return await reading.few(self._readers, select, at_most)
+
+    async def meeting(self, rids: Sequence[int], select: Select) -> Sequence[int]:
+        return await reading.meeting(self._readers, rids, select)
 
     async def count(
         self, select: Select, *, at_most: int | None = None, patience: float | None = None
