@@ -30,6 +30,7 @@ from fhir_server.store.select.body import (
     CURRENT,
     Body,
     Rendered,
+    as_likely,
     from_,
     gathered,
     of_each_key,
@@ -195,7 +196,7 @@ def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
     """
     source = Part(f"version v {_current_of('v', dialect)}")
     place = "v.updated" if dialect.postgresql else "v.seq"
-    body = from_(select, dialect, source, _newest(window.bound, dialect))
+    body = as_likely(from_(select, dialect, source, _newest(window.bound, dialect)))
     body = replace(body, place=place, rid="v.rid")
     types = _types(select)
     if dialect.postgresql and len(types) != 1:
@@ -236,14 +237,10 @@ def _by_row(select: Select, window: Window, order: ByRow, dialect: Dialect) -> l
         body = from_(select, dialect, Part("current c"), _without(order, dialect))
         bodies = [replace(body, place=NOTHING)]
     else:
-        bodies = [
-            replace(
-                from_(select, dialect, _rows_of(order, dialect), *row),
-                place="s.word" if order.kind == "string" else "s.lo",
-                rid="s.rid",
-            )
-            for row in _rows(order, dialect)
-        ]
+        body = as_likely(from_(select, dialect, _rows_of(order, dialect)))
+        place = "s.word" if order.kind == "string" else "s.lo"
+        body = replace(body, place=place, rid="s.rid")
+        bodies = [body.also(*row) for row in _rows(order, dialect)]
     if window.bound is None:
         return bodies
     return [body.also(_unmoved(window.bound, dialect)) for body in bodies]
