@@ -21,6 +21,7 @@ from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.elements import known_elements
 from fhir_server.interaction.including import Included, included
+from fhir_server.interaction.naming import named
 from fhir_server.interaction.paging import criteria, cursors, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
 from fhir_server.interaction.resolving import resolved, telling
@@ -70,7 +71,7 @@ async def asked_of(server: Server, ask: Ask, circumstances: Circumstances) -> Qu
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
     asked = Select(query.types, query.where, circumstances.caller.restriction)
     with Step("links"):
-        select = await resolved(server, asked)
+        select = await resolved(server, await named(server, asked))
     path = path_of(ask)
     if query.count == 0 or query.summary == "count":
         with Step("total") as step:

@@ -29,7 +29,7 @@ from fhir_server.foundation.outcome import (
     Unprocessable,
 )
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction.asking import query_of
+from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
 from fhir_server.interaction.judging import judged
 from fhir_server.search import custom
@@ -194,7 +194,7 @@ async def matches(
     at_most: int = 2,
 ) -> Matches:
     """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
-    query = query_of(server, circumstances, (type,), condition)
+    query = await understood(server, circumstances, (type,), condition)
     if not query.has_criteria:
         raise PreconditionFailed(
             "A conditional interaction needs at least one search parameter, "

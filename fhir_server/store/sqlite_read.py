@@ -183,7 +183,7 @@ def estimate(reader: Reader, select: Select) -> int:
     counted = count(reader, select, counting.EXACT + 1)
     if counted <= counting.EXACT or (select.where == AllOf() and select.restriction.owners is None):
         return count(reader, select, None)
-    if _tally(reader, select) <= counting.FEW:
+    if counting.is_counted(select) or _tally(reader, select) <= counting.FEW:
         return count(reader, select, None)
     found = 0
     for at_most in counting.SAMPLES:

@@ -87,6 +87,15 @@ async def found(store, where, restriction=EVERYTHING) -> set[str]:
     return {id for id in (*PLACES, "elsewhere") if visit(f"v-{id}") in rids}
 
 
+async def by_keys(store, asked, restriction=EVERYTHING) -> AnyOf:
+    """The same, asked of each key that stands for it."""
+    keys = await store.keys_behind(asked, restriction, at_most=20)
+    assert await store.keys_behind(asked, restriction, at_most=len(keys)) == keys
+    if keys:
+        assert await store.keys_behind(asked, restriction, at_most=len(keys) - 1) is None
+    return AnyOf(tuple(keys))
+
+
 # roots                   above   whose visits are found
 WAYS = [
     (("house",), False, "house floor annex ward room bed"),
@@ -112,6 +121,8 @@ async def test_parts_and_wholes_are_followed_to_the_end_and_circles_end(store):
     for roots, above, expected in WAYS:
         asked = Beneath(AT, tuple(map(place, roots)), (PART,), above)
         assert await found(store, asked) == set(expected.split()), (roots, above)
+        keys = await by_keys(store, asked)
+        assert await found(store, keys) == set(expected.split()), (roots, above)
         rest = {*PLACES, "elsewhere"} - set(expected.split())
         assert await found(store, Not(asked)) == rest
         assert await found(store, AllOf((asked, asked))) == set(expected.split())
@@ -141,9 +152,11 @@ async def test_what_a_caller_may_not_reach_leads_no_further(store):
     down = Beneath(AT, (place("house"),), (PART,))
     assert await found(store, down) == {"house", "floor", "annex", "ward", "room", "bed"}
     assert await found(store, down, some) == {"house", "floor", "annex"}
+    assert await found(store, await by_keys(store, down, some)) == {"house", "floor", "annex"}
     up = Beneath(AT, (place("bed"),), (PART,), above=True)
     assert await found(store, up) == {"bed", "room", "ward", "floor", "house"}
     assert await found(store, up, some) == {"bed", "room", "ward"}
+    assert await found(store, await by_keys(store, up, some)) == {"bed", "room", "ward"}
     no_places = Restriction(types=frozenset({"Encounter"}))
     assert await found(store, down, no_places) == {"house"}
     assert await found(store, up, no_places) == {"bed"}
@@ -209,6 +222,7 @@ async def test_a_uri_is_found_by_how_it_begins(store, prefix, expected):
     await store.commit(unit(version("Basic/9", rows=with_uris("http://a/1", param=PROFILE + 1))))
     asked = UriStarts(PROFILE, prefix)
     assert await tagged(store, asked) == expected
+    assert await tagged(store, await by_keys(store, asked)) == expected
     assert await tagged(store, Not(asked)) == {*range(6), 9} - expected
     assert await tagged(store, AllOf((asked, UriStarts(PROFILE, "http://")))) == expected
 

@@ -21,7 +21,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import create, delete, patch, update, writing
-from fhir_server.interaction.asking import query_of
+from fhir_server.interaction.asking import understood
 from fhir_server.interaction.bundle.entry import Request
 from fhir_server.interaction.bundle.references import Names, Reading
 from fhir_server.interaction.bundle.respond import located
@@ -246,7 +246,8 @@ class Attempt:
         for key, action in self.writers.items():
             if key.type != type or action.gone or action.found is not None:
                 continue
-            query = query or query_of(self.server, self.circumstances, (type,), condition)
+            if query is None:
+                query = await understood(self.server, self.circumstances, (type,), condition)
             rows = self.server.indexer.rows(self._content(action))
             if holds(query.where, rows, rid=rid(key), updated=0):
                 keys.add(key)

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+from fhir_server.store.condition.behind import behind_sql, keys_of
 from fhir_server.store.condition.context import Context, reach
 from fhir_server.store.condition.keys import key_row, keys_table, once
 from fhir_server.store.condition.links import owners
@@ -19,6 +20,7 @@ from fhir_server.store.condition.taking import (
     only_keys,
     replaced,
     texts_in,
+    wide_in,
 )
 from fhir_server.store.condition.texts import PROGRESS, text_rids
 from fhir_server.store.condition.words import Asked, alternatives, walked, word_row
@@ -34,6 +36,7 @@ __all__ = [
     "Context",
     "Part",
     "alternatives",
+    "behind_sql",
     "both",
     "check",
     "context_of",
@@ -42,6 +45,7 @@ __all__ = [
     "in_index",
     "joined",
     "key_row",
+    "keys_of",
     "keys_table",
     "member",
     "once",
@@ -53,5 +57,6 @@ __all__ = [
     "text_rids",
     "texts_in",
     "walked",
+    "wide_in",
     "word_row",
 ]

@@ -24,22 +24,32 @@ def beneath(context: Context, asked: Beneath) -> Part:
     if not asked.roots:
         return NO
     dialect = context.dialect
+    rows = f"select x.main, x.rid from p {dialect.join} index_key x on {_names(dialect.mark)}"
+    named = Part(rows, (asked.number << PARAM_SHIFT,))
+    return is_found(context, joined(" ", [_reached(context, asked), named]))
+
+
+def beneath_keys(context: Context, asked: Beneath) -> Part:
+    """The rows (v, w) of the index that name any of those."""
+    mark = context.dialect.mark
+    keys = Part(
+        f"select ({mark} | (p.rid & {HASH_MASK})), p.rid from p", (asked.number << PARAM_SHIFT,)
+    )
+    return joined(" ", [_reached(context, asked), keys])
+
+
+def _reached(context: Context, asked: Beneath) -> Part:
+    """The numbers p(rid) of the roots and of all that they lead to."""
+    dialect = context.dialect
     onward = _upward if asked.above else _downward
     begun, step = onward(context.of("w"), _list(asked.parts, "n", dialect))
-    roots = _list(asked.roots, "r", dialect)
-    named = asked.number << PARAM_SHIFT
-    return is_found(
-        context,
-        joined(
-            " ",
-            [
-                Part(f"with recursive {begun.text} p(rid) as (select r.value from", begun.values),
-                roots,
-                Part(f"union {step.text})", step.values),
-                Part(f"select x.main, x.rid from p {dialect.join} index_key x on"),
-                Part(_names(dialect.mark), (named,)),
-            ],
-        ),
+    return joined(
+        " ",
+        [
+            Part(f"with recursive {begun.text} p(rid) as (select r.value from", begun.values),
+            _list(asked.roots, "r", dialect),
+            Part(f"union {step.text})", step.values),
+        ],
     )
 
 

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from fhir_server.foundation.outcome import Invalid
@@ -67,28 +67,47 @@ def check(condition: Condition) -> None:
                 todo.append((inner, depth + 1))
 
 
-def texts_in(condition: Condition) -> set[TextHas]:
-    """What it asks of the index of words."""
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """The conditions that it is made of, however deep they stand."""
     match condition:
         case AllOf(conditions) | AnyOf(conditions):
-            return {found for inner in conditions for found in texts_in(inner)}
+            for inner in conditions:
+                yield from leaves(inner)
         case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
-            return texts_in(inner)
-    return {condition} if isinstance(condition, TextHas) else set()
+            yield from leaves(inner)
+        case _:
+            yield condition
+
+
+def texts_in(condition: Condition) -> set[TextHas]:
+    """What it asks of the index of words."""
+    return {leaf for leaf in leaves(condition) if isinstance(leaf, TextHas)}
+
+
+def wide_in(condition: Condition) -> list[Beneath | UriStarts]:
+    """What stands for many keys, each once."""
+    found = (leaf for leaf in leaves(condition) if isinstance(leaf, Beneath | UriStarts))
+    return list(dict.fromkeys(found))
 
 
 def replaced(condition: Condition, told: Mapping[Condition, Condition]) -> Condition:
-    """The same with these conditions in place of those, however deep they stand."""
+    """The same with these conditions in place of those, however deep they stand. Lists within
+    lists are laid flat, so that a store sees all keys at once."""
     match condition:
         case AllOf(conditions):
             return AllOf(tuple(replaced(inner, told) for inner in conditions))
         case AnyOf(conditions):
-            return AnyOf(tuple(replaced(inner, told) for inner in conditions))
+            lists = (replaced(inner, told) for inner in conditions)
+            return AnyOf(tuple(one for inner in lists for one in _alternatives(inner)))
         case Not(inner):
             return Not(replaced(inner, told))
         case Refers(_, _, inner) | ReferredBy(_, _, inner):
             return replace(condition, where=replaced(inner, told))
     return told.get(condition, condition)
+
+
+def _alternatives(condition: Condition) -> tuple[Condition, ...]:
+    return condition.conditions if isinstance(condition, AnyOf) else (condition,)
 
 
 def in_index(condition: Condition) -> bool:

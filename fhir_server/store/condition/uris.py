@@ -9,20 +9,31 @@ from fhir_server.store.condition.context import Context
 from fhir_server.store.condition.found import is_found
 from fhir_server.store.condition.part import NO, Part, both, storable, successor
 from fhir_server.store.contract import UriStarts
+from fhir_server.store.dialect import Dialect
 
 
 def uri_starts(context: Context, asked: UriStarts) -> Part:
     if not storable(asked.prefix):
         return NO
-    dialect, after = context.dialect, successor(asked.prefix)
-    told = both(
+    rows = f"uri u {context.dialect.join} index_key x on x.v = u.v and x.w = u.w"
+    told = _begins(asked, context.dialect)
+    return is_found(
+        context, Part(f"select x.main, x.rid from {rows} where {told.text}", told.values)
+    )
+
+
+def uri_keys(context: Context, asked: UriStarts) -> Part:
+    """The rows (v, w) of the index behind which those uris stand."""
+    told = _begins(asked, context.dialect)
+    return Part(f"select distinct u.v, u.w from uri u where {told.text}", told.values)
+
+
+def _begins(asked: UriStarts, dialect: Dialect) -> Part:
+    after = successor(asked.prefix)
+    return both(
         [
             Part(f"u.param = {dialect.mark}", (asked.param,)),
             Part(f"u.uri >= {dialect.mark}", (asked.prefix,)),
             *([] if after is None else [Part(f"u.uri < {dialect.mark}", (after,))]),
         ]
-    )
-    rows = f"uri u {dialect.join} index_key x on x.v = u.v and x.w = u.w"
-    return is_found(
-        context, Part(f"select x.main, x.rid from {rows} where {told.text}", told.values)
     )

@@ -201,7 +201,8 @@ async def estimate(pool: Pool, select: Select) -> int:
     counted = await count(pool, select, counting.EXACT + 1)
     if counted <= counting.EXACT:
         return counted
-    if await count(pool, Select(select.types), counting.FEW + 1) <= counting.FEW:
+    every = Select(select.types, restriction=select.restriction)
+    if counting.is_counted(select) or await count(pool, every, counting.FEW + 1) <= counting.FEW:
         return await count(pool, select, None)
     found = 0
     for at_most in counting.SAMPLES:
