@@ -66,16 +66,22 @@ class Sample(NamedTuple):
         return round((self.met or 0) * WHOLE / self.last)
 
 
+def is_counted(select: Select) -> bool:
+    """Whether even an estimate counts: what a sample says of the few owners one may reach would
+    be told by what others have."""
+    return select.restriction.owners is not None
+
+
 def sample_sql(select: Select, dialect: Dialect, *, at_most: int) -> Rendered:
-    """The row of a Sample."""
+    """The row of a Sample: of what the caller may reach."""
     check(select.where)
     context = context_of(dialect, select.restriction)
     types = Part(dialect.alive), reach(select.types, select.restriction, "c", dialect)
     told = both([*types, context.write(select.where)])
-    of = both(types)
+    of, within = both(types), reach((), select.restriction, "x", dialect)
     text = (
         f"select count(*), max(c.rid), sum(case when {of.text} then 1 else 0 end),"
         f" sum(case when {told.text} then 1 else 0 end)"
-        f" from (select * from current x order by x.rid limit {at_most:d}) c"
+        f" from (select * from current x where {within.text} order by x.rid limit {at_most:d}) c"
     )
-    return Rendered(text, of.values + told.values, prepare=False)
+    return Rendered(text, of.values + told.values + within.values, prepare=False)
