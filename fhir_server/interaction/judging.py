@@ -41,25 +41,37 @@ async def judged(
     found = None if is_long else judge(validator.check_soon)
     if found is None:
         found = await asyncio.to_thread(judge, validator.check)
-    return found if found_errors(found) else [*found, *business_rules(server, resource)]
+    definitions = [] if found_errors(found) else search_parameters(resource)
+    if not definitions:
+        return found
+    # an expression may lead many ways through all 146 types
+    return [*found, *await asyncio.to_thread(business_rules, server, definitions)]
 
 
 def found_errors(issues: Sequence[Issue]) -> bool:
     return any(issue.severity in ("error", "fatal") for issue in issues)
 
 
-def business_rules(server: Server, resource: Resource) -> list[Issue]:
-    """What this server cannot do with a resource, or one of a transaction, that R4 allows."""
-    rows = server.live.table.rows
+def search_parameters(resource: Resource) -> list[tuple[str, Resource]]:
+    """The SearchParameter this is, or those of a transaction, each with its place."""
     if resource.get("resourceType") == "SearchParameter":
-        return custom.issues(server.parameters, resource, rows)
+        return [("", resource)]
     if resource.get("resourceType") != "Bundle" or resource.get("type") != "transaction":
         return []
+    entries = [one.get("resource", {}) for one in resource.get("entry", ())]
+    return [
+        (f"Bundle.entry[{number}].resource", entry)
+        for number, entry in enumerate(entries)
+        if entry.get("resourceType") == "SearchParameter"
+    ]
+
+
+def business_rules(server: Server, definitions: list[tuple[str, Resource]]) -> list[Issue]:
+    """What this server cannot do with definitions that R4 allows."""
+    rows = server.live.table.rows
     issues: list[Issue] = []
-    for place, one in enumerate(resource.get("entry", ())):
-        entry = one.get("resource", {})
-        if entry.get("resourceType") == "SearchParameter":
-            found = custom.issues(server.parameters, entry, rows)
-            issues += [within(f"Bundle.entry[{place}].resource", issue) for issue in found]
-            rows = (*rows, *custom.imagined(server.parameters, entry))
+    for place, one in definitions:
+        found = custom.issues(server.parameters, one, rows)
+        issues += [within(place, issue) if place else issue for issue in found]
+        rows = (*rows, *custom.imagined(server.parameters, one))
     return issues

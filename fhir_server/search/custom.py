@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
+from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Invalid, Issue
 from fhir_server.foundation.resource import Resource
 from fhir_server.search.composite import answerable
@@ -206,9 +208,14 @@ def _demand_followed(official: Parameters, facts: dict[str, Any], types: Sequenc
         )
 
 
+@lru_cache(maxsize=4096)  # it is asked when a definition is judged, declared, and taken in
+def _followed(definitions: Definitions, expression: str, type: str) -> tuple[Path, ...]:
+    return paths(definitions, expression, type)
+
+
 def _ways(official: Parameters, facts: dict[str, Any], type: str) -> tuple[Path, ...]:
     try:
-        found = paths(official.definitions, facts["expression"], type)
+        found = _followed(official.definitions, facts["expression"], type)
     except Unfollowable as error:
         raise Refused("expression", f"{error}, as this server understands them. {FORMS}") from error
     except Invalid as error:

@@ -26,7 +26,7 @@ from fhir_server.foundation.fhirpath.tree import (
     Variable,
 )
 
-MAX_WAYS = 1000  # of one expression: choices within choices multiply
+MAX_WAYS = 1000  # begun in one expression: choices within choices multiply
 
 
 class Unfollowable(ValueError):
@@ -118,11 +118,13 @@ class _Walk:
         self.names = frozenset(() if start else definitions.ancestors(type))
         self.resource = Path((), type, type, type)
         self.root = start or self.resource
+        self.made = 0
 
     def walk(self, node: Node) -> list[Path]:
         found = self.ways(node)
-        if len(found) > MAX_WAYS:
-            raise Unfollowable(f"{_told(node)} leads more than {MAX_WAYS} ways")
+        self.made += len(found)
+        if self.made > MAX_WAYS:
+            raise Unfollowable(f"{_told(node)} leads too many ways")
         return found
 
     def ways(self, node: Node) -> list[Path]:  # noqa: PLR0911, C901 - one case a rule of the grammar

@@ -203,6 +203,12 @@ def test_a_composite_is_put_together_from_r4s_own_parameters():
     rules.indexer.rows(observation)
 
 
+def test_an_expression_that_multiplies_is_given_up_early():
+    for one in ("(extension.value as Coding)", "extension.value.extension as Money"):
+        resource = definition(base=["Resource"], expression="|".join([one] * 100))
+        assert "too many ways" in custom.issues(parameters(), resource, ())[0].diagnostics
+
+
 HOSTILE = "');__import__('os').abort();('"
 
 
