@@ -3,7 +3,11 @@
 A block that runs has the line `<!-- runs -->` before it. Its commands are `curl`; what follows a
 command is the answer. Ids, versions, times and cursors may be others than printed, each the same
 wherever it is printed. Whatever is left out is said by `...`: members of an object, items of a
-list, a piece of a text. Headers that are not printed are not compared.
+list, a piece of a text. Headers that are not printed are not compared. A client that is told to
+come back later does.
+
+A page whose examples ask other than an empty server has the line `<!-- starts -->` before the
+commands that start it: `fhir-server demo`, which fills it, and `fhir-server serve`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import http.client
 import json
 import re
 import shlex
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,8 +27,10 @@ from urllib.parse import quote, urlsplit
 ROOT = Path(__file__).parents[2]
 BASE = "http://127.0.0.1:8000/fhir"  # where the documents say the server is
 BLOCK = re.compile(r"^<!-- runs -->\n```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+STARTING = re.compile(r"^<!-- starts -->\n```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.+)\n?", re.MULTILINE)
 OUTCOME = re.compile(r'\{\s*"resourceType": "OperationOutcome"')
+LATER = 600  # looks at an answer that is not there yet
 CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 # What one server chooses otherwise than another.
@@ -60,6 +67,26 @@ def examples(page: Path) -> list[Example]:
         for command, end in zip(commands, ends, strict=True):
             found.append(Example(command[1], block[command.end() : end].strip()))
     return found
+
+
+@dataclass(frozen=True)
+class Start:
+    """What stands behind `fhir-server demo`, if anything does, and behind `fhir-server serve`."""
+
+    demo: tuple[str, ...] = ()
+    serve: tuple[str, ...] = ()
+
+
+def start(page: Path) -> Start:
+    """How the server of a page's examples is started."""
+    block = STARTING.search(page.read_text("utf-8"))
+    if block is None:
+        return Start()
+    commands = [shlex.split(command[1]) for command in COMMAND.finditer(block[1])]
+    assert all(words[0] == "fhir-server" for words in commands), commands
+    given = {words[1]: tuple(words[1:]) for words in commands}
+    assert given.keys() <= {"demo", "serve"}, given
+    return Start(given.get("demo", ()), given.get("serve", ())[1:])
 
 
 # --- curl, as far as the documents use it --------------------------------------------------------
@@ -144,7 +171,7 @@ class Page:
         command = example.command
         for printed, chosen in self.known.items():
             command = command.replace(printed, chosen)
-        answer = curl(command, self.base)
+        answer = self._answer(command, example.printed)
         words = shlex.split(command.replace("\\\n", " "))
         printed = example.printed
         if "-i" in words or "-I" in words:
@@ -154,6 +181,17 @@ class Page:
             is_refusal = OUTCOME.match(printed) is not None
             assert (answer.status >= 400) == is_refusal, f"{answer.status} {answer.body}"
         self._body(printed.strip(), answer.body)
+
+    def _answer(self, command: str, printed: str) -> Answer:
+        """The answer; that it comes later is not waited for where it is what is printed."""
+        for _ in range(LATER):
+            answer = curl(command, self.base)
+            if "retry-after" not in answer.headers or printed.startswith("HTTP/1.1 503"):
+                return answer
+            if answer.status != 503:
+                return answer
+            time.sleep(0.1)
+        raise AssertionError(f"no answer: {answer}")
 
     def _head(self, printed: str, answer: Answer) -> None:
         first, *lines = printed.splitlines()

@@ -12,27 +12,48 @@ from fhir_server.conformance.snapshot.tree import MAX_ELEMENTS
 from fhir_server.foundation import outcome
 from fhir_server.foundation.folding import WORD_LENGTH
 from fhir_server.foundation.outcome import FhirError
+from fhir_server.interaction import totals
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from fhir_server.operation import expand
 from fhir_server.operation.table import OPERATIONS
-from fhir_server.search import criteria, criterion, index, query, result
-from fhir_server.search.kinds import KINDS
-from fhir_server.search.kinds.string import WORDS_ASKED
+from fhir_server.search import (
+    criteria,
+    criterion,
+    include,
+    index,
+    query,
+    result,
+    site,
+    sort,
+    texts_asked,
+)
+from fhir_server.search import (
+    scope as links,
+)
+from fhir_server.search.filter import compare
+from fhir_server.search.filter.parse import MAX_DEPTH as PARENTHESES
+from fhir_server.search.filter.parse import MAX_TESTS
+from fhir_server.search.kinds import KINDS, string, token, uri
 from fhir_server.search.prefix import PREFIXES
+from fhir_server.settings import TABLE
 from fhir_server.store.condition import MAX_CONDITIONS, MAX_DEPTH
+from fhir_server.store.condition.taking import MAX_KEYS
+from fhir_server.store.contract.order import COLLECTED
 from fhir_server.store.tables import tables
 from fhir_server.terminology import terms
 from fhir_server.validation import place
 from fhir_server.validation.invariant import asked as invariant
 from fhir_server.validation.profile import scope
 from fhir_server.validation.structure import diagnosis
+from tests.docs.console import examples, start
 from tests.docs.test_docs import BLOCK, DOCS, PAGES, ROOT, shown
 from tests.spec import test_examples_validate, test_fhirpath_suite, test_validator_cases
 
 FILE = re.compile(r"`((?:fhir_server|tests|docs|docker|tools|terminology|bench)/[\w./-]*)`")
 INTERACTIONS = DOCS / "interactions"
 STATUSES = {304} | {each.status for each in FhirError.__subclasses__()}
-SEARCH = (DOCS / "search.md").read_text("utf-8")
+SEARCHES = [DOCS / "search.md", *sorted((DOCS / "search").glob("*.md"))]
+SEARCH = "\n".join(page.read_text("utf-8") for page in SEARCHES)
 CONFORMANCE = (DOCS / "conformance.md").read_text("utf-8")
 
 
@@ -111,46 +132,104 @@ def test_every_status_a_refusal_has_is_explained_to_clients() -> None:
 # --- search --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+def section(head: str, of: str = SEARCH) -> str:
+    """What stands below a heading of the pages of search."""
+    assert f"\n## {head}\n" in of, head
+    return of.partition(f"\n## {head}\n")[2].partition("\n## ")[0]
+
+
+def test_the_index_of_search_leads_to_each_of_its_pages() -> None:
+    leading = (DOCS / "search.md").read_text("utf-8")
+    for page in SEARCHES[1:]:
+        assert f"](search/{page.name})" in leading, page.name
+
+
+@pytest.mark.parametrize("page", SEARCHES, ids=shown)
+def test_what_can_be_searched_is_shown_on_the_records_of_the_demo(page: Path) -> None:
+    assert start(page).demo == ("demo", "--patients", "200")
+    assert examples(page)
+
+
+@pytest.mark.parametrize("kind", [*sorted(set(KINDS)), "composite"])
 def test_every_kind_of_parameter_is_explained(kind: str) -> None:
-    assert f"\n## {kind}\n" in SEARCH
+    assert "<!-- runs -->" in section(kind)
     assert re.search(rf"^\| [^|]*\b{kind}\b[^|]* \| (done|partly) \|", CONFORMANCE, re.MULTILINE)
-    section = SEARCH.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
-    for modifier in KINDS[kind].MODIFIERS:
-        assert f"`:{modifier}=" in section, modifier
 
 
 @pytest.mark.parametrize("modifier", sorted(criterion.R4_MODIFIERS - {"type"}))
-def test_every_modifier_of_r4_works_or_is_said_to_come(modifier: str) -> None:
-    works = modifier == "missing" or any(modifier in kind.MODIFIERS for kind in KINDS.values())
-    later = SEARCH.partition("\n## Not yet\n")[2]
-    assert (f"`:{modifier}`" in later) != works
-    assert f"`:{modifier}" in SEARCH
+def test_every_modifier_is_explained_where_it_works_and_shown(modifier: str) -> None:
+    kinds = [kind for kind, module in KINDS.items() if modifier in module.MODIFIERS]
+    assert kinds or modifier == "missing", modifier
+    for kind in kinds or sorted(set(KINDS)):
+        assert f":{modifier}" in section(kind), kind
+    asked = [each.command for page in SEARCHES for each in examples(page)]
+    assert any(f":{modifier}=" in command for command in asked)
 
 
 @pytest.mark.parametrize("name", sorted(criteria.NOT_YET))
-def test_every_parameter_that_is_to_come_is_said_to(name: str) -> None:
-    assert f"`{name}`" in SEARCH.partition("\n## Not yet\n")[2]
+def test_every_parameter_that_is_not_there_is_said_to_be_refused(name: str) -> None:
+    assert f"`{name}`" in section("What is refused")
     assert re.search(rf"^\| .*`{name}`.* \| not \|", CONFORMANCE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", sorted({*result.RESULT, *PREFIXES} - {"_cursor"}))
-def test_every_result_parameter_and_prefix_is_explained(name: str) -> None:
-    assert f"`{name}`" in SEARCH
-
-
 @pytest.mark.parametrize(
-    ("what", "bound"),
-    [
-        ("parameters of one search", query.MAX_PARAMETERS),
-        ("values of one parameter, parted by commas", criterion.MAX_VALUES),
-        ("characters of one value", query.MAX_LENGTH),
-        ("words of one string", WORDS_ASKED),
-        ("conditions altogether", MAX_CONDITIONS),
-    ],
+    "name", sorted({*result.RESULT, *criteria.SPECIAL} - {"_cursor", "_explain"})
 )
-def test_a_limit_is_the_one_that_is_said(what: str, bound: int) -> None:
-    assert f"| {what} | {bound} |" in SEARCH
+def test_every_parameter_that_is_no_searchparameter_is_explained_and_shown(name: str) -> None:
+    assert f"`{name}" in SEARCH
+    if name not in ("_format", "_pretty", "_containedType"):
+        asked = [each.command for page in SEARCHES for each in examples(page)]
+        assert any(name in command for command in asked)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_every_prefix_is_explained(prefix: str) -> None:
+    assert f"`{prefix}`" in section("date")
+
+
+@pytest.mark.parametrize("kind", sorted(compare.OPERATORS))
+def test_every_operator_of_a_filter_is_explained(kind: str) -> None:
+    page = text("search/filter.md")
+    (told,) = re.findall(rf"^\| [^|]*\b{kind}\b[^|]* \| (.*) \|$", page, re.MULTILINE)
+    assert set(re.findall(r"`([a-z]{2})`", told)) == set(compare.OPERATORS[kind])
+
+
+LIMITS = {
+    "parameters of one search": query.MAX_PARAMETERS,
+    "values of one parameter, parted by commas": criterion.MAX_VALUES,
+    "characters of one value": query.MAX_LENGTH,
+    "words of one string": string.WORDS_ASKED,
+    "letters of `:contains`": string.CONTAINED,
+    "conditions altogether": MAX_CONDITIONS,
+    "conditions within one another": MAX_DEPTH,
+    "codes altogether": MAX_KEYS,
+    "codes of one value set, or of one hierarchy": token.MAX_CODES,
+    "values of one `:in`, `:not-in`, `:above` or `:below`": criterion.MAX_SETS,
+    "such values of one search": site.MAX_LOOKS,
+    "steps of a URL that is asked `:above` of": uri.MAX_STEPS,
+    "links of one criterion, in chains and `_has`": links.MAX_LINKS,
+    "`_include` and `_revinclude` of one search": include.MAX_INCLUDES,
+    "parameters of `_sort`": sort.MAX_KEYS,
+    "matches that are put in order by reading them all": COLLECTED,
+    "comparisons of one `_filter`": MAX_TESTS,
+    "parentheses and brackets of one `_filter` within one another": PARENTHESES,
+    "words of one `_text` or `_content`": texts_asked.MAX_WORDS,
+    "seconds of counting": f"{totals.PATIENCE:g}",
+    "words kept of one string parameter of one resource": (
+        f"{index.MAX_WORDS}, each of {WORD_LENGTH} characters"
+    ),
+}
+
+
+def test_the_limits_are_those_that_are_said() -> None:
+    told = dict(re.findall(r"^\| (.+) \| (\d.*) \|$", section("Limits"), re.MULTILINE))
+    assert told == {what: str(bound) for what, bound in LIMITS.items()}
+
+
+def test_the_limits_that_are_settings_are_settings() -> None:
+    named = re.findall(r"^\| .+ \| `(\w+)`", section("Limits"), re.MULTILINE)
+    assert set(named) <= {line.name for line in TABLE}
+    assert {"max_page_size", "included", "include_levels", "max_url", "request_timeout"} == {*named}
 
 
 # --- inside --------------------------------------------------------------------------------------
