@@ -4,8 +4,8 @@ https://hl7.org/fhir/R4/search.html#chaining
 https://hl7.org/fhir/R4/search.html#has
 
 Where few are at the other end of a link, the search is driven from what refers to them, in the
-order of the answer. Where many are, the search goes in its own order and asks of each whose it is.
-What can be done neither way is left to the database and its deadline.
+order of the answer. Where many are, the search goes in its own order and asks of each whose it is,
+or what it refers to (see stretches).
 """
 
 from __future__ import annotations
@@ -13,17 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.interaction.context import Server
-from fhir_server.search.extract import compiled
-from fhir_server.search.kinds import reference
-from fhir_server.search.parameters import Parameter
+from fhir_server.interaction.holding import Holding, TooFar, parted
+from fhir_server.interaction.referring import targets
 from fhir_server.search.query import Query
-from fhir_server.search.site import Site
-from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import (
     HASH_MASK,
     PARAM_SHIFT,
@@ -31,13 +26,13 @@ from fhir_server.store.contract import (
     AnyOf,
     Condition,
     KeyIs,
-    KeyRow,
     Not,
     ReferredBy,
     Refers,
     Restriction,
     RidIn,
     Select,
+    rid,
 )
 
 FEW = 1000  # resources at the other end of a link whose numbers are written into the search
@@ -60,13 +55,14 @@ def telling(query: Query) -> Iterator[None]:
         yield
     except TooCostly as refusal:
         names = [name for name, _ in query.used if _is_link(name)]
-        if not names:
+        if not names or refusal.issues[0].expression:  # a sort or a total is to blame
             raise
         told = ", ".join(f"`{name[:80]}`" for name in dict.fromkeys(names))
+        why = f" {refusal}" if isinstance(refusal, TooFar) else ""
         raise TooCostly(
-            f"{told} leads through too many resources to be answered in time. Narrow what stands "
-            "at its end, add a criterion on the type searched itself (a date, a patient), or "
-            "search in two steps: first the resources at the end, then those linked to them."
+            f"{told} leads through too many resources to be answered in time.{why} Narrow what "
+            "stands at its end, add a criterion on the type searched itself (a date, a patient), "
+            "or search in two steps: first the resources at the end, then those linked to them."
         ) from refusal
 
 
@@ -109,7 +105,7 @@ class _Resolving:
     async def _refers(self, asked: Refers) -> Condition:
         where = await self.of(asked.where)
         most = FEW // len(asked.numbers)
-        found = await self._found(asked.types, where, most)
+        found = await self._found(asked.types, where, most, walks=True)
         if found is None:
             return replace(asked, where=where, many=True)
         return AnyOf(tuple(_names(number, rid) for number in asked.numbers for rid in found))
@@ -126,37 +122,35 @@ class _Resolving:
         return RidIn(await self._targets(asked.numbers, found))
 
     async def _found(
-        self, types: tuple[str, ...], where: Condition, most: int
+        self, types: tuple[str, ...], where: Condition, most: int, *, walks: bool = False
     ) -> tuple[int, ...] | None:
-        """Those at the other end; None where they are more than `most`."""
+        """Those at the other end; None where they are more than `most`.
+
+        walks: or where they may be, since what they are linked to would be asked of each.
+        """
         if where == AnyOf():
             return ()
+        ways = parted(where)
+        found = await self._few(types, ways.found, most)
+        if ways.asked is None:
+            return found
+        if found is not None:
+            return tuple(await Holding(self.server, self.restriction).among(types, where, found))
+        return None if walks else await self._few(types, where, most)
+
+    async def _few(
+        self, types: tuple[str, ...], where: Condition, most: int
+    ) -> tuple[int, ...] | None:
         select = Select(types, where, self.restriction)
         found = await self.server.store.few(select, at_most=most)
         return None if found is None else tuple(found)
 
     async def _targets(self, numbers: tuple[int, ...], found: tuple[int, ...]) -> tuple[int, ...]:
         """What they refer to by these parameters."""
-        rows: list[KeyRow] = []
-        for stored in await self.server.store.by_rid(found, self.restriction):
-            resource = resource_of(stored)
-            for parameter in self.server.parameters.of(stored.key.type).values():
-                if parameter.number in numbers and not parameter.narrowed:
-                    _reader(parameter, self.server.indexer.site)(resource, rows)
-        return tuple(sorted({row.w for row in rows}))
+        rows = await self.server.store.by_rid(found, self.restriction)
+        named = targets(self.server, numbers, {rid(stored.key): stored for stored in rows})
+        return tuple(sorted(set[int]().union(*named.values())))
 
 
 def _names(number: int, rid: int) -> KeyIs:
     return KeyIs(number << PARAM_SHIFT | rid & HASH_MASK, rid, mask=-1)
-
-
-@lru_cache(maxsize=1 << 10)
-def _reader(parameter: Parameter, site: Site) -> Any:
-    """Takes the rows of a reference parameter out of a resource."""
-    names: dict[str, Any] = {}
-    ways = []
-    for path in parameter.paths:
-        if write := reference.writer(parameter, path.type, site, path.system):
-            names[f"w{len(names)}"] = write
-            ways.append((path, [f"rows += w{len(names) - 1}({{v}})"]))
-    return compiled("read(r, rows)", ways, names)

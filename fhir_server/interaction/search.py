@@ -25,7 +25,8 @@ from fhir_server.interaction.naming import named
 from fhir_server.interaction.paging import criteria, cursors, links, question_of, resumed
 from fhir_server.interaction.read import in_shape
 from fhir_server.interaction.resolving import resolved, telling
-from fhir_server.interaction.sorting import at, begun_as, order_of
+from fhir_server.interaction.sorting import begun_as
+from fhir_server.interaction.stretches import matches
 from fhir_server.interaction.totals import counted as counted_of
 from fhir_server.interaction.totals import total as total_of
 from fhir_server.search import compartment
@@ -79,18 +80,7 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
         return _bundle(query, [], links(circumstances, path, query), total=counted)
     question = question_of(path, criteria(query))
     cursor = resumed(server, question, query.cursor)
-    with Step("order"):
-        order = await order_of(server, query, select, begun=cursor.begun if cursor else None)
-    with Step("matches") as step:
-        page = await server.store.search(
-            select,
-            limit=query.count,
-            order=order,
-            after=at(order, cursor),
-            bound=cursor.bound if cursor else None,
-            backward=cursor.backward if cursor else False,
-        )
-        step.found = len(page.rows)
+    order, page = await matches(server, query, select, cursor)
     with Step("total") as step:
         more = page.more or cursor is not None
         step.found = total = await total_of(server, select, query, len(page.rows), more=more)

@@ -14,7 +14,15 @@ import pytest
 
 from fhir_server.foundation.outcome import FhirError, TooCostly
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, resolving, search, update
+from fhir_server.interaction import (
+    delete,
+    holding,
+    resolving,
+    search,
+    sorting,
+    stretches,
+    update,
+)
 from fhir_server.interaction.context import Caller
 from fhir_server.store.contract import EVERYTHING, Restriction, rid
 from tests.interaction.conftest import BASE, patient, told
@@ -252,8 +260,26 @@ REACH = {
     ),
     "no Organization": Restriction(types=frozenset(LINKS) - {"Organization"}),
 }
-# How many at the end of a link are few, and how many of them are read.
-PLANS = {"few": (1000, 300), "many": (0, 0), "few of them owned": (1000, 0)}
+# How many at the end of a link are few, how many of them are read, and how long a stretch is.
+PLANS = {
+    "few": (1000, 300, 500),
+    "many": (0, 0, 500),
+    "many, in stretches of three": (0, 0, 3),
+    "few of them owned": (1000, 0, 500),
+    "more than two": (2, 1, 2),
+}
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    def plan(name):
+        few, read, stretch = PLANS[name]
+        monkeypatch.setattr(resolving, "FEW", few)
+        monkeypatch.setattr(resolving, "READ", read)
+        monkeypatch.setattr(stretches, "LONGEST", stretch)
+        monkeypatch.setattr(holding, "AT_ONCE", min(stretch, 4))
+
+    return plan
 
 
 async def found(server, here, type, *pairs):
@@ -263,10 +289,8 @@ async def found(server, here, type, *pairs):
 
 @pytest.mark.parametrize("reach", REACH)
 @pytest.mark.parametrize("plan", PLANS)
-async def test_links_find_what_a_slow_reading_finds(server, here, world, monkeypatch, plan, reach):
-    few, read = PLANS[plan]
-    monkeypatch.setattr(resolving, "FEW", few)
-    monkeypatch.setattr(resolving, "READ", read)
+async def test_links_find_what_a_slow_reading_finds(server, here, world, planned, plan, reach):
+    planned(plan)
     world.restriction = REACH[reach]
     here = replace(here, caller=Caller("someone", REACH[reach]))
     draw, met = random.Random(f"{plan} {reach}"), 0
@@ -300,6 +324,24 @@ async def test_criteria_with_links_are_combined(server, here, world):
         asked = [drawn(draw, "Encounter", draw.choice((0, 1, 2))) for _ in range(2)]
         both = set.intersection(*(set(world.find("Encounter", one)) for one in asked))
         assert await found(server, here, "Encounter", *map(written, asked)) == sorted(both)
+
+
+async def test_links_are_denied_and_alternatives(server, here, world, planned):
+    planned("many, in stretches of three")
+    one = To("service-provider", ("Organization",), True, End("name", "Viện"))
+    other = To("part-of", ("Encounter",), True, End("status", "planned"))
+    one, other = (set(world.find("Encounter", asked)) for asked in (one, other))
+    every = {key.id for key in world.resources if key.type == "Encounter"}
+    late = {id for id in every if world.resources[Key("Encounter", id)]["status"] == "planned"}
+    a, b, c = 'service-provider.name eq "Viện"', "part-of.status eq planned", "status eq planned"
+    for text, expected in (
+        (f"not ({a})", every - one),
+        (f"{a} or {b}", one | other),
+        (f"{a} or {c}", one | late),
+        (f"({a} or {b}) and {c}", (one | other) & late),
+        (f"not ({a} or not ({b} and {c}))", (other & late) - one),
+    ):
+        assert set(await found(server, here, "Encounter", ("_filter", text))) == expected, text
 
 
 async def test_a_chain_through_several_types_asks_all_that_know_the_rest(server, here, world):
@@ -367,22 +409,28 @@ async def test_a_filter_in_brackets_is_met_by_the_resource_that_meets_the_rest(s
 # --- pages ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("link", ["patient.family", "service-provider.name"])
 @pytest.mark.parametrize("plan", PLANS)
 async def test_a_walk_meets_every_match_once_whatever_comes_meanwhile(
-    server, here, monkeypatch, plan
+    server, here, planned, plan, link
 ):
-    monkeypatch.setattr(resolving, "FEW", PLANS[plan][0])
+    planned(plan)
 
-    async def visit(id, of, start="2024-01-01"):
+    async def visit(id, of, start="2024-01-01", at="Organization/here"):
         encounter = {**named(f"Encounter/{id}"), "status": "finished", "class": AMB}
         encounter |= {"subject": {"reference": of}, "period": {"start": start}}
-        await put(server, here, encounter)
+        await put(server, here, encounter | {"serviceProvider": {"reference": at}})
 
+    for id, name in (("here", "Le"), ("there", "Tran")):
+        await put(server, here, {**named(f"Organization/{id}"), "name": name})
+    await put(server, here, patient("other", "Trần"))
     for n in range(4):
         await put(server, here, patient(f"p{n}", "Lê"))
         for visited in range(5):
             await visit(f"e{n}{visited}", f"Patient/p{n}", f"2024-0{n + 1}-1{visited}")
-    pairs, seen, pages = [("patient.family", "le"), ("_count", "4")], [], 0
+            day = f"2024-0{n + 1}-0{visited + 1}"
+            await visit(f"x{n}{visited}", "Patient/other", day, "Organization/there")
+    pairs, seen, pages = [(link, "le"), ("_count", "4")], [], 0
     while pairs is not None:
         bundle = told(await search.search(server, search.Ask(("Encounter",), pairs), here))
         seen += [entry["resource"]["id"] for entry in bundle.get("entry", [])]
@@ -396,7 +444,72 @@ async def test_a_walk_meets_every_match_once_whatever_comes_meanwhile(
     assert sorted(seen) == sorted(f"e{n}{visited}" for n in range(4) for visited in range(5))
 
 
+SORTS = ("", "-date", "date", "-_lastUpdated", "_lastUpdated", "status", "-status,date")
+
+
+@pytest.mark.parametrize("few", [0, 250], ids=["walked", "collected"])
+@pytest.mark.parametrize("sort", SORTS)
+async def test_pages_of_stretches_are_those_of_one_statement(
+    server, here, planned, monkeypatch, sort, few
+):
+    """Forward to the last page and back to the first, in every order."""
+    for name in ("Viện", "Trạm"):
+        await put(server, here, {**named(f"Organization/{name[0]}"), "name": name})
+    for n in range(21):
+        visit = {**named(f"Encounter/e{n}"), "status": ("finished", "planned")[n % 2]}
+        visit |= {"period": {"start": f"2024-01-{n // 2 + 1:02}"}} if n % 7 else {}
+        at = {"reference": f"Organization/{'TVV'[n % 3]}"}
+        await put(server, here, visit | {"class": AMB, "serviceProvider": at})
+    monkeypatch.setattr(sorting, "FEW", few)
+    monkeypatch.setattr(sorting, "FEW_TIMES", few)
+    asked = [("service-provider.name", "Viện"), ("status", "finished,planned"), ("_count", "2")]
+    asked += [("_sort", sort)] if sort else []
+
+    async def walked():
+        pages, pairs, onward = [], asked, "next"
+        while pairs is not None:
+            bundle = told(await search.search(server, search.Ask(("Encounter",), pairs), here))
+            links = {link["relation"]: link["url"] for link in bundle["link"]}
+            found = [entry["resource"]["id"] for entry in bundle.get("entry", [])]
+            pages.append((found, sorted(links)))
+            onward = onward if onward in links else "previous"
+            pairs = parse_qsl(urlsplit(links[onward]).query) if onward in links else None
+        return pages
+
+    planned("many, in stretches of three")
+    in_stretches = await walked()
+    monkeypatch.setattr(stretches, "parted", lambda where: holding.Parted(where, None))
+    assert in_stretches == await walked()
+    assert [len(found) for found, _ in in_stretches] == [2] * 13  # seven onward, six back
+
+
+async def test_where_few_are_linked_to_many_the_store_gathers_them(
+    server, here, world, planned, monkeypatch
+):
+    planned("many, in stretches of three")
+    asked = To("service-provider", ("Organization",), True, End("name", "Viện"))
+    expected = world.find("Encounter", asked)
+    for bound in ((stretches, "WALKED", 3), (holding, "PATIENCE", -1.0)):
+        monkeypatch.setattr(*bound)
+        assert await found(server, here, "Encounter", written(asked)) == expected
+
+
 # --- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [(stretches, "WALKED", 3), (holding, "PATIENCE", -1.0)])
+async def test_a_link_that_is_followed_too_far_is_named(
+    server, here, world, planned, monkeypatch, bound
+):
+    planned("many, in stretches of three")
+    monkeypatch.setattr(*bound)
+    monkeypatch.setattr(stretches, "GATHERED", 0)
+    with pytest.raises(TooCostly, match=r"`service-provider\.name` leads .* a patient") as refused:
+        await found(server, here, "Encounter", ("service-provider.name", "Viện"))
+    assert ("3 resources were asked" in str(refused.value)) is (bound[1] == "WALKED")
+    through = ("encounter.service-provider.name", "Viện")
+    with pytest.raises(TooCostly, match=r"`encounter\.service-provider\.name` leads"):
+        await found(server, here, "Observation", through)
 
 
 async def test_what_takes_too_long_says_which_criterion_it_was(server, here, monkeypatch):
