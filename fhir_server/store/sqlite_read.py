@@ -37,6 +37,7 @@ from fhir_server.store.select import (
     counting,
     drivers,
     find_sql,
+    limits_of,
     rarest,
     sample_sql,
     weigh_sql,
@@ -44,6 +45,7 @@ from fhir_server.store.select import (
 )
 from fhir_server.store.select.body import is_common
 from fhir_server.store.select.meeting import meeting_sql
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
@@ -143,8 +145,7 @@ def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     found = drivers(select)
     driver: Condition | None = None
     if worth_weighing(found) or select.where in found:
-        asked = weigh_sql(found, SQLITE)
-        weights = reader.rows(asked.text, asked.values)[0]
+        weights = weighed(reader, found)
         driver = rarest(found, weights)
         if is_common(select, found, weights, at_most):
             return None
@@ -172,10 +173,19 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
 def driver_of(reader: Reader, select: Select) -> Condition | None:
     """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
     found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    asked = weigh_sql(found, SQLITE)
-    return rarest(found, reader.rows(asked.text, asked.values)[0])
+    return rarest(found, weighed(reader, found)) if worth_weighing(found) else None
+
+
+def weighed(reader: Reader, found: Sequence[Condition]) -> list[int]:
+    """How many rows each has, counted no further than is worth knowing."""
+    remembered, limits = weights_of(reader), dict(zip(found, limits_of(found), strict=True))
+    known = remembered.known(limits)
+    if new := [one for one in limits.items() if one[0] not in known]:
+        asked = weigh_sql(new, SQLITE)
+        counted = reader.rows(asked.text, asked.values)[0]
+        remembered.learn(new, counted)
+        known.update(zip((condition for condition, _ in new), counted, strict=True))
+    return [known[condition] for condition in found]
 
 
 def estimate(reader: Reader, select: Select) -> int:

@@ -59,7 +59,7 @@ def test_sqlite_reads_words_by_their_parameter_alone(tmp_path, asked) -> None:
     connection = sqlite3.connect(made(tmp_path))
     for select, driver in ways(ASKED[asked]):
         statements = [sql(select, driver, SQLITE)]
-        statements += [weigh_sql([driver], SQLITE)] if driver not in (COMMON, None) else []
+        statements += [weigh_sql([(driver, 2000)], SQLITE)] if driver not in (COMMON, None) else []
         for statement in statements:
             plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
             steps = [row[3] for row in plan if row[3].split()[1:2] == ["x"]]

@@ -38,6 +38,7 @@ from fhir_server.store.select import (
     counting,
     drivers,
     find_sql,
+    limits_of,
     rarest,
     sample_sql,
     weigh_sql,
@@ -45,6 +46,7 @@ from fhir_server.store.select import (
 )
 from fhir_server.store.select.body import is_common
 from fhir_server.store.select.meeting import meeting_sql
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.types import NAMES
 
 COLUMNS = POSTGRESQL.columns
@@ -165,8 +167,7 @@ async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | Non
     found = drivers(select)
     driver: Condition | None = None
     if worth_weighing(found) or select.where in found:
-        asked = weigh_sql(found, POSTGRESQL)
-        weights = (await rows(pool, asked.text, asked.values))[0]
+        weights = await weighed(pool, found)
         driver = rarest(found, weights)
         if is_common(select, found, weights, at_most):
             return None
@@ -217,10 +218,19 @@ async def estimate(pool: Pool, select: Select) -> int:
 async def driver_of(pool: Pool, select: Select) -> Condition | None:
     """The rarest of several conditions: a prepared plan cannot know which of them that is."""
     found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    asked = weigh_sql(found, POSTGRESQL)
-    return rarest(found, (await rows(pool, asked.text, asked.values))[0])
+    return rarest(found, await weighed(pool, found)) if worth_weighing(found) else None
+
+
+async def weighed(pool: Pool, found: Sequence[Condition]) -> list[int]:
+    """How many rows each has, counted no further than is worth knowing."""
+    remembered, limits = weights_of(pool), dict(zip(found, limits_of(found), strict=True))
+    known = remembered.known(limits)
+    if new := [one for one in limits.items() if one[0] not in known]:
+        asked = weigh_sql(new, POSTGRESQL)
+        counted = (await rows(pool, asked.text, asked.values))[0]
+        remembered.learn(new, counted)
+        known.update(zip((condition for condition, _ in new), counted, strict=True))
+    return [known[condition] for condition in found]
 
 
 async def remembered(pool: Pool, key: str) -> Remembered | None:

@@ -10,6 +10,7 @@ from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
 from fhir_server.store.select.body import (
     Rendered,
     drivers,
+    limits_of,
     rarest,
     weigh_sql,
     worth_weighing,
@@ -33,6 +34,7 @@ __all__ = [
     "drivers",
     "find_sql",
     "has_two",
+    "limits_of",
     "moved_sql",
     "newest_seen",
     "page_sql",

@@ -231,10 +231,10 @@ def worth_weighing(found: Sequence[Condition]) -> bool:
     return len(found) > 1 or any(map(alternatives, found))
 
 
-def weigh_sql(found: Sequence[Condition], dialect: Dialect) -> Rendered:
-    """How many rows each has, counted no further than is worth knowing: one column each."""
+def weigh_sql(limits: Sequence[tuple[Condition, int]], dialect: Dialect) -> Rendered:
+    """How many rows each condition has, counted no further than its limit: one column each."""
     counts = []
-    for condition, limit in zip(found, _limits(found), strict=True):
+    for condition, limit in limits:
         if isinstance(condition, KeyIs):
             source, row = "index_key k", key_row(condition, "k", dialect)
         else:
@@ -248,7 +248,7 @@ def weigh_sql(found: Sequence[Condition], dialect: Dialect) -> Rendered:
 def rarest(found: Sequence[Condition], weights: Sequence[int]) -> Condition:
     """What to be driven from: the rarest of these, and where all are common a key, whose rows
     stand in order, else COMMON."""
-    weighed = zip(weights, _limits(found), range(len(found)), strict=True)
+    weighed = zip(weights, limits_of(found), range(len(found)), strict=True)
     rare = [(weight, at) for weight, limit, at in weighed if weight < limit]
     if rare:
         return found[min(rare)[1]]
@@ -262,11 +262,12 @@ def is_common(
     A resource may have several rows for one word, but not for one key."""
     if select.where not in found:
         return False
-    weight, limit = weights[0], _limits(found)[0]
+    weight, limit = weights[0], limits_of(found)[0]
     return weight >= limit or (isinstance(select.where, KeyIs) and weight > at_most)
 
 
-def _limits(found: Sequence[Condition]) -> list[int]:
+def limits_of(found: Sequence[Condition]) -> list[int]:
+    """How far each of these is worth counting."""
     words = sum(bool(alternatives(condition)) for condition in found)
     rare = RARE if len(found) == 1 else RARE_TOGETHER
     return [WEIGHED_UP_TO] * (len(found) - words) + [rare] * words
