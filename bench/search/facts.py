@@ -141,4 +141,4 @@ def _words(texts: Any) -> tuple[str, ...]:
 
 
 def _id(reference: Resource | None) -> str:
-    return (reference or {}).get("reference", "").rpartition("/")[2]
+    return str((reference or {}).get("reference", "")).rpartition("/")[2]

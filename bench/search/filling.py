@@ -6,6 +6,7 @@ left out, so that a million records take minutes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from fhir_server.demo.world import World
 from fhir_server.foundation.resource import Key, key
 from fhir_server.interaction.context import DEFAULT, Server
 from fhir_server.interaction.writing import new_version, with_id
-from fhir_server.store.contract import EVERYTHING, Unit
+from fhir_server.store.contract import EVERYTHING, NewVersion, Stored, Unit
 
 Resource = dict[str, Any]
 AT_ONCE = 500  # resources of a unit
@@ -42,16 +43,20 @@ async def fill(
     there: set[Key],
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Store them in their order; `there` is what the store has already. How many were new."""
+    """Store them in their order; `there` is what the store has already. How many were new.
+
+    While the database takes in one part, the next is made.
+    """
     new = count = 0
-    for part in _parts(records):
-        again = [key(one) for one in part if key(one) in there]
-        before = await server.store.newest(again, EVERYTHING) if again else {}
-        versions = tuple(
-            new_version(server, DEFAULT, with_id(one, one["id"]), "PUT", before.get(key(one)))
-            for one in part
-        )
-        await server.store.commit(Unit(versions))
+    parts, under_way = _parts(records), asyncio.create_task(asyncio.sleep(0))
+    while part := await asyncio.to_thread(next, parts, None):
+        before: dict[Key, Stored] = {}
+        if again := [key(one) for one in part if key(one) in there]:
+            await under_way
+            before = await server.store.newest(again, EVERYTHING)
+        versions = await asyncio.to_thread(_versions, server, part, before)
+        await under_way
+        under_way = asyncio.create_task(_stored(server, versions))
         for one in part:
             new += key(one) not in there
             there.add(key(one))
@@ -59,7 +64,21 @@ async def fill(
         count += len(part)
         if count % TOLD < len(part):
             progress(count)
+    await under_way
     return new
+
+
+def _versions(
+    server: Server, part: Iterable[Resource], before: dict[Key, Stored]
+) -> tuple[NewVersion, ...]:
+    return tuple(
+        new_version(server, DEFAULT, with_id(one, one["id"]), "PUT", before.get(key(one)))
+        for one in part
+    )
+
+
+async def _stored(server: Server, versions: tuple[NewVersion, ...]) -> None:
+    await server.store.commit(Unit(versions))
 
 
 def _parts(records: Iterable[Resource]) -> Iterator[list[Resource]]:
