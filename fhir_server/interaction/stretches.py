@@ -5,8 +5,8 @@ https://hl7.org/fhir/R4/http.html#paging
 
 Such a link is taken out of the search. The rest is walked in the order of the answer, a stretch at
 a time, and the link is asked of each resource of a stretch, until the page is full: pages begin,
-end and follow one another as they do without it. Where a link leads to so few of many that
-thousands are walked for nothing, the store gathers those instead.
+end and follow one another as they do without it. Where what was walked shows that more would have
+to be walked than are at the other end, the store gathers those instead.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from fhir_server.store.contract import (
 from fhir_server.store.contract.watch import Step
 
 SHORTEST, LONGEST = 100, 500  # resources of a stretch
+LOOK = 600  # resources that are walked before it is asked whether gathering costs less
 WALKED = 20_000  # resources that are walked for one page
-GATHERED = 20_000  # resources at the end of a link that the store may gather instead
+GATHERED = 20_000  # resources at the other end that the store may gather instead
 COUNTING = 1.0  # seconds that it may take to know that there are not more
 
 
@@ -55,7 +56,7 @@ async def matches(
             try:
                 page = await walk.page()
             except TooFar:
-                if not await gatherable(server, select):
+                if not await walk.fewer_than(GATHERED):
                     raise
             finally:
                 step.found = walk.walked
@@ -64,22 +65,6 @@ async def matches(
             page = await asked.page(select)
         step.found = len(page.rows)
     return order, page
-
-
-async def gatherable(server: Server, select: Select) -> bool:
-    """Whether so few are at the ends of its links that the store can gather them."""
-    left = GATHERED
-    for link in ends(select.where):
-        there = Select(link.types, link.where, select.restriction)
-        if leads_to_many(link.where):
-            return False
-        try:
-            left -= await server.store.count(there, at_most=left + 1, patience=COUNTING)
-        except TooCostly:
-            return False
-        if left < 0:
-            return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +107,13 @@ class _Walk:
     walked: int = 0
     found: list[tuple[Place, Stored]] = field(default_factory=list)
 
-    async def page(self) -> Page:
-        """Raises TooFar."""
+    async def page(self) -> Page | None:
+        """None where it had better be gathered. Raises TooFar."""
         asked, bound, after = self.asked, self.asked.bound, self.asked.after
         size = min(LONGEST, max(SHORTEST, asked.limit + 1))
         if isinstance(asked.order, Collected):  # which reads all for each page
             size = COLLECTED
+        look = LOOK
         while True:
             stretch = await asked.server.store.search(
                 self.select,
@@ -143,7 +129,32 @@ class _Walk:
                 return self._page(bound)
             if self.walked >= WALKED:
                 raise TooFar(f"{self.walked:,} resources were asked for what it leads to.")
+            if self.walked >= look:
+                if await self.fewer_than(min(self._to_walk(), GATHERED)):
+                    return None
+                look = self.walked * 2
             after, size = stretch.edge, min(LONGEST, size * 2)
+
+    async def fewer_than(self, number: int) -> bool:
+        """Whether no more than that are at the other ends."""
+        for link in ends(self.link):
+            if leads_to_many(link.where):  # to count them, each of theirs would be asked
+                return False
+            there = Select(link.types, link.where, self.select.restriction)
+            try:
+                number -= await self.asked.server.store.count(
+                    there, at_most=number + 1, patience=COUNTING
+                )
+            except TooCostly:
+                return False
+            if number < 0:
+                return False
+        return True
+
+    def _to_walk(self) -> int:
+        """How many are still to be walked, if what comes is like what came."""
+        missing = self.asked.limit + 1 - len(self.found)
+        return self.walked * missing // max(len(self.found), 1)
 
     async def _take(self, stretch: Page) -> None:
         items = list(zip(stretch.places, stretch.rows, strict=True))

@@ -489,7 +489,7 @@ async def test_where_few_are_linked_to_many_the_store_gathers_them(
     planned("many, in stretches of three")
     asked = To("service-provider", ("Organization",), True, End("name", "Viện"))
     expected = world.find("Encounter", asked)
-    for bound in ((stretches, "WALKED", 3), (holding, "PATIENCE", -1.0)):
+    for bound in ((stretches, "LOOK", 3), (stretches, "WALKED", 3), (holding, "PATIENCE", -1.0)):
         monkeypatch.setattr(*bound)
         assert await found(server, here, "Encounter", written(asked)) == expected
 
