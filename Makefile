@@ -51,8 +51,9 @@ docs: $(INSTALLED_DEV) ## Write the documents that are made from the code
 docs-check: $(INSTALLED_DEV)
 	@$(BIN)/python tools/write_docs.py --check
 
-bench: $(INSTALLED_DEV) ## Measure throughput and latency on both databases
+bench: $(INSTALLED_DEV) ## Measure throughput and latency on both databases, and draw how searches grow
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.search --write
 
 clean: ## Remove the environment and caches; the records in data/ stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
