@@ -103,6 +103,15 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
                          targets="Practitioner Organization CareTeam Patient PractitionerRole"
                          " RelatedPerson"),
     },
+    "List": {
+        "status": _is("token", "status", system=EVENT + "list-status"),
+        "title": _is("string", "title"),
+        "date": _is("date", "date"),
+        "subject": _is("reference", "subject", targets="Patient Group Device Location"),
+        "patient": _is("reference", "subject", targets="Patient"),
+        "item": _is("reference", "entry.item",
+                    targets="Patient Encounter Observation Organization Location"),
+    },
     "MedicationRequest": {
         "status": _is("token", "status",
                       system=EVENT + "CodeSystem/medicationrequest-status"),
@@ -118,6 +127,9 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
                          " RelatedPerson"),
     },
 }  # fmt: skip
+
+# What a resource is a part of, where that is a strict hierarchy.
+HIERARCHIES = {"Organization": "partOf", "Location": "partOf", "Encounter": "partOf"}
 
 # A composite: where its values stand together, and its parts from there.
 COMPOSITES: dict[str, tuple[tuple[str, ...], tuple[Parameter, ...]]] = {

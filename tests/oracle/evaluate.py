@@ -5,14 +5,16 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from tests.oracle.dates import interval
-from tests.oracle.definitions import COMPOSITES, PARAMETERS, Parameter
+from tests.oracle.definitions import COMPOSITES, HIERARCHIES, PARAMETERS, Parameter
+from tests.oracle.filtering import Comparison, Filter, Joined, overlaps, whole
 
 Resource = dict[str, Any]
 NEVER, EVER = float("-inf"), float("inf")
@@ -53,14 +55,16 @@ class Oracle:
                 and self.meets(target, rest, value)
                 for target in self.targets(it, known)
             )
-        if code in ("_id",):
-            return it["id"] in value.split(",")
+        if code in SPECIAL:
+            return SPECIAL[code](self, it, value)
         if code in COMPOSITES:
             return any(_composite(it, code, one) for one in split(value, ","))
         known = PARAMETERS[type][code]
-        values = list(_values(it, known.paths))
+        values = list(values_of(it, known.paths))
         if modifier == "missing":
             return (not any(_means(known, one) for one in values)) == (value == "true")
+        if modifier in ("below", "above"):
+            return any(self.lies(one, modifier, value, known) for one in values)
         found = any(self.value_meets(known, values, modifier, one) for one in split(value, ","))
         return not found if modifier == "not" else found
 
@@ -76,9 +80,53 @@ class Oracle:
                 return any(quantity(one, asked) for one in values)
         return any(reference(one, modifier, asked, known) for one in values)
 
+    def lies(self, value: Any, modifier: str, asked: str, known: Parameter) -> bool:
+        """R4 search#recursive: what is asked for, and what is a part of it or of which it is."""
+        type, _, id = asked.rpartition("/")
+        roots = {f"{type}/{id}"} if type else {f"{one}/{id}" for one in known.targets}
+        named = value["reference"]
+        if modifier == "above":
+            return any(named in self.wholes(root) for root in roots)
+        return not roots.isdisjoint(self.wholes(named))
+
+    def wholes(self, key: str) -> set[str]:
+        """It, what it is a part of, what that is a part of, ..."""
+        found: set[str] = set()
+        while key and key not in found:
+            found.add(key)
+            it = self.by_key.get(key, {})
+            key = it.get(HIERARCHIES.get(key.partition("/")[0], ""), {}).get("reference", "")
+        return found
+
+    def filtered(self, it: Resource, asked: Joined | Comparison) -> bool:
+        if isinstance(asked, Joined):
+            parts = (self.filtered(it, part) for part in asked.parts)
+            return {"and": all, "or": any, "not": lambda one: not any(one)}[asked.word](parts)
+        first, dot, rest = asked.path.partition(".")
+        known = PARAMETERS[it["resourceType"]][first]
+        if dot:
+            onward = asked._replace(path=rest)
+            return any(to and self.filtered(to, onward) for to in self.targets(it, known))
+        values = list(values_of(it, known.paths))
+        if asked.operator == "pr":
+            return any(_means(known, one) for one in values) == (asked.value == "true")
+        if known.kind == "string":
+            text = folded(asked.value)
+            return any(whole(asked.operator, folded(one), text) for one in values)
+        if asked.operator == "po":
+            return any(overlaps(span, asked.value) for one in values for span in spans(one))
+        prefix = asked.operator if known.kind in ("date", "quantity") else ""
+        return self.value_meets(known, values, "", prefix + asked.value)
+
+    def listed(self, it: Resource, value: str) -> bool:
+        """R4 search#list"""
+        lists = (self.by_key.get(f"List/{id}", {}) for id in value.split(","))
+        items = values_of({"list": list(lists)}, ("list.entry.item.reference",))
+        return f"{it['resourceType']}/{it['id']}" in items
+
     def targets(self, it: Resource, known: Parameter) -> list[Resource | None]:
-        found = (one.get("reference", "") for one in _values(it, known.paths))
-        return [self.by_key.get(text) for text in found]
+        found = (one.get("reference", "") for one in values_of(it, known.paths))
+        return [self.by_key.get(text) for text in found if text.partition("/")[0] in known.targets]
 
     def refers(self, it: Resource, known: Parameter, to: Resource) -> bool:
         return to["resourceType"] in known.targets and any(
@@ -88,10 +136,11 @@ class Oracle:
 
 def known_of(resource: Resource) -> set[str]:
     own = PARAMETERS[resource["resourceType"]]
-    return {*own, *(COMPOSITES if resource["resourceType"] == "Observation" else ()), "_has", "_id"}
+    composites = COMPOSITES if resource["resourceType"] == "Observation" else ()
+    return {*own, *composites, "_has", *SPECIAL}
 
 
-def _values(it: Any, paths: tuple[str, ...]) -> Iterator[Any]:
+def values_of(it: Any, paths: tuple[str, ...]) -> Iterator[Any]:
     for path in paths:
         found = [it]
         for step in path.split(".") if path else ():
@@ -106,8 +155,8 @@ def _values(it: Any, paths: tuple[str, ...]) -> Iterator[Any]:
 
 def _means(known: Parameter, value: Any) -> bool:
     """Whether there is anything to search by."""
-    if known.kind == "reference" and len(known.targets) == 1:
-        return True
+    if known.kind == "reference":
+        return value["reference"].partition("/")[0] in known.targets
     return value not in (None, {}, "")
 
 
@@ -239,14 +288,53 @@ def reference(value: Any, modifier: str, asked: str, known: Parameter) -> bool:
 def _composite(it: Resource, code: str, asked: str) -> bool:
     places, parts = COMPOSITES[code]
     values = split(asked, "$")
-    for place in _values(it, places):
+    for place in values_of(it, places):
         found = [
-            Oracle([]).value_meets(part, list(_values(place, part.paths)), "", value)
+            Oracle([]).value_meets(part, list(values_of(place, part.paths)), "", value)
             for part, value in zip(parts, values, strict=True)
         ]
         if all(found):
             return True
     return False
+
+
+# --- near ----------------------------------------------------------------------------------------
+
+EARTH = 6_371_008.8  # metres
+METRES = {"": 1000.0, "km": 1000.0, "m": 1.0, "[mi_i]": 1609.344}
+
+
+def near(it: Resource, asked: str) -> bool:
+    """R4 Location search:  [latitude]|[longitude]|[distance]|[units]"""
+    latitude, longitude, distance, unit = [*asked.split("|"), ""][:4]
+    place = it.get("position")
+    if place is None:
+        return False
+    here = _direction(float(latitude), float(longitude))
+    there = _direction(place["latitude"], place["longitude"])
+    angle = 2 * math.asin(min(1.0, math.dist(here, there) / 2))
+    return EARTH * angle <= float(distance) * METRES[unit]
+
+
+def _direction(latitude: float, longitude: float) -> tuple[float, float, float]:
+    north, east = math.radians(latitude), math.radians(longitude)
+    return math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)
+
+
+# --- what is no plain parameter ------------------------------------------------------------------
+
+
+def _filtered(oracle: Oracle, it: Resource, value: str) -> bool:
+    assert isinstance(value, Filter)
+    return oracle.filtered(it, value.tree)
+
+
+SPECIAL: dict[str, Callable[[Oracle, Resource, str], bool]] = {
+    "_id": lambda oracle, it, value: it["id"] in value.split(","),
+    "_list": Oracle.listed,
+    "_filter": _filtered,
+    "near": lambda oracle, it, value: any(near(it, one) for one in split(value, ",")),
+}
 
 
 # --- escapes -------------------------------------------------------------------------------------

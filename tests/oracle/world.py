@@ -24,7 +24,7 @@ DAYS = ["1990", "1990-05", "1990-05-17", "1991-01-01", "2000-02-29", "1990-12-31
 
 
 class World:
-    """Records of eight types that refer to one another; the same for the same seed."""
+    """Records of nine types that refer to one another; the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -39,6 +39,7 @@ class World:
             ("Condition", 25, self.condition),
             ("Observation", 70, self.observation),
             ("MedicationRequest", 50, self.medication_request),
+            ("List", 12, self.listing),
         ):
             for count in range(number):
                 one = {"resourceType": type, "id": f"{type.lower()}-{count}", **make()}
@@ -207,6 +208,17 @@ class World:
             "encounter": self.maybe(self.refers("Encounter")),
             "authoredOn": self.maybe(self.pick(DATES), 0.9),
             "requester": self.maybe(self.refers("Practitioner", "Organization")),
+        }
+
+    def listing(self) -> Resource:
+        types = "Patient", "Encounter", "Observation", "Organization", "Location"
+        return {
+            "status": self.pick(["current", "retired"]),
+            "mode": "working",
+            "title": f"Danh sách {self.pick(TOWNS)}",
+            "date": self.maybe(self.pick(DATES[6:])),
+            "subject": self.maybe(self.refers("Patient", "Location")),
+            "entry": self.some(lambda: {"item": self.refers(*types)}, 6),
         }
 
 
