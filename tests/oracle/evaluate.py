@@ -101,7 +101,9 @@ class Oracle:
     def filtered(self, it: Resource, asked: Joined | Comparison) -> bool:
         if isinstance(asked, Joined):
             parts = (self.filtered(it, part) for part in asked.parts)
-            return {"and": all, "or": any, "not": lambda one: not any(one)}[asked.word](parts)
+            if asked.word == "and":
+                return all(parts)
+            return any(parts) == (asked.word == "or")
         first, dot, rest = asked.path.partition(".")
         known = PARAMETERS[it["resourceType"]][first]
         if dot:

@@ -221,7 +221,7 @@ class Questions:
             found = [whole for part, whole in around if part == key]
         else:
             found = [part for part, whole in around if whole == key]
-        return self.random.choice(sorted([key, *found]))
+        return str(self.random.choice(sorted([key, *found])))
 
     def near(self) -> str:
         places = [one["position"] for one in self.world.of["Location"] if "position" in one]

@@ -62,7 +62,7 @@ class World:
         if not there:
             return None
         one = self.pick(there)
-        reference = {"reference": f"{one['resourceType']}/{one['id']}"}
+        reference: Resource = {"reference": f"{one['resourceType']}/{one['id']}"}
         if self.random.random() < 0.2:
             reference["identifier"] = {"system": "urn:x:ref", "value": one["id"][-1]}
         return reference
