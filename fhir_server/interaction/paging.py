@@ -56,9 +56,18 @@ def resumed(server: Server, question: str, cursor: str | None) -> Cursor | None:
         )
     match held:
         case {"p": [value, int(rid)], "b": str(bound), "d": 0 | 1 as backward, "o": "w" | "c" as o}:
-            place = Place(tuple(value) if isinstance(value, list) else value, rid)
-            return Cursor(place, bound, bool(backward), o)
+            values = value if isinstance(value, list) else [value]
+            if all(map(_is_value, [rid, *values])):
+                place = Place(tuple(value) if isinstance(value, list) else value, rid)
+                return Cursor(place, bound, bool(backward), o)
     raise Invalid(STRANGE, expression="http._cursor")
+
+
+def _is_value(value: object) -> bool:
+    """A place is made of such."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str | float)
 
 
 def question_of(path: str, pairs: Pairs) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import COLLECTED, ByRow, Collected, Page, Place, Stored, Value
 from fhir_server.store.row import stored
+from fhir_server.store.select.bound import DAMAGED
 
 MANY = 1000  # so many are not put in order while everyone else waits
 BATCH = 250  # versions told their place between two looks at the clock
@@ -64,6 +66,7 @@ def arranged(
 ) -> Arranged:
     """The `limit` items beyond `after`, or, backward, the last ones up to it."""
     if after is not None:
+        _demand_alike(items, after, len(descending))
         items = [*items, Item(after, None)]  # after an item of the same place: sorting is stable
     items = in_order(items, descending)
     if after is not None:
@@ -86,6 +89,16 @@ def page_of(found: Arranged, newest: Mapping[int, Stored], bound: str) -> Page:
             rows.append(version)
             places.append(place)
     return Page(rows, found.more, bound, found.edge, places)
+
+
+def _demand_alike(items: list[Item], after: Place, keys: int) -> None:
+    """A parameter of one's own may have become another between two pages. Raises Invalid."""
+    for value in map(_value, range(keys)):
+        there = value(Item(after, None))
+        some = (each for item in items if (each := value(item)) is not None)
+        other = next(some, None)
+        if None not in (there, other) and isinstance(there, str) is not isinstance(other, str):
+            raise Invalid(DAMAGED)
 
 
 def in_order(items: list[Item], descending: tuple[bool, ...]) -> list[Item]:
