@@ -315,6 +315,14 @@ def _lines_of_visit(sample: Sample) -> Question:
     )
 
 
+def _lines_of_class(sample: Sample) -> Question:
+    """The encounters are very many, and do not tell whose the lines are."""
+    visits = sample.facts.visits
+    there = {id for id, visit in visits.items() if visit.kind == "IMP"}
+    found = sample.told(lambda line: line.encounter in there)
+    return Question(url("MedicationRequest", ("encounter.class", "IMP")), found)
+
+
 def _drug(sample: Sample) -> tuple[Line, str]:
     while not (line := sample.line()).codes:
         pass
@@ -423,6 +431,7 @@ SHAPES = (
     Shape("the 50th page", _fiftieth),
     Shape("MedicationRequest?patient&_sort=-authoredon", _lines_of_patient),
     Shape("MedicationRequest?encounter", _lines_of_visit),
+    Shape("MedicationRequest?encounter.class (IMP)", _lines_of_class),
     Shape("MedicationRequest?code&authoredon (month)", _code_range),
     Shape("MedicationRequest?patient&_include (two)", _line_included),
     Shape("Encounter?patient&_revinclude", _visit_with_lines),

@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.interaction.context import Server
-from fhir_server.interaction.pointing import content
 from fhir_server.search.extract import compiled
 from fhir_server.search.kinds import reference
 from fhir_server.search.parameters import Parameter
 from fhir_server.search.site import Site
+from fhir_server.store.codec import elements_of
 from fhir_server.store.contract import KeyRow, Stored
 
 
@@ -32,7 +32,7 @@ def targets(
                 _reader(one, server.indexer.site) for one in _of(server, type, numbers)
             ]
         there: list[KeyRow] = []
-        resource = content(stored)
+        resource = elements_of(stored)
         for read in readers[type]:
             read(resource, there)
         found[rid] = {row.w for row in there if row.w > 0}  # what names an identifier is below

@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import search, update
+from fhir_server.interaction import resolving, search, update
 from fhir_server.interaction.context import Asked, Caller
 from fhir_server.search.telling import TELLERS, told
 from fhir_server.store.contract import AnyOf, Condition, Restriction, WordStarts, rid
@@ -128,6 +128,19 @@ async def test_what_was_done_is_told_step_by_step(world, here):
     assert any("index_key" in use or "PRIMARY KEY" in use for use in all_of(
         all_of(by_name["matches"], "statement")[-1], "use"
     ))  # fmt: skip
+
+
+async def test_a_walk_in_stretches_is_a_step_of_its_own(world, here, monkeypatch):
+    monkeypatch.setattr(resolving, "FEW", 0)
+    await update.update(world, update.Ask("Encounter", "e4", {
+        **visit("e4", "Patient/p"), "partOf": {"reference": "Encounter/e1"},
+    }), here)  # fmt: skip
+    answer = await explained(world, here, "Encounter", ("part-of.status", "finished"))
+    by_name = steps(answer)
+    assert dict(by_name["stretches"])["found"] == 4  # so many were asked what they are part of
+    texts = [dict(one)["text"] for one in all_of(by_name["stretches"], "statement")]
+    assert len(texts) >= 2  # a page of all, and which of those they refer to are meant
+    assert dict(by_name["matches"])["found"] == 1
 
 
 async def test_no_value_stands_in_a_statement(world, here):
