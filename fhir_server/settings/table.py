@@ -85,7 +85,7 @@ class Settings:
     )
     trust_proxy: bool = setting(
         False,
-        "Believe the X-Forwarded-Proto and X-Forwarded-Host headers of a proxy in front.",
+        "Believe the Forwarded and X-Forwarded-* headers of a proxy in front.",
         FLAG,
     )
     cors_origins: tuple[str, ...] = setting(
