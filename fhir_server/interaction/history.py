@@ -16,7 +16,7 @@ from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
-from fhir_server.interaction.paging import question_of, url
+from fhir_server.interaction.paging import STRANGE, question_of, url
 from fhir_server.interaction.read import in_shape
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import History, Page, Position, Stored
@@ -86,7 +86,10 @@ def resumed(server: Server, asked: History, question: str, cursor: str) -> Histo
             "This `_cursor` belongs to another history. Follow the `next` link as it was given.",
             expression="http._cursor",
         )
-    return replace(asked, after=Position(*held["p"]), bound=held["b"])
+    match held:
+        case {"p": [int(seq), int(num)], "b": str(bound)}:
+            return replace(asked, after=Position(seq, num), bound=bound)
+    raise Invalid(STRANGE, expression="http._cursor")
 
 
 # --- parameters ----------------------------------------------------------------------------------
