@@ -186,9 +186,8 @@ class Page:
         """The answer; that it comes later is not waited for where it is what is printed."""
         for _ in range(LATER):
             answer = curl(command, self.base)
-            if "retry-after" not in answer.headers or printed.startswith("HTTP/1.1 503"):
-                return answer
-            if answer.status != 503:
+            is_later = answer.status == 503 and "retry-after" in answer.headers
+            if not is_later or printed.startswith("HTTP/1.1 503"):
                 return answer
             time.sleep(0.1)
         raise AssertionError(f"no answer: {answer}")
