@@ -255,6 +255,8 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
         select = Select(tuple(types), condition, restriction)
         numbers = sorted(rid(key) for key in found)
         assert list(run(store.find(select, at_most=100))) == numbers
+        some = [rid(key) for key in KEYS[::2]]
+        assert sorted(run(store.meeting(some, select))) == sorted({*some} & {*numbers})
         assert run(store.count(select)) == len(found)
         assert run(store.count(select, at_most=3)) == min(3, len(found))
         order = sorted(((places[k].main, rid(k)) for k in found), reverse=True)

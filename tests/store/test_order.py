@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_server.foundation.outcome import TooCostly
@@ -154,3 +156,25 @@ def test_a_place_may_be_of_a_resource_that_is_gone():
             items, (False,), after=Place((after,), after), backward=backward, limit=9
         )
         assert [item.place.rid for item in page.items] == expected
+
+
+async def test_each_row_of_a_page_is_told_where_it_stands(store):
+    """So that a page may begin behind any of them, in whichever order."""
+    names = {"a": "an", "b": "", "c": "binh", "d": "an", "e": ""}
+    for day, (id, name) in enumerate(names.items()):
+        found = replace(named(*[name] * bool(name)), main=rows(day=day % 3).main)
+        await store.commit(unit(version(f"Patient/{id}", rows=found)))
+    orders = (
+        ByMain(),
+        ByMain(descending=False),
+        ByUpdated(True),
+        ByRow("string", (NAME,), False, lambda version: names[version.key.id] or None),
+        Collected(lambda version: (names[version.key.id] or None,), (True,)),
+    )
+    for order in orders:
+        whole = await store.search(PATIENTS, limit=9, order=order)
+        assert [place.rid for place in whole.places] == [rid(row.key) for row in whole.rows]
+        for n, place in enumerate(whole.places):
+            where = {"limit": 9, "order": order, "after": place, "bound": whole.bound}
+            assert ids(await store.search(PATIENTS, **where)) == ids(whole)[n + 1 :]
+            assert ids(await store.search(PATIENTS, backward=True, **where)) == ids(whole)[: n + 1]
