@@ -260,7 +260,8 @@ def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
     before = on(path, work, codec=Codec(first))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM dictionary WHERE id = 2")
-        connection.execute("DROP TABLE uri")
+        for later in ("uri", "parameter"):
+            connection.execute(f"DROP TABLE {later}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     assert migrate(f"sqlite:///{path}")[0].startswith("0002")
     assert on(path, everything) == before
