@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from fhir_server.store.condition.context import Context
-from fhir_server.store.condition.keys import key_row, keys_table
+from fhir_server.store.condition.keys import among, key_is, key_row, keys_table
 from fhir_server.store.condition.part import YES, Part, both, either
 from fhir_server.store.condition.taking import every, in_index, only_keys
 from fhir_server.store.condition.words import ASKED, walked, words
@@ -30,6 +30,8 @@ from fhir_server.store.contract import (
     Refers,
 )
 from fhir_server.store.dialect import Bigints, Dialect
+
+KEPT = 50_000  # numbers of resources that a question holds in memory
 
 
 def refers(context: Context, asked: Refers) -> Part:
@@ -122,6 +124,8 @@ def _from_here(context: Context, asked: ReferredBy) -> Part:
     inner = _inner(context)
     link = _link(inner)
     source = replace(walked(inner), main=f"{link}.main", rid=f"{link}.rid")
+    if asked.many:
+        source = replace(source, writers={**source.writers, KeyIs: _in_set})
     table, row = _rows(asked.numbers, link, context.rid, context.dialect)
     told = both([row, inner.within(asked.types), source.write(asked.where)])
     join, fence = context.dialect.join, context.dialect.fence
@@ -130,6 +134,21 @@ def _from_here(context: Context, asked: ReferredBy) -> Part:
         f" on {inner.rid} = {link}.rid where {told.text}{fence})"
     )
     return Part(text, table.values + told.values)
+
+
+def _in_set(context: Context, key: KeyIs) -> Part:
+    """Whose key it is is read once, if they are not too many to be kept: then one look into memory
+    tells of each that refers, before it is looked at itself."""
+    if not in_index(key):
+        return key_is(context, key)
+    row = key_row(key, "x", context.dialect)
+    read = f"select 1 from index_key x where {row.text} limit {KEPT + 1:d}"
+    kept, probed = among(context, "index_key", row), key_is(context, key)
+    text = (
+        f"case when (select count(*) from ({read}) n) <= {KEPT:d}"
+        f" then {kept.text} else {probed.text} end"
+    )
+    return Part(text, row.values + kept.values + probed.values)
 
 
 # --- both ----------------------------------------------------------------------------------------

@@ -148,18 +148,25 @@ def as_likely(body: Body) -> Body:
 
 
 def _from_words(select: Select, first: Condition, dialect: Dialect) -> Body:
-    """Driven from the few rows of a rare word. As an array PostgreSQL takes them for the few that
-    they are, also in a plan that is to serve other words."""
+    """Driven from the few rows of a rare word; other words are asked of those in their index,
+    before `current` is looked at. As an array PostgreSQL takes them for the few that they are,
+    also in a plan that is to serve other words."""
     conditions = [condition for condition in every(select.where) if condition != first]
+    others = [condition for condition in conditions if alternatives(condition)]
+    conditions = [condition for condition in conditions if condition not in others]
     context = walked(context_of(dialect, select.restriction))
     row = word_row(alternatives(first), dialect)
+    if others:
+        found = f"(select x.rid from index_string x where {row.text}{dialect.fence}) f"
+        asked = both(map(replace(context, rid="f.rid").write, others))
+        few = Part(f"select f.rid from {found} where {asked.text}", row.values + asked.values)
+    else:
+        few = Part(f"select x.rid from index_string x where {row.text}", row.values)
     if dialect.postgresql:
-        rids = f"array(select x.rid from index_string x where {row.text})"
-        one = Part(f"c.rid = any ({rids})", row.values)
+        one = Part(f"c.rid = any (array({few.text}))", few.values)
         return _body(select, conditions, context, CURRENT, [one])
-    few = f"(select distinct x.rid from index_string x where {row.text}) k"
-    source = Part(f"{few} {dialect.join} current c on c.rid = k.rid", row.values)
-    return _body(select, conditions, context, source, [])
+    text = f"(select distinct rid from ({few.text})) k {dialect.join} current c on c.rid = k.rid"
+    return _body(select, conditions, context, Part(text, few.values), [])
 
 
 def gathered(select: Select) -> RidIn | ReferredBy | None:
