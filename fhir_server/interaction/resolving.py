@@ -36,6 +36,7 @@ from fhir_server.store.contract import (
 )
 
 FEW = 1000  # resources at the other end of a link whose numbers are written into the search
+OWNED = 2500  # the same where the store knows whose they are: it asks them, not who is meant
 READ = 300  # resources that are read to see what they refer to
 LINKING = ("_filter", "_has", "_list")
 
@@ -112,7 +113,7 @@ class _Resolving:
 
     async def _referred_by(self, asked: ReferredBy) -> Condition:
         where = await self.of(asked.where)
-        found = await self._found(asked.types, where, FEW if asked.owned else READ)
+        found = await self._found(asked.types, where, OWNED if asked.owned else READ)
         if found is None:
             return replace(asked, where=where, many=True)
         if not found:

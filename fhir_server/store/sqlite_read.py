@@ -145,7 +145,7 @@ def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     found = drivers(select)
     driver: Condition | None = None
     if worth_weighing(found) or select.where in found:
-        weights = weighed(reader, found)
+        weights = weighed(reader, found, at_most)
         driver = rarest(found, weights)
         if is_common(select, found, weights, at_most):
             return None
@@ -176,9 +176,10 @@ def driver_of(reader: Reader, select: Select) -> Condition | None:
     return rarest(found, weighed(reader, found)) if worth_weighing(found) else None
 
 
-def weighed(reader: Reader, found: Sequence[Condition]) -> list[int]:
-    """How many rows each has, counted no further than is worth knowing."""
-    remembered, limits = weights_of(reader), dict(zip(found, limits_of(found), strict=True))
+def weighed(reader: Reader, found: Sequence[Condition], at_most: int = 0) -> list[int]:
+    """How many rows each has, counted no further than is worth knowing (see limits_of)."""
+    remembered = weights_of(reader)
+    limits = dict(zip(found, limits_of(found, at_most), strict=True))
     known = remembered.known(limits)
     if new := [one for one in limits.items() if one[0] not in known]:
         asked = weigh_sql(new, SQLITE)

@@ -28,6 +28,7 @@ from fhir_server.store.contract import (
     KeyIs,
     ReferredBy,
     Refers,
+    RidIn,
 )
 from fhir_server.store.dialect import Bigints, Dialect
 
@@ -182,8 +183,13 @@ def _linked(context: Context, types: Sequence[str], where: Condition) -> _Linked
     source, row = Part(f"current {context.row}"), YES
     keys = [c for c in conditions if isinstance(c, KeyIs) and in_index(c)]
     lists = [c for c in conditions if isinstance(c, AnyOf) and only_keys(c)]
+    told = [c for c in conditions if isinstance(c, RidIn)]
     joined = f"{dialect.join} current {context.row} on {context.rid} = d.rid"
-    if keys:
+    if told and not dialect.postgresql:  # it would walk the type and look for each among them
+        given = f"(select value as rid from json_each({dialect.mark})) d"
+        source = Part(f"{given} {joined}", (json.dumps(told[0].rids),))
+        conditions.remove(told[0])
+    elif keys:
         first: Condition = min(keys, key=lambda key: (key.mask != -1, key.mask == 0))
         assert isinstance(first, KeyIs)
         source, row = Part(f"index_key d {joined}"), key_row(first, "d", dialect)
@@ -198,8 +204,8 @@ def _linked(context: Context, types: Sequence[str], where: Condition) -> _Linked
         )
         source = Part(f"{found} {joined}", table.values)
         conditions.remove(first)
-    told = both([row, context.within(types), *(context.write(c) for c in conditions)])
-    return _Linked(source, told)
+    asked = both([row, context.within(types), *(context.write(c) for c in conditions)])
+    return _Linked(source, asked)
 
 
 def _rows(numbers: Sequence[int], alias: str, target: str, dialect: Dialect) -> tuple[Part, Part]:

@@ -167,7 +167,7 @@ async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | Non
     found = drivers(select)
     driver: Condition | None = None
     if worth_weighing(found) or select.where in found:
-        weights = await weighed(pool, found)
+        weights = await weighed(pool, found, at_most)
         driver = rarest(found, weights)
         if is_common(select, found, weights, at_most):
             return None
@@ -221,9 +221,10 @@ async def driver_of(pool: Pool, select: Select) -> Condition | None:
     return rarest(found, await weighed(pool, found)) if worth_weighing(found) else None
 
 
-async def weighed(pool: Pool, found: Sequence[Condition]) -> list[int]:
-    """How many rows each has, counted no further than is worth knowing."""
-    remembered, limits = weights_of(pool), dict(zip(found, limits_of(found), strict=True))
+async def weighed(pool: Pool, found: Sequence[Condition], at_most: int = 0) -> list[int]:
+    """How many rows each has, counted no further than is worth knowing (see limits_of)."""
+    remembered = weights_of(pool)
+    limits = dict(zip(found, limits_of(found, at_most), strict=True))
     known = remembered.known(limits)
     if new := [one for one in limits.items() if one[0] not in known]:
         asked = weigh_sql(new, POSTGRESQL)

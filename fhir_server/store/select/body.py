@@ -269,12 +269,14 @@ def is_common(
     A resource may have several rows for one word, but not for one key."""
     if select.where not in found:
         return False
-    weight, limit = weights[0], limits_of(found)[0]
-    return weight >= limit or (isinstance(select.where, KeyIs) and weight > at_most)
+    if isinstance(select.where, KeyIs):
+        return weights[0] > at_most
+    return weights[0] >= limits_of(found)[0]
 
 
-def limits_of(found: Sequence[Condition]) -> list[int]:
-    """How far each of these is worth counting."""
+def limits_of(found: Sequence[Condition], at_most: int = 0) -> list[int]:
+    """How far each of these is worth counting; at_most: of a key alone, at least beyond that."""
     words = sum(bool(alternatives(condition)) for condition in found)
     rare = RARE if len(found) == 1 else RARE_TOGETHER
-    return [WEIGHED_UP_TO] * (len(found) - words) + [rare] * words
+    keys = max(WEIGHED_UP_TO, at_most + 1) if len(found) == 1 else WEIGHED_UP_TO
+    return [keys] * (len(found) - words) + [rare] * words
