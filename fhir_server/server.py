@@ -72,6 +72,7 @@ def build(settings: Settings) -> Server:
             max_page_size=settings.max_page_size,
             included=settings.included,
             include_levels=settings.include_levels,
+            cursor_days=settings.idempotency_days,
             bundle_entries=settings.bundle_entries,
             conditional_delete=settings.conditional_delete,
             conditional_references=settings.conditional_references,

@@ -45,6 +45,7 @@ class Limits:
     max_page_size: int = 1000
     included: int = 1000  # resources a page holds beside its matches
     include_levels: int = 10  # how far `:iterate` goes on
+    cursor_days: int = 7  # as long as the store keeps what moved (the setting idempotency_days)
     bundle_entries: int = 10_000
     conditional_delete: int = 1000  # how many one conditional delete may remove
     conditional_references: int = 1000  # different ones in one transaction

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from time import time
 from urllib.parse import quote
 
 from fhir_server.foundation.outcome import Invalid
@@ -16,6 +17,8 @@ from fhir_server.search.query import Query
 from fhir_server.store.contract import Page, Place
 
 STRANGE = "This `_cursor` is of another version of this server. Begin the search again without it."
+DAY = 86_400  # seconds
+SPARE = 3600  # seconds: clocks differ
 UNRESERVED = "~:|,$/*"  # what may stand in a query as it is, for links a person can read
 
 
@@ -24,11 +27,12 @@ class Cursor:
     """What a link to a page of a search holds, beside the question itself.
 
     after: the place the page begins behind; backward: the place it ends with. bound: the moment
-    of the first page. begun: how that was read (see sorting).
+    of the first page. begun: how that was read (see sorting). since: when, in seconds since 1970.
     """
 
     after: Place
     bound: str
+    since: int
     backward: bool = False
     begun: str = "w"
 
@@ -39,6 +43,7 @@ class Cursor:
             "b": self.bound,
             "d": int(self.backward),
             "o": self.begun,
+            "t": self.since,
         }
         return seal(secret, payload)
 
@@ -55,12 +60,30 @@ def resumed(server: Server, question: str, cursor: str | None) -> Cursor | None:
             expression="http._cursor",
         )
     match held:
-        case {"p": [value, int(rid)], "b": str(bound), "d": 0 | 1 as backward, "o": "w" | "c" as o}:
+        case {
+            "p": [value, int(rid)],
+            "b": str(bound),
+            "d": 0 | 1 as backward,
+            "o": "w" | "c" as begun,
+            "t": int(since),
+        }:
+            _demand_young(server, since)
             values = value if isinstance(value, list) else [value]
             if all(map(_is_value, [rid, *values])):
                 place = Place(tuple(value) if isinstance(value, list) else value, rid)
-                return Cursor(place, bound, bool(backward), o)
+                return Cursor(place, bound, since, bool(backward), begun)
     raise Invalid(STRANGE, expression="http._cursor")
+
+
+def _demand_young(server: Server, since: int) -> None:
+    """What moved is kept for some days, and without it a page would repeat or leave out."""
+    days = server.limits.cursor_days
+    if time() - since > days * DAY - SPARE:
+        raise Invalid(
+            f"This `_cursor` is of a search that was begun {days} days ago (`idempotency_days`): "
+            "where everything stood then is known no longer. Begin the search again without it.",
+            expression="http._cursor",
+        )
 
 
 def _is_value(value: object) -> bool:
@@ -119,7 +142,8 @@ def cursors(cursor: Cursor | None, page: Page, begun: str) -> tuple[Cursor | Non
 
     Two pages are parted by one place: the one ends with it, the other begins behind it.
     """
-    edge = Cursor(page.edge, page.bound, begun=begun) if page.edge is not None else None
+    since = cursor.since if cursor is not None else int(time())
+    edge = Cursor(page.edge, page.bound, since, begun=begun) if page.edge is not None else None
     if cursor is None:
         return None, edge
     if cursor.backward:

@@ -171,7 +171,9 @@ class Settings:
         64, "How often a write that met another begins again before it answers 409.", whole(1, 1000)
     )
     idempotency_days: int = setting(
-        7, "Days the answer given under an Idempotency-Key is kept.", whole(1, 3650)
+        7,
+        "Days the answer given under an Idempotency-Key is kept, and a search's links lead on.",
+        whole(1, 3650),
     )
     concurrency: int = setting(
         256, "Requests a worker process works on at once; more are told 429.", whole(1, 100_000)

@@ -256,6 +256,8 @@ SEALED = [
     ("no bound", {"b": None}),
     ("a bound that is none", {"b": "x"}),
     ("a bound too great", {"b": str(2**63)}),
+    ("begun too long ago", {"t": 5}),
+    ("begun at no time", {"t": None}),
     ("no direction", {"d": 7}),
     ("no way", {"o": "z"}),
     ("another question", {"q": "0" * 24}),
