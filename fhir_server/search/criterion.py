@@ -102,7 +102,8 @@ def _one(
                     f"`_id` is given `{id[:80]}`. An id is 1 to 64 of the characters "
                     "`A-Z a-z 0-9 - .`."
                 )
-            types = criterion.types or parameters.definitions.resource_types
+            every = parameters.definitions.resource_types
+            types = (parameter.of,) if criterion.types else every
             return RidIn(tuple(sorted(rid(Key(type, id)) for type in types)))
         case "_lastUpdated":
             return date.updated(parameter, text, site)
