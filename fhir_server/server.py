@@ -67,23 +67,27 @@ def build(settings: Settings) -> Server:
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
-        limits=Limits(
-            page_size=settings.page_size,
-            max_page_size=settings.max_page_size,
-            included=settings.included,
-            include_levels=settings.include_levels,
-            cursor_days=settings.idempotency_days,
-            bundle_entries=settings.bundle_entries,
-            conditional_delete=settings.conditional_delete,
-            conditional_references=settings.conditional_references,
-            attempts=settings.attempts,
-        ),
+        limits=limits_of(settings),
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        page_size=settings.page_size,
+        max_page_size=settings.max_page_size,
+        included=settings.included,
+        include_levels=settings.include_levels,
+        cursor_days=settings.idempotency_days,
+        bundle_entries=settings.bundle_entries,
+        conditional_delete=settings.conditional_delete,
+        conditional_references=settings.conditional_references,
+        attempts=settings.attempts,
     )
 
 
