@@ -16,6 +16,7 @@ PAIRED = "|"
 class Person(NamedTuple):
     id: str
     at: int  # the main date, in milliseconds: what the answers are ordered by
+    until: int  # the end of it: of some the year alone is known
     family: tuple[str, ...]
     names: tuple[str, ...]  # folded words
     address: tuple[str, ...]
@@ -80,7 +81,7 @@ class Facts:
 def _person(it: Resource) -> Person:
     return Person(
         it["id"],
-        interval(it["birthDate"], ZONE)[0] if "birthDate" in it else 0,
+        *(interval(it["birthDate"], ZONE) if "birthDate" in it else (0, 0)),
         _words(name.get("family") for name in it.get("name", ())),
         _words(_texts(it.get("name", ()), "family", "given", "text", "prefix", "suffix")),
         _words(_texts(it.get("address", ()), "line", "district", "city", "state", "country",

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bench.search.facts import ZONE, Facts, Line, Person, Place, Visit
-from fhir_server.foundation.folding import words
+from fhir_server.foundation.folding import other_spelling, words
 from fhir_server.foundation.primitive import interval
 
 PAGE = 20
@@ -103,6 +103,12 @@ def url(type: str, *pairs: tuple[str, str], count: int | None = PAGE) -> str:
     return f"/fhir/{type}?" + "&".join([*told, *([f"_count={count}"] if count is not None else [])])
 
 
+def begun(asked: str, found: Iterable[str]) -> bool:
+    """Whether one of the words begins so, or is the same word as others write it."""
+    other = other_spelling(asked)
+    return any(word.startswith(asked) or word == other for word in found)
+
+
 # --- Patient -------------------------------------------------------------------------------------
 
 
@@ -119,7 +125,7 @@ def _identifier(system: str) -> Callable[[Sample], Question]:
 
 def _family(sample: Sample) -> Question:
     family = sample.person().family[0]
-    found = sample.those(lambda p: any(w.startswith(family) for w in p.family))
+    found = sample.those(lambda p: begun(family, p.family))
     return Question(url("Patient", ("family", family)), found)
 
 
@@ -127,13 +133,13 @@ def _family_born(sample: Sample) -> Question:
     person = sample.person()
     day, lo, hi = day_of(person.at)
     family = person.family[0]
-    found = sample.those(lambda p: lo <= p.at < hi and any(w.startswith(family) for w in p.family))
+    found = sample.those(lambda p: lo <= p.at and 0 < p.until <= hi and begun(family, p.family))
     return Question(url("Patient", ("family", family), ("birthdate", day)), found)
 
 
 def _named(asked: str) -> Callable[[Person], bool]:
     wanted = words(asked)
-    return lambda p: all(any(w.startswith(one) for w in p.names) for one in wanted)
+    return lambda p: all(begun(one, p.names) for one in wanted)
 
 
 def _name(choose: Callable[[Sample, Person], str]) -> Callable[[Sample], Question]:
@@ -146,14 +152,21 @@ def _name(choose: Callable[[Sample, Person], str]) -> Callable[[Sample], Questio
 
 def _contains(sample: Sample) -> Question:
     asked = max(sample.person().names, key=len)[1:4]
-    found = sample.those(lambda p: any(asked in word for word in p.names))
+    other = other_spelling(asked)
+    found = sample.those(lambda p: any(asked in word or word == other for word in p.names))
     return Question(url("Patient", ("name:contains", asked)), found)
 
 
 def _born(sample: Sample) -> Question:
     month, lo, hi = month_of(sample.person().at)
     pairs = (("birthdate", f"ge{month}"), ("birthdate", f"le{month}"))
-    return Question(url("Patient", *pairs), sample.those(lambda p: lo <= p.at < hi))
+
+    def holds(p: Person) -> bool:
+        """R4 search#prefix: a year alone may begin before the month and end after it."""
+        within = lo <= p.at and p.until <= hi
+        return p.until > p.at and (within or p.until > hi) and (within or p.at < lo)
+
+    return Question(url("Patient", *pairs), sample.those(holds))
 
 
 def _gender(sample: Sample) -> Question:
@@ -165,7 +178,7 @@ def _gender(sample: Sample) -> Question:
 def _address(sample: Sample) -> Question:
     asked = " ".join(sample.person().address[-6:-3])
     wanted = words(asked)
-    found = sample.those(lambda p: all(any(w.startswith(one) for w in p.address) for one in wanted))
+    found = sample.those(lambda p: all(begun(one, p.address) for one in wanted))
     return Question(url("Patient", ("address", asked)), found)
 
 
@@ -275,7 +288,7 @@ def _of_family(sample: Sample) -> Question:
     family = sample.person().family[0]
 
     def found() -> list[Match]:
-        theirs = {p.id for p in sample.people if any(w.startswith(family) for w in p.family)}
+        theirs = {p.id for p in sample.people if begun(family, p.family)}
         return sample.of(sample.visits, lambda v: v.patient in theirs)
 
     return Question(url("Encounter", ("patient.family", family), ("_sort", "-date")), found)
@@ -364,9 +377,7 @@ def _places(sample: Sample, holds: Callable[[Place], bool]) -> Callable[[], list
 def _place_name(sample: Sample) -> Question:
     asked = " ".join(sample.place().names[-2:])
     wanted = words(asked)
-    found = _places(
-        sample, lambda p: all(any(w.startswith(one) for w in p.names) for one in wanted)
-    )
+    found = _places(sample, lambda p: all(begun(one, p.names) for one in wanted))
     return Question(url("Organization", ("name", asked)), found)
 
 
