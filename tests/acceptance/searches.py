@@ -63,7 +63,7 @@ RESULT = {
                     "AuditEvent:*", "List:item", "Encounter:subject:Patient"],
     "_cursor": ["", "a", "AAAA", "=" * 10, "a" * 20000, "\u00e9", "-_-_" * 30],
     "_explain": ["true", "1"], "_query": ["a"], "_score": ["1"],
-    "_list": ["1", "list-1", "$current-problems", "a,b", "List/list-1", "../1", "a" * 70],
+    "_list": ["1", "five", "list-1", "$current-problems", "a,b", "List/list-1", "../1", "a" * 70],
 }  # fmt: skip
 TYPES = ["Patient", "Observation", "Encounter", "Condition", "MedicationRequest", "Organization",
          "Location", "Practitioner", "List", "ValueSet"]  # fmt: skip

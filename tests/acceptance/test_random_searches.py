@@ -16,6 +16,7 @@ from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.rest.app import create_app
 from fhir_server.rest.options import Options
 from tests.acceptance.searches import Searches, written
+from tests.interaction.bounds import tighten
 from tests.interaction.conftest import server_on
 from tests.interaction.test_text_following import texts
 from tests.oracle.world import World
@@ -28,7 +29,7 @@ SEEDS = [random.randrange(2**32)] if LONG else [1, 2]
 LENIENT = {"Prefer": "handling=lenient"}
 PLACES = [(10.03, 105.78), (90, 0), (-90, 10), (0, 180), (0, -179.99)]
 SPECIAL = [
-    {"resourceType": "List", "id": "list-1", "status": "current", "mode": "working",
+    {"resourceType": "List", "id": "five", "status": "current", "mode": "working",
      "entry": [{"item": {"reference": f"Patient/patient-{n}"}} for n in range(5)]},
     *({"resourceType": "Location", "id": f"place-{n}", "name": "x",
        "position": {"latitude": latitude, "longitude": longitude}}
@@ -78,6 +79,31 @@ async def test_any_search_is_answered_or_refused_with_a_reason(server, client, t
             found += told.status == 200 and "entry" in resource
             assert_a_reason(resource, told.status, asked)
     assert found > EXAMPLES / 20  # else they prove little
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_whichever_way_it_is_done_the_answer_is_the_same(server, client, monkeypatch, seed):
+    """With the bounds there are, and where everything is many."""
+    searches = Searches(server.parameters, seed + 10)
+    asked = [searches.one() for _ in range(EXAMPLES)]
+    ordinary = [await answered(client, *one) for one in asked]
+    tighten(monkeypatch)
+    found = 0
+    for one, expected in zip(asked, ordinary, strict=True):
+        if all(pair != ("_total", "estimate") for pair in one[1]):
+            assert await answered(client, *one) == expected, (seed, one)
+            found += len(expected) > 2
+    assert found > EXAMPLES / 40
+
+
+async def answered(client, path, pairs):
+    """The status, and of what was found the total and what it is, in order."""
+    told = await client.get(f"/fhir/{path}?{written(pairs)}", headers=LENIENT)
+    if told.status != 200 or "json" not in told.headers["content-type"]:
+        return [told.status]
+    bundle = told.json
+    there = [entry["resource"] for entry in bundle.get("entry", ())]
+    return [200, bundle.get("total"), *((one["resourceType"], one.get("id")) for one in there)]
 
 
 def assert_a_reason(resource, status, asked):

@@ -14,13 +14,14 @@ import pytest
 
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, resolving, search, sorting, text_following, update
+from fhir_server.interaction import delete, search, sorting, update
 from fhir_server.interaction.context import Asked, Caller, Limits
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.store import arranging, sqlite_search
 from fhir_server.store.contract import Restriction, rid
 from fhir_server.store.postgresql import searching
-from fhir_server.store.select import body, counting
+from fhir_server.store.select import counting
+from tests.interaction.bounds import tighten
 from tests.interaction.conftest import patient, server_on, told
 from tests.interaction.test_text_following import texts
 from tests.search.test_custom import definition
@@ -147,16 +148,12 @@ def bounds(request, monkeypatch):
     """Bounds that what both have would pass, and what one has does not; or those there are."""
     if request.param == "few":
         return
-    mine, others = len(MINE) - 1, len(MINE) + 1
+    tighten(monkeypatch)
     for module in (sorting, arranging, sqlite_search, searching):
-        monkeypatch.setattr(module, "COLLECTED", mine)
-    for module, name, value in (
-        (sorting, "FEW", 2), (sorting, "FEW_TIMES", 2), (resolving, "FEW", 2),
-        (resolving, "READ", 2), (text_following, "RARE", 2), (counting, "EXACT", 1),
-        (counting, "FEW", others), (counting, "SAMPLES", (4, 8)), (counting, "ENOUGH", 2),
-        (body, "RARE", 2), (body, "RARE_TOGETHER", 2), (body, "WEIGHED_UP_TO", 2),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(module, "COLLECTED", len(MINE) - 1)
+    monkeypatch.setattr(counting, "EXACT", 1)
+    monkeypatch.setattr(counting, "FEW", len(MINE) + 1)
+    monkeypatch.setattr(counting, "SAMPLES", (4, 8))
 
 
 @pytest.fixture
