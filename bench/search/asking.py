@@ -98,6 +98,7 @@ async def mixed(port: int, sample: Sample, *, clients: int, seconds: float) -> T
     asks = {
         shape.name: [request("GET", question.path) for question in some(shape, sample, DRAWN)]
         for shape in SHAPES
+        if shape.mixed
     }
     names = list(asks)
 

@@ -38,11 +38,15 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """grows: its answer, or the work that any answer takes, grows with the number of patients."""
+    """grows: its answer, or the work that any answer takes, grows with the number of patients.
+
+    mixed: it is one of W3's, and asked in the mixed run as often as any other of them.
+    """
 
     name: str
     draw: Callable[[Sample], Question]
     grows: bool = False
+    mixed: bool = True
 
 
 class Sample:
@@ -442,7 +446,7 @@ SHAPES = (
     Shape("the 50th page", _fiftieth),
     Shape("MedicationRequest?patient&_sort=-authoredon", _lines_of_patient),
     Shape("MedicationRequest?encounter", _lines_of_visit),
-    Shape("MedicationRequest?encounter.class (IMP)", _lines_of_class),
+    Shape("MedicationRequest?encounter.class (IMP)", _lines_of_class, mixed=False),
     Shape("MedicationRequest?code&authoredon (month)", _code_range),
     Shape("MedicationRequest?patient&_include (two)", _line_included),
     Shape("Encounter?patient&_revinclude", _visit_with_lines),
