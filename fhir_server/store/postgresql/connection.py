@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#Status-Codes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -22,7 +23,6 @@ from fhir_server.store.postgresql.values import teach
 from fhir_server.store.postgresql.watched import EXPLAIN, statement
 
 Row = tuple[Any, ...]
-Pool = AsyncConnectionPool[AsyncConnection[Row]]
 Admit = Callable[[AsyncConnection[Row]], Awaitable[None]]
 
 # An open write holds back every follower of the change log, so none may stay open for long.
@@ -39,6 +39,8 @@ SESSION = {
 READER = {"enable_seqscan": "off"}
 WRITER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 WAIT = 3.0  # seconds a request waits for a connection: longer is worse than a 503
+QUICK = 0.25  # seconds a question may hold a connection that any other may be waiting for
+LANE = 10.0  # seconds a question that takes longer waits for one of the others' places
 PREPARED = 300  # statements a connection keeps prepared
 
 # Notice within half a minute that the database's machine is gone, which closes no connection.
@@ -58,11 +60,27 @@ OURS = (
 )  # fmt: skip
 LOST = "The database cannot be reached at the moment. Try again in a few seconds."
 LOCKED = "Something else holds what this needs in the database. Nothing was written; try again."
+BUSY = "Other searches that take long are under way. Ask for less at once, or try again later."
 LONG = "The database needed too long for this, so it was stopped. Ask for less at once."
 
 
-def pool(url: str, *, size: int, settings: dict[str, str], admit: Admit | None = None) -> Pool:
-    """A pool that is not open yet. admit: raises where a new connection may not be used."""
+class Pool(AsyncConnectionPool[AsyncConnection[Row]]):
+    """long: places for questions that take long, fewer than there are connections; None: nothing is
+    stopped to be asked again."""
+
+    long: asyncio.Semaphore | None = None
+
+
+def pool(
+    url: str,
+    *,
+    size: int,
+    settings: dict[str, str],
+    admit: Admit | None = None,
+    lanes: bool = False,
+) -> Pool:
+    """A pool that is not open yet. admit: raises where a new connection may not be used. lanes:
+    what takes long is kept apart (for questions only: a statement may be begun twice)."""
 
     async def configure(connection: AsyncConnection[Row]) -> None:
         teach(connection)
@@ -81,7 +99,7 @@ def pool(url: str, *, size: int, settings: dict[str, str], admit: Admit | None =
     plain = url.replace("+psycopg", "", 1)
     told = conninfo.conninfo_to_dict(plain)
     alive = {name: value for name, value in ALIVE.items() if name not in told}
-    return AsyncConnectionPool(
+    made = Pool(
         plain,
         connection_class=AsyncConnection[Row],
         kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, **alive},
@@ -92,6 +110,9 @@ def pool(url: str, *, size: int, settings: dict[str, str], admit: Admit | None =
         open=False,
         check=None,
     )
+    if lanes:
+        made.long = asyncio.Semaphore(max(1, size // 2))
+    return made
 
 
 @lru_cache(maxsize=2048)
@@ -103,8 +124,33 @@ def numbered(text: str) -> bytes:
 
 
 async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = True) -> list[Row]:
-    """One statement by itself. Where its connection was lost while idle, so were others: the pool
-    looks at all of them before it is asked again, once."""
+    """One statement by itself. What takes long is stopped, and asked again where it keeps nobody
+    from a connection."""
+    if pool.long is None or WATCH.get() is not None:
+        return await _rows(pool, text, values, prepare=prepare, within=None)
+    try:
+        return await _rows(pool, text, values, prepare=prepare, within=QUICK)
+    except _TooLong:
+        pass
+    try:
+        await asyncio.wait_for(pool.long.acquire(), LANE)
+    except TimeoutError:
+        raise Unavailable(BUSY, headers={"Retry-After": "5"}) from None
+    try:
+        return await _rows(pool, text, values, prepare=prepare, within=None)
+    finally:
+        pool.long.release()
+
+
+class _TooLong(Exception):
+    """A TimeoutError would be taken for one of the network."""
+
+
+async def _rows(
+    pool: Pool, text: str, values: Sequence[Any], *, prepare: bool, within: float | None
+) -> list[Row]:
+    """Raises _TooLong. Where its connection was lost while idle, so were others: the pool looks at
+    all of them before it is asked again, once."""
     for last in (False, True):
         async with refusing():
             if last:
@@ -113,15 +159,30 @@ async def rows(pool: Pool, text: str, values: Sequence[Any], *, prepare: bool = 
             try:
                 if (watch := WATCH.get()) is not None:
                     return await _watched(connection, watch, text, values)
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(numbered(text), values, prepare=prepare)
-                return await cursor.fetchall()
+                return await _asked(connection, text, values, prepare=prepare, within=within)
             except psycopg.OperationalError:
                 if last or not connection.closed:
                     raise
             finally:
                 await pool.putconn(connection)
     raise AssertionError("the loop returns or raises")
+
+
+async def _asked(
+    connection: AsyncConnection[Row],
+    text: str,
+    values: Sequence[Any],
+    *,
+    prepare: bool,
+    within: float | None,
+) -> list[Row]:
+    try:
+        async with asyncio.timeout(within):
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(numbered(text), values, prepare=prepare)
+            return await cursor.fetchall()
+    except TimeoutError:
+        raise _TooLong from None
 
 
 async def _watched(

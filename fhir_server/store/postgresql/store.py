@@ -89,7 +89,7 @@ class PostgresqlStore:
         self._keep = int(keep_days * DAY)
         self._due = 0  # when old rows are next forgotten
         self._forgetting: asyncio.Task[None] | None = None
-        self._readers = pool(url, size=pool_size, settings=READER)
+        self._readers = pool(url, size=pool_size, settings=READER, lanes=True)
         admit = None if stamp is None else partial(stamps.admit, stamp=stamp)
         self._writers = pool(url, size=pool_size, settings=WRITER, admit=admit)
         self._newest = reading.Newest(self._readers)
