@@ -90,6 +90,7 @@ async def test_an_estimate_is_near_without_counting_everything(store, monkeypatc
         (Select(("Patient",), has("y")), 1000),
         (Select((), has("y")), 1000),
         (Select(("Patient",), has("y"), Restriction(owners=frozenset({1}))), 500),
+        (Select((), has("y"), Restriction(types=frozenset({"Patient"}))), 1000),
     ):
         assert abs(await store.estimate(select) - true) < true / 4
     assert await store.estimate(Select(("Patient",), has("z"))) == 0
