@@ -62,7 +62,7 @@ def table(name: str, rungs: Sequence[Result]) -> str:
         lines.append(
             f"| `{shape.name}` | {low['alone50']:.2f} | {low['alone99']:.2f}"
             f" | {high['alone50']:.2f} | {high['alone99']:.2f} | {growth:.2f}"
-            f" | {high['mixed99']:.1f} | {'; '.join(notes)} |"
+            f" | {high['mixed99'] if shape.mixed else '-'} | {'; '.join(notes)} |"
         )
     return "\n".join(lines) + "\n\n"
 
