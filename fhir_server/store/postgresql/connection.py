@@ -85,10 +85,10 @@ def pool(
     async def configure(connection: AsyncConnection[Row]) -> None:
         teach(connection)
         connection.prepared_max = PREPARED
-        told = {**SESSION, **settings}
-        sets = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in told.items())
+        told = (SESSION | settings).items()
+        sets = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in told)
         await connection.execute(f"select {sets}".encode())
-        # Stronger settings than `on` (remote_apply) stay as the operator chose them.
+        # What is stronger than `on` (remote_apply) stays.
         await connection.execute(
             "select set_config('synchronous_commit', 'on', false)"
             " where current_setting('synchronous_commit') in ('off', 'local')"
@@ -110,8 +110,7 @@ def pool(
         open=False,
         check=None,
     )
-    if lanes:
-        made.long = asyncio.Semaphore(max(1, size // 2))
+    made.long = asyncio.Semaphore(max(1, size // 2)) if lanes else None
     return made
 
 
