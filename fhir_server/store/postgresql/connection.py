@@ -35,6 +35,11 @@ SESSION = {
     "statement_timeout": "30s",
     "client_min_messages": "warning",
 }
+# Stronger settings than `on` (remote_apply) stay as the operator chose them.
+DURABLE = (
+    b"select set_config('synchronous_commit', 'on', false)"
+    b" where current_setting('synchronous_commit') in ('off', 'local')"
+)
 # A plan made while a table is small is kept while it grows: let it use the index from the first.
 READER = {"enable_seqscan": "off"}
 WRITER = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
@@ -85,14 +90,10 @@ def pool(
     async def configure(connection: AsyncConnection[Row]) -> None:
         teach(connection)
         connection.prepared_max = PREPARED
-        told = (SESSION | settings).items()
-        sets = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in told)
+        told = {**SESSION, **settings}
+        sets = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in told.items())
         await connection.execute(f"select {sets}".encode())
-        # What is stronger than `on` (remote_apply) stays.
-        await connection.execute(
-            "select set_config('synchronous_commit', 'on', false)"
-            " where current_setting('synchronous_commit') in ('off', 'local')"
-        )
+        await connection.execute(DURABLE)
         if admit is not None:
             await admit(connection)
 
