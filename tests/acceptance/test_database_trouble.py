@@ -209,14 +209,10 @@ async def fill_and_look(server, fill, free):
         kept = (await client.ask("GET", "Patient/1")).body
         fill()
         text = "".join(map(chr, range(0x4E00, 0x4E00 + 4000)))
-        told = None
-        for n in range(400):
-            content = patient(f"full-{n}", address=[{"text": text[n:] + str(n)}])
-            told = await client.ask("POST", "Patient", content)
-            if told.status != 201:
-                break
-        refused_for_now(told, 503, 507)
-        first = told.status
+        large = (patient(f"full-{n}", address=[{"text": text[n:] + str(n)}]) for n in range(400))
+        n, first = await until_refused(client, large)
+        # what is left may hold a small one
+        more, _ = await until_refused(client, (patient(f"small-{n}") for n in range(400)))
         for _ in range(3):
             assert (await client.ask("GET", "Patient/1")).body == kept
             refused_for_now(await client.ask("POST", "Patient", patient("x")), 503, 507)
@@ -225,8 +221,18 @@ async def fill_and_look(server, fill, free):
         found = await client.ask("GET", f"Patient?_summary=count&identifier=urn:kill|full-{n}")
         assert found.json["total"] == 0, "what was refused is there"
         found = await client.ask("GET", "Patient?_summary=count")
-        assert found.json["total"] == n + 2
+        assert found.json["total"] == n + more + 2
     return first
+
+
+async def until_refused(client, contents):
+    """How many are stored before one is refused, and with which status that is."""
+    for n, content in enumerate(contents):
+        told = await client.ask("POST", "Patient", content)
+        if told.status != 201:
+            refused_for_now(told, 503, 507)
+            return n, told.status
+    raise AssertionError("none is refused")
 
 
 async def test_a_file_that_may_not_grow_is_told_and_used_again(sqlite_url, serve):
