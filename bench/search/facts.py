@@ -9,6 +9,7 @@ from fhir_server.foundation.folding import words
 from fhir_server.foundation.primitive import interval
 
 Resource = dict[str, Any]
+UNDATED = (-(2**62), -(2**62))  # comes last
 ZONE = 420  # minutes east of UTC
 PAIRED = "|"
 
@@ -81,7 +82,7 @@ class Facts:
 def _person(it: Resource) -> Person:
     return Person(
         it["id"],
-        *(interval(it["birthDate"], ZONE) if "birthDate" in it else (0, 0)),
+        *(interval(it["birthDate"], ZONE) if "birthDate" in it else UNDATED),
         _words(name.get("family") for name in it.get("name", ())),
         _words(_texts(it.get("name", ()), "family", "given", "text", "prefix", "suffix")),
         _words(_texts(it.get("address", ()), "line", "district", "city", "state", "country",

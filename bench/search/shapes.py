@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from bench.search.facts import ZONE, Facts, Line, Person, Place, Visit
+from bench.search.facts import UNDATED, ZONE, Facts, Line, Person, Place, Visit
 from fhir_server.foundation.folding import other_spelling, words
 from fhir_server.foundation.primitive import interval
 
@@ -56,7 +56,7 @@ class Sample:
         self.facts = facts
         self.random = random.Random(seed)
         self.people = list(facts.people.values())
-        self.named = [person for person in self.people if person.family]
+        self.named = [person for person in self.people if person.family and person.at > UNDATED[0]]
         self.visits = list(facts.visits.values())
         self.lines = list(facts.lines.values())
         self.places = list(facts.places.values())
