@@ -137,7 +137,7 @@ def _family_born(sample: Sample) -> Question:
     person = sample.person()
     day, lo, hi = day_of(person.at)
     family = person.family[0]
-    found = sample.those(lambda p: lo <= p.at and 0 < p.until <= hi and begun(family, p.family))
+    found = sample.those(lambda p: lo <= p.at and p.until <= hi and begun(family, p.family))
     return Question(url("Patient", ("family", family), ("birthdate", day)), found)
 
 
