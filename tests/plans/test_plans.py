@@ -34,7 +34,7 @@ from tests.conftest import DATABASES
 PATIENTS = 8_000
 QUESTIONS = 3  # of each shape
 # What a statement may read: so much to find its way, and so much for each row of its answer.
-AT_LEAST, EACH = 2_000, 15
+AT_LEAST, EACH = 400, 12
 STEPS = 12  # of SQLite's machine, for a row it looks at
 
 # Whole tables that may be read: they have a row a type, an epoch, a parameter.
@@ -52,7 +52,7 @@ READ_MORE = {
     "Patient?name (two words)": 10_000,
     "Patient?name (last, first)": 10_000,
     "Patient?name:contains": 5_000,
-    "Patient?address": 35_000,
+    "Patient?address": 20_000,
     "Patient?gender&_total=accurate": PATIENTS * 3 // 2,
     "Patient?_has:Encounter:patient:reason-code": 15_000,
     "Encounter?patient.family": 15_000,
