@@ -5,26 +5,16 @@ https://hl7.org/fhir/R4/search.html#sort
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import COLLECTED, ByRow, Collected, Page, Place, Stored, Value
+from fhir_server.store.contract import ByRow, Collected, Page, Place, Stored, Value, rid
 from fhir_server.store.row import stored
-from fhir_server.store.select.bound import DAMAGED
+from fhir_server.store.select.bound import DAMAGED, Bound
 
-MANY = 1000  # so many are not put in order while everyone else waits
 BATCH = 250  # versions told their place between two looks at the clock
-
-AGAIN = (
-    f"More than {COLLECTED} resources changed since the first page of this search. Begin it again, "
-    "from its `first` link."
-)
-TOO_MANY = (
-    f"More than {COLLECTED} resources match, too many to be put into this order. Add a parameter "
-    "that fewer of them meet, or sort by `_lastUpdated`."
-)
 
 
 class Item(NamedTuple):
@@ -80,15 +70,21 @@ def arranged(
     return Arranged(kept, more, kept[-1].place if more and kept else None)
 
 
-def page_of(found: Arranged, newest: Mapping[int, Stored], bound: str) -> Page:
-    """newest: of those whose version is not at hand; the others are gone."""
+def absent(page: Arranged) -> list[int]:
+    """The numbers of those whose version is not at hand."""
+    return [item.place.rid for item in page.items if item.version is None]
+
+
+def page_of(found: Arranged, newest: Iterable[Stored], bound: Bound) -> Page:
+    """newest: of those that are absent; who is not among them is gone, and left out."""
     rows, places = [], []
+    known = {rid(version.key): version for version in newest}
     for place, at_hand in found.items:
-        version = at_hand or newest.get(place.rid)
+        version = at_hand or known.get(place.rid)
         if version is not None:
             rows.append(version)
             places.append(place)
-    return Page(rows, found.more, bound, found.edge, places)
+    return Page(rows, found.more, str(bound), found.edge, places)
 
 
 def _demand_alike(items: list[Item], after: Place, keys: int) -> None:

@@ -51,6 +51,7 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
+from fhir_server.store.paging import Wanted
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
@@ -183,18 +184,8 @@ class SqliteStore:
         bound: str | None = None,
         backward: bool = False,
     ) -> Page:
-        return await self._ask(
-            lambda r: sqlite_search.search(
-                r,
-                self._codec,
-                select,
-                limit=limit,
-                order=order,
-                after=after,
-                bound=bound,
-                backward=backward,
-            )
-        )
+        wanted = Wanted(select, limit, order, after, bound, backward)
+        return await self._ask(lambda r: sqlite_search.search(r, self._codec, wanted))
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await self._ask(lambda r: sqlite_read.find(r, select, at_most))

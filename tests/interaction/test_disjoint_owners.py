@@ -17,9 +17,8 @@ from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, search, sorting, update
 from fhir_server.interaction.context import Asked, Caller, Limits
 from fhir_server.interaction.text_following import TextFollowing
-from fhir_server.store import arranging, sqlite_search
+from fhir_server.store import paging
 from fhir_server.store.contract import Restriction, rid
-from fhir_server.store.postgresql import searching
 from fhir_server.store.select import counting
 from tests.interaction.bounds import tighten
 from tests.interaction.conftest import patient, server_on, told
@@ -149,7 +148,7 @@ def bounds(request, monkeypatch):
     if request.param == "few":
         return
     tighten(monkeypatch)
-    for module in (sorting, arranging, sqlite_search, searching):
+    for module in (sorting, paging):
         monkeypatch.setattr(module, "COLLECTED", len(MINE) - 1)
     monkeypatch.setattr(counting, "EXACT", 1)
     monkeypatch.setattr(counting, "FEW", len(MINE) + 1)

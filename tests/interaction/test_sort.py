@@ -10,7 +10,7 @@ import pytest
 from fhir_server.foundation.outcome import FhirError, TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import sorting
-from fhir_server.store import arranging
+from fhir_server.store import paging
 from fhir_server.store.contract import Restriction, rid
 from tests.interaction.conftest import patient
 from tests.interaction.test_search import asked, link, put
@@ -181,7 +181,7 @@ async def test_too_many_to_be_sorted_are_refused_and_told_what_can_be(server, he
         await asked(server, here, ("Patient",), ("_sort", "-gender"))
     assert refusal.value.issues[0].code == "too-costly"
     monkeypatch.setattr(sorting, "COLLECTED", 6)
-    monkeypatch.setattr(arranging, "COLLECTED", 6)
+    monkeypatch.setattr(paging, "COLLECTED", 6)
     assert met(await asked(server, here, ("Patient",), ("_sort", "-gender")))
 
 

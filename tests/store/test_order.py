@@ -117,15 +117,13 @@ async def test_who_changed_a_name_stands_where_the_first_page_had_them(store):
 
 
 async def test_more_than_can_be_put_in_order_is_refused(store, monkeypatch):
-    for module in ("arranging", "sqlite_search", "postgresql.searching"):
-        monkeypatch.setattr(f"fhir_server.store.{module}.COLLECTED", 4)
+    monkeypatch.setattr("fhir_server.store.paging.COLLECTED", 4)
     await store.commit(unit(*(version(f"Patient/{n}") for n in range(5))))
     by_id = Collected(lambda version: (version.key.id,), (True,))
     with pytest.raises(TooCostly):
         await store.search(PATIENTS, limit=2, order=by_id)
     few = Select(("Patient",), restriction=EVERYTHING)
-    monkeypatch.setattr("fhir_server.store.sqlite_search.COLLECTED", 5)
-    monkeypatch.setattr("fhir_server.store.postgresql.searching.COLLECTED", 5)
+    monkeypatch.setattr("fhir_server.store.paging.COLLECTED", 5)
     assert ids(await store.search(few, limit=9, order=by_id)) == "43210"
 
 

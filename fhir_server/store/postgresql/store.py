@@ -38,6 +38,7 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.migrate import check
+from fhir_server.store.paging import Wanted
 from fhir_server.store.postgresql import history, reading, searching, writing
 from fhir_server.store.postgresql import stamp as stamps
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
@@ -169,15 +170,8 @@ class PostgresqlStore:
         bound: str | None = None,
         backward: bool = False,
     ) -> Page:
-        return await searching.search(
-            searching.Reading(self._readers, self._newest, self._codec),
-            select,
-            limit=limit,
-            order=order,
-            after=after,
-            bound=bound,
-            backward=backward,
-        )
+        wanted = Wanted(select, limit, order, after, bound, backward)
+        return await searching.search(self._readers, self._newest, self._codec, wanted)
 
     async def find(self, select: Select, *, at_most: int) -> Sequence[int]:
         return await reading.find(self._readers, select, at_most)

@@ -1,0 +1,138 @@
+"""paging — a page of a search in whichever order, as questions asked one after the other.
+
+https://hl7.org/fhir/R4/http.html#search
+
+Nothing is asked here: a question is given out, and its rows come back. So what a page is made of
+is said once, for a database that answers at once and for one whose answers are waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fhir_server.foundation.outcome import TooCostly
+from fhir_server.store.arranging import (
+    Arranged,
+    Item,
+    arranged,
+    directions,
+    item_of,
+    placed,
+    straight,
+)
+from fhir_server.store.codec import Codec
+from fhir_server.store.contract import COLLECTED, ByRow, Collected, Condition, Order, Place, Select
+from fhir_server.store.dialect import Dialect
+from fhir_server.store.select import Bound, Rendered, collected_sql, moved_sql, page_sql, windows
+from fhir_server.store.select.page import Walked
+
+AGAIN = (
+    f"More than {COLLECTED} resources changed since the first page of this search. Begin it again, "
+    "from its `first` link."
+)
+TOO_MANY = (
+    f"More than {COLLECTED} resources match, too many to be put into this order. Add a parameter "
+    "that fewer of them meet, or sort by `_lastUpdated`."
+)
+T = TypeVar("T")
+Rows = Sequence[Sequence[Any]]
+Asking = Generator[Rendered, Rows, T]
+
+
+def onward(asking: Asking[T], found: Rows | None = None) -> Rendered | T:
+    """The next question, after the rows of the one before; in the end what all of them came to."""
+    try:
+        return next(asking) if found is None else asking.send(found)
+    except StopIteration as end:
+        told: T = end.value
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which page: see contract.Store.search."""
+
+    select: Select
+    limit: int
+    order: Order
+    after: Place | None
+    bound: str | None
+    backward: bool
+
+    @property
+    def moment(self) -> Bound | None:
+        """That of the first page, if this is another. Raises Invalid."""
+        return None if self.bound is None else Bound.parse(self.bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """bound: the moment the page is of; None: that at which it is asked for. driver: what the
+    database is to begin with. look: stops what takes too long."""
+
+    wanted: Wanted
+    bound: Bound | None
+    driver: Condition | None
+    dialect: Dialect
+    codec: Codec
+    look: Callable[[], None] = lambda: None
+
+    def page(self) -> Asking[Arranged]:
+        order = self.wanted.order
+        if isinstance(order, Collected):
+            return self._arranged((yield from self._collected(order)), order)
+        if isinstance(order, ByRow) and (moved := (yield from self._moved(order))):
+            return self._arranged(moved + (yield from self._walk(order)), order)
+        items = yield from self._walk(order)
+        return straight(items, self.wanted.limit, backward=self.wanted.backward)
+
+    def _walk(self, order: Walked) -> Asking[list[Item]]:
+        """The items beyond `after`, in the order they are read: one more than the page holds tells
+        whether there is another."""
+        wanted, items, enough = self.wanted, list[Item](), self.wanted.limit + 1
+        for window in windows(
+            order, limit=enough, after=wanted.after, backward=wanted.backward, bound=self.bound
+        ):
+            rest = replace(window, limit=enough - len(items))
+            found = yield page_sql(wanted.select, rest, dialect=self.dialect, driver=self.driver)
+            items += [item_of(row, self.codec) for row in found]
+            if len(items) >= enough:
+                break
+        return items
+
+    def _moved(self, order: ByRow) -> Asking[list[Item]]:
+        """What changed since the first page, where it stood then."""
+        if self.bound is None or self.wanted.bound is None:
+            return []
+        found = yield moved_sql(
+            self.wanted.select, limit=COLLECTED + 1, bound=self.bound, dialect=self.dialect
+        )
+        return self._placed(found, order, AGAIN)
+
+    def _collected(self, order: Collected) -> Asking[list[Item]]:
+        found = yield collected_sql(
+            self.wanted.select,
+            limit=COLLECTED + 1,
+            bound=self.bound,
+            bodies=order.bodies,
+            dialect=self.dialect,
+            driver=self.driver,
+        )
+        return self._placed(found, order, TOO_MANY)
+
+    def _placed(self, found: Rows, order: ByRow | Collected, complaint: str) -> list[Item]:
+        if len(found) > COLLECTED:
+            raise TooCostly(complaint)
+        return placed(found, order, self.codec, self.look)
+
+    def _arranged(self, items: list[Item], order: ByRow | Collected) -> Arranged:
+        wanted = self.wanted
+        return arranged(
+            items,
+            directions(order),
+            after=wanted.after,
+            backward=wanted.backward,
+            limit=wanted.limit,
+        )
