@@ -95,7 +95,7 @@ class Paging:
         for window in windows(
             order, limit=enough, after=wanted.after, backward=wanted.backward, bound=self.bound
         ):
-            rest = replace(window, limit=enough - len(items))
+            rest = replace(window, limit=enough - len(items)) if items else window
             found = yield page_sql(wanted.select, rest, dialect=self.dialect, driver=self.driver)
             items += [item_of(row, self.codec) for row in found]
             if len(items) >= enough:
