@@ -56,8 +56,8 @@ VERSION = (
     "dictionary", "body",
 )  # fmt: skip
 FIRST = ("rid", "owner", "born", "seq", "main_lo", "main_hi", "keys", "type", "deleted")
-# Naming main_lo would rewrite the index of `current` even where it stays as it was.
-NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ? WHERE rid = ?"
+# Naming what is in the index of `current` would rewrite it even where that stays as it was.
+NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ? WHERE rid = ?"
 MOVE = (
     "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ?, main_lo = ?,"
     " born = coalesce(?, born) WHERE rid = ?"
@@ -262,11 +262,11 @@ class Group:
         """A deletion keeps its place in the order, where it is passed over."""
         lists, before = self._lists, p.new.before
         low, high = before.main if gone else p.new.rows.main
-        changed = (p.owner, seq, high, int(gone), p.keys)
-        if p.returns:
-            lists.move.append((*changed, low, seq, p.rid))
-        elif low != before.main[0]:
-            lists.move.append((*changed, low, None, p.rid))
+        changed = (p.owner, seq, high)
+        indexed = (low, p.keys) != (before.main[0], bits(before.keys))
+        if gone or p.returns or indexed or p.new.unsure:
+            born = seq if p.returns else None
+            lists.move.append((*changed, int(gone), p.keys, low, born, p.rid))
         else:
             lists.next.append((*changed, p.rid))
         if not gone and not p.returns and moves(before, p.new.rows):

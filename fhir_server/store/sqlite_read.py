@@ -40,12 +40,13 @@ from fhir_server.store.select import (
     limits_of,
     rarest,
     sample_sql,
+    walked_type,
     weigh_sql,
     worth_weighing,
 )
 from fhir_server.store.select.body import is_common
 from fhir_server.store.select.meeting import meeting_sql
-from fhir_server.store.select.weights import weights_of
+from fhir_server.store.select.weights import EVERY, Weighed, weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
@@ -145,7 +146,7 @@ def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     found = drivers(select)
     driver: Condition | None = None
     if worth_weighing(found) or select.where in found:
-        weights = weighed(reader, found, at_most)
+        _, weights = weighed(reader, found, at_most)
         driver = rarest(found, weights)
         if is_common(select, found, weights, at_most):
             return None
@@ -170,23 +171,34 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def driver_of(reader: Reader, select: Select) -> Condition | None:
-    """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself."""
+def driver_of(reader: Reader, select: Select, page: int = 0) -> Condition | None:
+    """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself.
+    page: so many are wanted in order; 0: all."""
     found = drivers(select)
-    return rarest(found, weighed(reader, found)) if worth_weighing(found) else None
+    if not worth_weighing(found):
+        return None
+    type = walked_type(select, found) if page else None
+    size, weights = weighed(reader, found, type=type)
+    return rarest(found, weights, size=size, page=page)
 
 
-def weighed(reader: Reader, found: Sequence[Condition], at_most: int = 0) -> list[int]:
-    """How many rows each has, counted no further than is worth knowing (see limits_of)."""
+def weighed(
+    reader: Reader, found: Sequence[Condition], at_most: int = 0, type: str | None = None
+) -> tuple[int, list[int]]:
+    """About how many there are of the type, and how many rows each condition has, counted no
+    further than is worth knowing (see limits_of)."""
     remembered = weights_of(reader)
-    limits = dict(zip(found, limits_of(found, at_most), strict=True))
+    limits: dict[Weighed, int] = dict(zip(found, limits_of(found, at_most), strict=True))
+    if type is not None:
+        limits[type] = EVERY
     known = remembered.known(limits)
     if new := [one for one in limits.items() if one[0] not in known]:
         asked = weigh_sql(new, SQLITE)
         counted = reader.rows(asked.text, asked.values)[0]
         remembered.learn(new, counted)
-        known.update(zip((condition for condition, _ in new), counted, strict=True))
-    return [known[condition] for condition in found]
+        known.update(zip((weighed for weighed, _ in new), counted, strict=True))
+    size = 0 if type is None else known[type]
+    return size, [known[condition] for condition in found]
 
 
 def estimate(reader: Reader, select: Select) -> int:

@@ -135,7 +135,9 @@ def _current(form: _Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
-    keys has a bit for each dominant row; which bit goes by the type (search/dominant.py).
+    keys has a bit for each dominant row; which bit goes by the type (search/dominant.py). What is
+    common is counted from an index alone: on SQLite the one by date, whose entries are no larger
+    for it; PostgreSQL's keeps equal ones together, so that one of its own is smaller still.
     moved remembers who changed their place in an order that a search walks, and where they stood
     in that of main dates before, so that a walk meets each once (promise 7 of the architecture).
     """
@@ -154,7 +156,13 @@ def _current(form: _Form) -> None:
     )
     if not form.sqlite:
         current.dialect_options["postgresql"]["with"] = {"fillfactor": 90}
-    Index("current_by_date", current.c.type, current.c.main_lo, current.c.rid)
+    by_date = (current.c.type, current.c.main_lo, current.c.rid)
+    if form.sqlite:
+        Index("current_by_date", *by_date, current.c["keys"], current.c.deleted)
+    else:
+        Index("current_by_date", *by_date)
+        living = text("NOT deleted")
+        Index("current_by_keys", current.c.type, current.c["keys"], postgresql_where=living)
     moved = form.table(
         "moved",
         _column("seq", form.big, key=True),

@@ -2,7 +2,7 @@
 
 https://hl7.org/fhir/R4/search.html
 
-Each is asked of 8,000 patients with all their visits, an eighth of a million resources, and its
+Each is asked of 16,000 patients with all their visits, a quarter of a million resources, and its
 statements are watched: no large table may be read from end to end, and what is read is counted.
 """
 
@@ -31,7 +31,7 @@ from fhir_server.store.migrate import migrate
 from tests import postgresql
 from tests.conftest import DATABASES
 
-PATIENTS = 8_000
+PATIENTS = 16_000
 QUESTIONS = 3  # of each shape
 # What a statement may read: so much to find its way, and so much for each row of its answer.
 AT_LEAST, EACH = 400, 12
@@ -68,7 +68,7 @@ ASKED = [shape for shape in SHAPES if shape.name not in NOT_SEARCHES]
 
 @contextmanager
 def province(database):
-    """A server on a filled database, and what is in it. Filling takes half a minute, so that
+    """A server on a filled database, and what is in it. Filling takes a minute, so that
     everything that is asked of it is one test."""
     with _database(database) as url, asyncio.Runner() as runner:
         server = build(replace(Settings(), database_url=url, secret="plans" * 8, profiles="off"))

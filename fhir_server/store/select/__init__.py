@@ -12,6 +12,7 @@ from fhir_server.store.select.body import (
     drivers,
     limits_of,
     rarest,
+    walked_type,
     weigh_sql,
     worth_weighing,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "sample_sql",
     "seen",
     "unseen",
+    "walked_type",
     "weigh_sql",
     "windows",
     "worth_weighing",

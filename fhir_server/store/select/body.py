@@ -10,6 +10,7 @@ shape of the question, never on its values, so that a database prepares each onc
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -36,15 +37,18 @@ from fhir_server.store.condition import (
 )
 from fhir_server.store.contract import AllOf, AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
 from fhir_server.store.dialect import Dialect
+from fhir_server.store.types import type_numbers
 
 WEIGHED = 8  # conditions at most
 WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
 # Rows that are rather read and sorted than met on a walk through the type, which has to meet a
-# page of them; a walk for two words at once has to go further.
+# page of them; a walk for two words at once has to go further. How far is reckoned for a page.
 RARE, RARE_TOGETHER = 2000, 5000
+SAMPLE = 500  # resources of which it is told how many there are of a type
 APART = 128  # keys that SQLite, which has no lateral join, reads each in a select of its own
 COMMON = AllOf()  # no condition: drive it by a walk through the type
 CURRENT = Part("current c")
+NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
 
 
 class Rendered(NamedTuple):
@@ -238,10 +242,21 @@ def worth_weighing(found: Sequence[Condition]) -> bool:
     return len(found) > 1 or any(map(alternatives, found))
 
 
-def weigh_sql(limits: Sequence[tuple[Condition, int]], dialect: Dialect) -> Rendered:
-    """How many rows each condition has, counted no further than its limit: one column each."""
+def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
+    """The type that a page could be found on a walk through, where words are all that could drive
+    it: then it is worth knowing how many there are of it."""
+    alone = len(select.types) == 1 and select.restriction.owners is None
+    return select.types[0] if alone and found and all(map(alternatives, found)) else None
+
+
+def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -> Rendered:
+    """How many rows each condition has, counted no further than its limit, and about how many
+    resources there are of a type: one column each."""
     counts = []
     for condition, limit in limits:
+        if isinstance(condition, str):
+            counts.append(_size(condition, dialect))
+            continue
         if isinstance(condition, KeyIs):
             source, row = "index_key k", key_row(condition, "k", dialect)
         else:
@@ -252,14 +267,34 @@ def weigh_sql(limits: Sequence[tuple[Condition, int]], dialect: Dialect) -> Rend
     return Rendered(f"select {told.text}", told.values)
 
 
-def rarest(found: Sequence[Condition], weights: Sequence[int]) -> Condition:
+def _size(type: str, dialect: Dialect) -> Part:
+    """Resources have numbers that are evenly spread: what the smallest tell goes for all."""
+    (number,) = type_numbers((type,))
+    few = f"select type, rid from current order by rid limit {SAMPLE:d}"
+    met = f"sum(case when n.type = {dialect.mark} then 1.0 else 0.0 end)"
+    text = f"(select coalesce(cast({met} / max(n.rid) * {NUMBERS} as bigint), 0) from ({few}) n)"
+    return Part(text, (number,))
+
+
+def rarest(
+    found: Sequence[Condition], weights: Sequence[int], *, size: int = 0, page: int = 0
+) -> Condition:
     """What to be driven from: the rarest of these, and where all are common a key, whose rows
-    stand in order, else COMMON."""
+    stand in order, else COMMON. size, page: a walk through so many is to meet so many of them."""
     weighed = zip(weights, limits_of(found), range(len(found)), strict=True)
     rare = [(weight, at) for weight, limit, at in weighed if weight < limit]
     if rare:
-        return found[min(rare)[1]]
+        least, at = min(rare)
+        return COMMON if size and _walk(weights, size, page) < least else found[at]
     return found[0] if isinstance(found[0], KeyIs) else COMMON
+
+
+def _walk(weights: Sequence[int], size: int, page: int) -> float:
+    """How many are met before a page of those that have all words, if each has them by chance."""
+    met = 1.0
+    for weight in weights:
+        met *= min(1.0, weight / size)
+    return page / met if met else math.inf
 
 
 def is_common(

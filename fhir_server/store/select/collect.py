@@ -48,6 +48,6 @@ def _as_it_was(body: Body, limit: int, bound: Bound | None, columns: str) -> Ren
     text = (
         f"select {columns}, p.now from (select c.rid as rid, {newest.text} as seq, c.seq as now"
         f" from {body.source.text} where {told.text} limit {limit:d}) p"
-        f" join version v on {dialect.version}"
+        f" {dialect.version}"
     )
     return Rendered(text, newest.values + body.source.values + told.values, body.prepare)

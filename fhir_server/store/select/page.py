@@ -109,7 +109,7 @@ def page_sql(
     way = window.direction
     text = (
         f"select {dialect.columns}, p.place, {snapshot} from ({inner.text}) p"
-        f" join version v on {dialect.version}"
+        f" {dialect.version}"
         f" order by p.place {way}, p.rid {way} limit {window.limit:d}"
     )
     prepare = isinstance(window.order, ByMain) and bodies[0].prepare

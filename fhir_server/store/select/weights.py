@@ -1,4 +1,4 @@
-"""weights — how many rows a condition has, remembered for a minute: words and keys come again.
+"""weights — how many rows a condition has, or a type, remembered for a minute: they come again.
 
 https://hl7.org/fhir/R4/search.html
 
@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 from fhir_server.store.contract import Condition
 from fhir_server.store.contract.watch import WATCH
 
-KEPT = 4096  # conditions
+Weighed = Condition | str  # or the code of a type
+EVERY = 1 << 62  # resources of a type are told without a limit
+KEPT = 4096  # of them
 SECONDS = 60.0
 
 
@@ -22,11 +24,11 @@ class Weights:
     """Of each condition how many rows it had, counted how far, and until when that is believed."""
 
     def __init__(self) -> None:
-        self._known: dict[Condition, tuple[int, int, float]] = {}
+        self._known: dict[Weighed, tuple[int, int, float]] = {}
 
-    def known(self, limits: Mapping[Condition, int]) -> dict[Condition, int]:
+    def known(self, limits: Mapping[Weighed, int]) -> dict[Weighed, int]:
         """The weights that are known as far as is asked. Who watches is to see what others pay."""
-        now, found = time.monotonic(), dict[Condition, int]()
+        now, found = time.monotonic(), dict[Weighed, int]()
         if WATCH.get() is not None:
             return found
         for condition, limit in limits.items():
@@ -35,7 +37,7 @@ class Weights:
                 found[condition] = min(weight, limit)
         return found
 
-    def learn(self, limits: Iterable[tuple[Condition, int]], weights: Sequence[int]) -> None:
+    def learn(self, limits: Iterable[tuple[Weighed, int]], weights: Sequence[int]) -> None:
         """What was just counted."""
         until = time.monotonic() + SECONDS
         for (condition, limit), weight in zip(limits, weights, strict=True):
