@@ -23,7 +23,16 @@ from fhir_server.store.arranging import (
     straight,
 )
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import COLLECTED, ByRow, Collected, Condition, Order, Place, Select
+from fhir_server.store.contract import (
+    COLLECTED,
+    ByMain,
+    ByRow,
+    Collected,
+    Condition,
+    Order,
+    Place,
+    Select,
+)
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select import Bound, Rendered, collected_sql, moved_sql, page_sql, windows
 from fhir_server.store.select.page import Walked
@@ -65,6 +74,16 @@ class Wanted:
     def moment(self) -> Bound | None:
         """That of the first page, if this is another. Raises Invalid."""
         return None if self.bound is None else Bound.parse(self.bound)
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether it matters what it begins with; else it is a walk through one given index."""
+        return isinstance(self.order, ByMain | Collected)
+
+    @property
+    def met(self) -> int:
+        """So many are to be met, in order; 0: all."""
+        return 0 if isinstance(self.order, Collected) else self.limit + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
     given = wanted.moment
     with reader.snapshot():
         bound = given or Bound(last_seq(reader) + 1)
-        driver = driver_of(reader, wanted.select)
+        driver = driver_of(reader, wanted.select, wanted.met) if wanted.is_driven else None
         page = answered(reader, Paging(wanted, given, driver, SQLITE, codec, look).page())
         rids = absent(page)
         newest = by_rid(reader, codec, rids, EVERYTHING) if rids else ()

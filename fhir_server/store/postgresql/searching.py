@@ -27,7 +27,7 @@ NOW = f"select pg_current_snapshot()::text, {BASE}"
 async def search(pool: Pool, newest: Newest, codec: Codec, wanted: Wanted) -> Page:
     """See contract.Store.search."""
     bound, order = wanted.moment, wanted.order
-    driver = await driver_of(pool, wanted.select)
+    driver = await driver_of(pool, wanted.select, wanted.met) if wanted.is_driven else None
     if bound is None and not isinstance(order, Collected) and not has_two(order):
         asking = Paging(wanted, None, driver, POSTGRESQL, codec).page()
         page, bound = await _at_once(pool, asking)
