@@ -1,16 +1,12 @@
-"""paging — a page of a search in whichever order, as questions asked one after the other.
+"""paging — a page of a search in whichever order, as questions to either database.
 
 https://hl7.org/fhir/R4/http.html#search
-
-Nothing is asked here: a question is given out, and its rows come back. So what a page is made of
-is said once, for a database that answers at once and for one whose answers are waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.store.arranging import (
@@ -22,6 +18,7 @@ from fhir_server.store.arranging import (
     placed,
     straight,
 )
+from fhir_server.store.asking import Asking, Rows
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     COLLECTED,
@@ -34,7 +31,7 @@ from fhir_server.store.contract import (
     Select,
 )
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select import Bound, Rendered, collected_sql, moved_sql, page_sql, windows
+from fhir_server.store.select import Bound, collected_sql, moved_sql, page_sql, windows
 from fhir_server.store.select.page import Walked
 
 AGAIN = (
@@ -45,18 +42,6 @@ TOO_MANY = (
     f"More than {COLLECTED} resources match, too many to be put into this order. Add a parameter "
     "that fewer of them meet, or sort by `_lastUpdated`."
 )
-T = TypeVar("T")
-Rows = Sequence[Sequence[Any]]
-Asking = Generator[Rendered, Rows, T]
-
-
-def onward(asking: Asking[T], found: Rows | None = None) -> Rendered | T:
-    """The next question, after the rows of the one before; in the end what all of them came to."""
-    try:
-        return next(asking) if found is None else asking.send(found)
-    except StopIteration as end:
-        told: T = end.value
-        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,16 @@ https://hl7.org/fhir/R4/http.html#search
 from __future__ import annotations
 
 import time
-from typing import TypeVar
 
 from fhir_server.store.arranging import absent, page_of
+from fhir_server.store.asking import answered
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import EVERYTHING, Page
 from fhir_server.store.dialect import SQLITE
-from fhir_server.store.paging import Asking, Paging, Wanted, onward
-from fhir_server.store.select import Bound, Rendered
+from fhir_server.store.paging import Paging, Wanted
+from fhir_server.store.select import Bound
 from fhir_server.store.sqlite_connection import Reader, TooSlow
 from fhir_server.store.sqlite_read import by_rid, driver_of, last_seq
-
-T = TypeVar("T")
 
 
 def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
@@ -31,15 +29,8 @@ def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
     with reader.snapshot():
         bound = given or Bound(last_seq(reader) + 1)
         driver = driver_of(reader, wanted.select, wanted.met) if wanted.is_driven else None
-        page = answered(reader, Paging(wanted, given, driver, SQLITE, codec, look).page())
+        asking = Paging(wanted, given, driver, SQLITE, codec, look).page()
+        page = answered(asking, lambda asked: reader.rows(asked.text, asked.values))
         rids = absent(page)
         newest = by_rid(reader, codec, rids, EVERYTHING) if rids else ()
         return page_of(page, newest, bound)
-
-
-def answered(reader: Reader, asking: Asking[T]) -> T:
-    """What the questions come to."""
-    step = onward(asking)
-    while isinstance(step, Rendered):
-        step = onward(asking, reader.rows(step.text, step.values))
-    return step

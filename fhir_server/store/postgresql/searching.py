@@ -7,20 +7,18 @@ So the first question brings the moment that the others are asked about.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TypeVar
+from functools import partial
 
 from fhir_server.store.arranging import Arranged, absent, page_of
+from fhir_server.store.asking import Asking, awaited, onward
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import EVERYTHING, Collected, Page
 from fhir_server.store.dialect import POSTGRESQL
-from fhir_server.store.paging import Asking, Paging, Wanted, onward
-from fhir_server.store.postgresql.connection import Pool, rows
+from fhir_server.store.paging import Paging, Wanted
+from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, Newest, bound_of, by_rid, driver_of
 from fhir_server.store.select import Bound, Rendered, has_two
 
-MANY = 1000  # so many rows are not put in order while everyone else waits
-T = TypeVar("T")
 NOW = f"select pg_current_snapshot()::text, {BASE}"
 
 
@@ -34,7 +32,7 @@ async def search(pool: Pool, newest: Newest, codec: Codec, wanted: Wanted) -> Pa
     else:
         bound = bound or bound_of(*(await rows(pool, NOW, ()))[0])
         asking = Paging(wanted, bound, driver, POSTGRESQL, codec).page()
-        page = await answered(pool, asking)
+        page = await awaited(asking, partial(_rows, pool))
     rids = absent(page)
     found = await by_rid(newest, codec, rids, EVERYTHING) if rids else ()
     return page_of(page, found, bound)
@@ -43,21 +41,13 @@ async def search(pool: Pool, newest: Newest, codec: Codec, wanted: Wanted) -> Pa
 async def _at_once(pool: Pool, asking: Asking[Arranged]) -> tuple[Arranged, Bound]:
     """A walk of one stretch is one question: its rows bring the moment that it is of."""
     asked = next(asking)
-    text = f"select s.*, {BASE} from ({asked.text}) s"
-    found = await rows(pool, text, asked.values, prepare=asked.prepare)
+    asked = asked._replace(text=f"select s.*, {BASE} from ({asked.text}) s")
+    found = await _rows(pool, asked)
     page = onward(asking, found)
     assert isinstance(page, Arranged), "there is one stretch"
     bound = bound_of(str(found[0][13]), int(found[0][14])) if found else Bound(0)
     return page, bound
 
 
-async def answered(pool: Pool, asking: Asking[T]) -> T:
-    """What the questions come to."""
-    step = onward(asking)
-    while isinstance(step, Rendered):
-        found = await rows(pool, step.text, step.values, prepare=step.prepare)
-        if len(found) > MANY:
-            step = await asyncio.to_thread(onward, asking, found)
-        else:
-            step = onward(asking, found)
-    return step
+async def _rows(pool: Pool, asked: Rendered) -> list[Row]:
+    return await rows(pool, asked.text, asked.values, prepare=asked.prepare)
