@@ -18,14 +18,13 @@ import psycopg
 from fhir_server.store import sqlite_care, sqlite_stamp
 from fhir_server.store.contract import Parameterised
 from fhir_server.store.migrate import SchemaUnknown, check, migrate, schema_of
-from fhir_server.store.parameters import read
+from fhir_server.store.parameters import ALL, read
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import READER, DatabaseInUse, connect
 from fhir_server.store.stamp import REMEDY, IndexDiffers, Stamp, difference
 from fhir_server.store.upkeep import archive, postgresql, rebuilding, sqlite
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
 from fhir_server.store.upkeep.rebuilding import Index, Progress, Reindexed
-from fhir_server.store.upkeep.rebuilding.parameters import ALL
 
 __all__ = [
     "BadBackup",

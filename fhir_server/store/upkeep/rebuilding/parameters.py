@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from fhir_server.store.contract.parameter import BUILDING, GONE, READY, REMOVED
-from fhir_server.store.parameters import COLUMNS
 
-ALL = f"SELECT {COLUMNS} FROM parameter ORDER BY number"
 # The newest change stays, so that none is counted twice.
 FORGET = (
     f"DELETE FROM parameter WHERE state IN ('{GONE}', '{REMOVED}')"
