@@ -22,6 +22,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.port import BACKLOG
 from fhir_server.server import OFF, build, policy_of
 from fhir_server.settings import Settings
 from fhir_server.store.stamp import IndexDiffers
@@ -95,7 +96,7 @@ class Config(uvicorn.Config):
             log_level="info" if settings.log_level == "debug" else "warning",
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
-            backlog=2048,
+            backlog=BACKLOG,
         )
 
     def load(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import socket
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import typer
 from fhir_server.cli.database import prepare, reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
+from fhir_server.cli.port import bound
 from fhir_server.settings import Gathered, Settings
 
 if TYPE_CHECKING:
@@ -96,29 +96,6 @@ def refuse_open(gathered: Gathered) -> None:
             " not ask who calls, so they could read and write everything. If that is meant, say"
             " `--open` or FHIR_ALLOW_OPEN=true.",
         )
-
-
-def bound(settings: Settings) -> socket.socket:
-    """The socket, listening. Bound first, so that a taken port is told before anything is done."""
-    host, port = settings.host.strip("[]"), settings.port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except socket.gaierror:
-        refuse(Exit.PORT, f"`{host}` is not an address or a name this machine knows.")
-    except OSError as error:
-        match error.errno:
-            case errno.EADDRINUSE:
-                told = (
-                    f"Port {port} of `{host}` is taken. Stop what uses it, or say another `--port`."
-                )
-            case errno.EADDRNOTAVAIL:
-                told = f"`{host}` is not an address of this machine."
-            case errno.EACCES:
-                told = f"Port {port} may not be used by this user. Say a port above 1023."
-            case _:
-                told = f"`{host}:{port}` cannot be listened on: {error.strerror}."
-        refuse(Exit.PORT, told)
 
 
 def base_url(settings: Settings, listening: socket.socket) -> str:
