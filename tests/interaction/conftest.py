@@ -6,11 +6,13 @@ import itertools
 import json
 from decimal import Decimal
 from functools import cache
+from urllib.parse import parse_qsl
 
 import pytest
 
 from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
+from fhir_server.interaction import search, update
 from fhir_server.interaction.context import Circumstances, Limits, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
@@ -54,9 +56,43 @@ def here():
     return Circumstances(base=BASE)
 
 
+@pytest.fixture
+def world(request, server, here, run):
+    """A server that holds the module's WORLD."""
+    run(put(server, here, *request.module.WORLD))
+    return server
+
+
+async def put(server, here, *resources):
+    """Each under its own id; the last one's Answer."""
+    answer = None
+    for one in resources:
+        answer = await update.update(server, update.Ask(one["resourceType"], one["id"], one), here)
+    return answer
+
+
+async def asked(server, here, types, *pairs, **more):
+    return told(await search.search(server, search.Ask(types, list(pairs), **more), here))
+
+
+async def searched(server, here, type, text):
+    """The same, as it stands behind a `?`; no type: of all types."""
+    pairs = parse_qsl(text, keep_blank_values=True)
+    return await asked(server, here, (type,) if type else (), *pairs)
+
+
 def told(answer):
     """The resource an Answer carries, decimals as they were written."""
     return json.loads(answer.body, parse_float=Decimal)
+
+
+def ids(bundle):
+    return sorted(e["resource"]["id"] for e in bundle.get("entry", []))
+
+
+def link(bundle, relation):
+    found = [link["url"] for link in bundle["link"] if link["relation"] == relation]
+    return found[0] if found else None
 
 
 def patient(id=None, family="Nguyễn", **more):

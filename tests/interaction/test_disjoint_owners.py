@@ -14,14 +14,14 @@ import pytest
 
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, search, sorting, update
+from fhir_server.interaction import delete, search, sorting
 from fhir_server.interaction.context import Asked, Caller, Limits
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.store import paging
 from fhir_server.store.contract import Restriction, rid
 from fhir_server.store.select import counting
 from tests.interaction.bounds import tighten
-from tests.interaction.conftest import patient, server_on, told
+from tests.interaction.conftest import patient, put, server_on, told
 from tests.interaction.test_text_following import texts
 from tests.search.test_custom import definition
 
@@ -166,12 +166,6 @@ def world(server, here, run):
     for resource in (*COMMON, *MINE):
         run(put(server, here, resource))
     return server
-
-
-async def put(server, here, resource):
-    await update.update(
-        server, update.Ask(resource["resourceType"], resource["id"], resource), here
-    )
 
 
 def within(here, who):

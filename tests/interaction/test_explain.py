@@ -37,13 +37,6 @@ WORLD = [
 ]
 
 
-@pytest.fixture
-def world(server, here, run):
-    for one in WORLD:
-        run(update.update(server, update.Ask(one["resourceType"], one["id"], one), here))
-    return server
-
-
 async def explained(server, here, type, *pairs, method="GET", resource=None):
     asked = Asked("explain", method, type, pairs=list(pairs), resource=resource)
     answer = read(await server.operations.perform(server, asked, here))

@@ -9,10 +9,10 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, read, search, update
+from fhir_server.interaction import delete, read, search
 from fhir_server.interaction.context import Caller, Limits
 from fhir_server.store.contract import Restriction, rid
-from tests.interaction.conftest import BASE, patient, server_on, told
+from tests.interaction.conftest import BASE, patient, put, searched, server_on, told
 
 
 def made(type, id, /, **more):
@@ -74,18 +74,6 @@ WORLD = [
     library("lib2", "http://x.example/lib", "2"),
     library("lib3", "http://x.example/other", "1"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def world(server, here, run):
-    for one in WORLD:
-        run(update.update(server, update.Ask(one["resourceType"], one["id"], one), here))
-    return server
-
-
-async def asked(server, here, type, text):
-    pairs = parse_qsl(text, keep_blank_values=True)
-    return told(await search.search(server, search.Ask((type,) if type else (), pairs), here))
 
 
 def of(bundle, mode):
@@ -154,7 +142,7 @@ INCLUDED = [
 
 async def test_what_is_asked_for_is_included_once_and_marked_so(world, here):
     for type, text, expected in INCLUDED:
-        bundle = await asked(world, here, type, text)
+        bundle = await searched(world, here, type, text)
         assert of(bundle, "include") == expected, text
         assert of(bundle, "outcome") == "", text
         matches = [e for e in bundle["entry"] if e["search"]["mode"] == "match"]
@@ -177,27 +165,23 @@ async def test_a_page_brings_what_belongs_to_its_own_matches(world, here):
 async def test_what_is_deleted_is_not_included(world, here):
     await delete.delete(world, delete.Ask("Patient", "p"), here)
     await delete.delete(world, delete.Ask("Observation", "o2"), here)
-    bundle = await asked(world, here, "Encounter", "_id=e1&_include=Encounter:subject")
+    bundle = await searched(world, here, "Encounter", "_id=e1&_include=Encounter:subject")
     assert of(bundle, "include") == ""
-    bundle = await asked(world, here, "Patient", "_id=q&_revinclude=Observation:subject")
+    bundle = await searched(world, here, "Patient", "_id=q&_revinclude=Observation:subject")
     assert of(bundle, "include") == "Observation/o3"
 
 
 async def test_a_versioned_reference_brings_the_version_it_names(server, here):
-    async def put(one):
-        answer = await update.update(server, update.Ask(one["resourceType"], one["id"], one), here)
-        return answer.version_id
-
-    first = await put(patient("p", "Cũ"))
-    second = await put(patient("p", "Mới"))
-    await put(visit("old", f"Patient/p/_history/{first}"))
-    await put(visit("new", f"{BASE}/Patient/p/_history/{second}"))
-    await put(visit("plain", "Patient/p"))
-    await put(visit("none", "Patient/p/_history/9-nothing"))
+    first = (await put(server, here, patient("p", "Cũ"))).version_id
+    second = (await put(server, here, patient("p", "Mới"))).version_id
+    old = visit("old", f"Patient/p/_history/{first}")
+    new = visit("new", f"{BASE}/Patient/p/_history/{second}")
+    none = visit("none", "Patient/p/_history/9-nothing")
+    await put(server, here, old, new, visit("plain", "Patient/p"), none)
 
     async def families(ids):
         text = f"_id={ids}&_include=Encounter:subject"
-        bundle = await asked(server, here, "Encounter", text)
+        bundle = await searched(server, here, "Encounter", text)
         found = [e["resource"] for e in bundle["entry"] if e["search"]["mode"] == "include"]
         return sorted((one["name"][0]["family"], one["meta"]["versionId"]) for one in found)
 
@@ -209,8 +193,8 @@ async def test_a_versioned_reference_brings_the_version_it_names(server, here):
     await delete.delete(server, delete.Ask("Patient", "p"), here)
     assert await families("old,plain") == [("Cũ", first)]
     text = "_id=p&_revinclude=Encounter:subject"
-    await put(patient("p", "Lại"))
-    bundle = await asked(server, here, "Patient", text)
+    await put(server, here, patient("p", "Lại"))
+    bundle = await searched(server, here, "Patient", text)
     every = {"Encounter/new", "Encounter/old", "Encounter/plain", "Encounter/none"}
     assert set(of(bundle, "include").split()) == every
 
@@ -219,32 +203,31 @@ async def test_nothing_beyond_a_callers_reach_is_included(world, here):
     reach = Restriction(owners=frozenset({rid(Key("Patient", "p"))}))
     mine = replace(here, caller=Caller("citizen", reach))
     both = "_include=Encounter:*&_revinclude=Observation:encounter"
-    bundle = await asked(world, mine, "Encounter", both)
+    bundle = await searched(world, mine, "Encounter", both)
     assert of(bundle, "match") == "Encounter/e1"
     assert of(bundle, "include") == "Observation/o1 Patient/p"  # no Location: it is nobody's
-    bundle = await asked(world, mine, "Observation", "_include:iterate=Observation:has-member")
+    bundle = await searched(world, mine, "Observation", "_include:iterate=Observation:has-member")
     assert of(bundle, "match") == "Observation/o1 Observation/o2"
     assert of(bundle, "include") == ""  # o3 is another's
     types = Restriction(types=frozenset({"Encounter"}))
     narrow = replace(here, caller=Caller("clerk", types))
-    bundle = await asked(world, narrow, "Encounter", "_include=Encounter:*")
+    bundle = await searched(world, narrow, "Encounter", "_include=Encounter:*")
     assert of(bundle, "include") == ""
 
 
 async def test_an_old_version_of_what_is_out_of_reach_is_not_included(server, here):
-    for one in (patient("p"), patient("q")):
-        await update.update(server, update.Ask("Patient", one["id"], one), here)
+    await put(server, here, patient("p"), patient("q"))
     version = (await read.read(server, read.Ask(Key("Patient", "q")), here)).version_id
     seen = made(
         "Observation", "o", status="final", code={"text": "x"}, subject=ref("Patient/p"),
         focus=[ref(f"Patient/q/_history/{version}")],
     )  # fmt: skip
-    await update.update(server, update.Ask("Observation", "o", seen), here)
+    await put(server, here, seen)
     reach = Restriction(owners=frozenset({rid(Key("Patient", "p"))}))
     mine = replace(here, caller=Caller("citizen", reach))
-    bundle = await asked(server, mine, "Observation", "_include=Observation:*")
+    bundle = await searched(server, mine, "Observation", "_include=Observation:*")
     assert of(bundle, "include") == "Patient/p"
-    bundle = await asked(server, here, "Observation", "_include=Observation:*")
+    bundle = await searched(server, here, "Observation", "_include=Observation:*")
     assert of(bundle, "include") == "Patient/p Patient/q"
 
 
@@ -265,7 +248,7 @@ async def test_beyond_its_bounds_a_page_says_what_it_left_out(world, store, here
     for most, levels, url, number in BOUNDED:
         small = server_on(store, limits=Limits(included=most, include_levels=levels))
         type, _, text = url.partition("?")
-        bundle = await asked(small, here, type, text)
+        bundle = await searched(small, here, type, text)
         assert len(of(bundle, "include").split()) == number, url
         (outcome,) = (e for e in bundle["entry"] if e["search"]["mode"] == "outcome")
         (issue,) = outcome["resource"]["issue"]
@@ -278,7 +261,7 @@ async def test_beyond_its_bounds_a_page_says_what_it_left_out(world, store, here
 async def test_exactly_as_many_as_the_bound_are_not_too_many(world, store, here):
     small = server_on(store, limits=Limits(included=2, include_levels=3))
     text = "_id=low&_include:iterate=Organization:partof"
-    bundle = await asked(small, here, "Organization", text)
+    bundle = await searched(small, here, "Organization", text)
     assert of(bundle, "include") == "Organization/mid Organization/top"
     assert of(bundle, "outcome") == ""
 
@@ -294,10 +277,10 @@ async def test_a_level_asks_the_store_a_fixed_number_of_questions(world, here, m
             return await real(*args, **more)
 
         monkeypatch.setattr(world.store, name, counted)
-    await asked(world, here, "Encounter", "_include=Encounter:*&_revinclude=Observation:*")
+    await searched(world, here, "Encounter", "_include=Encounter:*&_revinclude=Observation:*")
     assert questions == ["search", "by_rid", "search"]
     questions.clear()
-    await asked(world, here, "PlanDefinition", "_include=PlanDefinition:*")
+    await searched(world, here, "PlanDefinition", "_include=PlanDefinition:*")
     assert questions == ["search", "by_rid", "search"]
 
 
@@ -306,29 +289,30 @@ async def test_a_level_asks_the_store_a_fixed_number_of_questions(world, here, m
 
 async def test_counting_includes_nothing(world, here):
     for text in ("_summary=count", "_count=0"):
-        bundle = await asked(world, here, "Encounter", f"{text}&_include=Encounter:subject")
+        bundle = await searched(world, here, "Encounter", f"{text}&_include=Encounter:subject")
         assert "entry" not in bundle
 
 
 async def test_elements_are_of_the_matches_and_a_summary_is_of_all(world, here):
     text = "_id=e1&_include=Encounter:subject&_elements=status"
-    bundle = await asked(world, here, "Encounter", text)
+    bundle = await searched(world, here, "Encounter", text)
     match, include = (entry["resource"] for entry in bundle["entry"])
     assert "subject" not in match
     assert include["managingOrganization"]
     assert "tag" not in include["meta"]
     text = "_id=q&_revinclude=Encounter:subject&_summary=true"
-    match, include = (e["resource"] for e in (await asked(world, here, "Patient", text))["entry"])
+    bundle = await searched(world, here, "Patient", text)
+    match, include = (entry["resource"] for entry in bundle["entry"])
     assert match["meta"]["tag"][0]["code"] == "SUBSETTED"
     assert include["meta"]["tag"][0]["code"] == "SUBSETTED"
     with pytest.raises(Invalid, match="_summary=text"):
-        await asked(world, here, "Patient", "_revinclude=Encounter:subject&_summary=text")
+        await searched(world, here, "Patient", "_revinclude=Encounter:subject&_summary=text")
 
 
 async def test_lenient_handling_leaves_out_each_wrong_include_and_says_so(world, here):
     lenient = replace(here, strict=False)
     text = "_id=e1&_include=Encounter:subjct&_include=Encounter:location&_include=Encountr:x"
-    bundle = await asked(world, lenient, "Encounter", text)
+    bundle = await searched(world, lenient, "Encounter", text)
     assert of(bundle, "include") == "Location/l"
     (self,) = (link["url"] for link in bundle["link"] if link["relation"] == "self")
     assert parse_qsl(urlsplit(self).query) == [("_id", "e1"), ("_include", "Encounter:location")]

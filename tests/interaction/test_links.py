@@ -21,11 +21,10 @@ from fhir_server.interaction import (
     search,
     sorting,
     stretches,
-    update,
 )
 from fhir_server.interaction.context import Caller
 from fhir_server.store.contract import EVERYTHING, Restriction, rid
-from tests.interaction.conftest import BASE, patient, told
+from tests.interaction.conftest import BASE, patient, put, told
 
 FAMILIES = ("Nguyễn", "Trần", "Lê")
 CODES = ("8480-6", "8462-4")
@@ -221,12 +220,6 @@ def peopled(draw):
 def named(name):
     type, id = name.split("/")
     return {"resourceType": type, "id": id}
-
-
-async def put(server, here, resource):
-    await update.update(
-        server, update.Ask(resource["resourceType"], resource["id"], resource), here
-    )
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from fhir_server.interaction import delete
 from fhir_server.search.kinds.token import MAX_CODES
 from fhir_server.store.condition.keys import PROBED
 from fhir_server.store.contract import Restriction
-from tests.interaction.conftest import BASE
-from tests.interaction.test_search import asked, ids, put
+from tests.interaction.conftest import BASE, asked, ids, put
 from tests.terminology.known import code_system, system, value_set, where
 
 ILLNESS, V2 = "urn:illness", "http://terminology.hl7.org/CodeSystem/v2-0203"

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.interaction import delete, search, sorting, update
 from fhir_server.search.page import seal, unseal
-from tests.interaction.conftest import BASE, patient, told
-from tests.interaction.test_search import asked, link, put
+from tests.interaction.conftest import BASE, asked, link, patient, put, told
 
 SECRET = b"s" * 32
 

@@ -15,13 +15,9 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, patch, read, update
-from tests.interaction.conftest import patient, told
+from tests.interaction.conftest import patient, put, told
 
 TO_LE = [{"op": "replace", "path": "/name/0/family", "value": "Lê"}]
-
-
-async def put(server, here, resource):
-    return await update.update(server, update.Ask("Patient", resource["id"], resource), here)
 
 
 def ask(operations, id="a", **more):

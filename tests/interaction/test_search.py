@@ -9,27 +9,8 @@ import pytest
 
 from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, search, update
-from tests.interaction.conftest import patient, told
-
-
-async def put(server, here, *resources):
-    for one in resources:
-        await update.update(server, update.Ask(one["resourceType"], one["id"], one), here)
-
-
-def ids(bundle):
-    return sorted(e["resource"]["id"] for e in bundle.get("entry", []))
-
-
-def link(bundle, relation):
-    found = [link["url"] for link in bundle["link"] if link["relation"] == relation]
-    return found[0] if found else None
-
-
-async def asked(server, here, types, *pairs, **more):
-    return told(await search.search(server, search.Ask(types, list(pairs), **more), here))
-
+from fhir_server.interaction import delete
+from tests.interaction.conftest import asked, ids, link, patient, put
 
 CONTACT = [{"system": "other", "value": "0900"}]  # R4 cpt-2: a value has a system
 PEOPLE = [

@@ -12,8 +12,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.interaction import sorting
 from fhir_server.store import paging
 from fhir_server.store.contract import Restriction, rid
-from tests.interaction.conftest import patient
-from tests.interaction.test_search import asked, link, put
+from tests.interaction.conftest import asked, link, patient, put
 
 
 def met(bundle):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from urllib.parse import parse_qsl
 
 import pytest
 
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.interaction import search, update
-from tests.interaction.conftest import told
+from tests.interaction.conftest import put, searched
 
 TEXT = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Tóm tắt</div>'}
 CODE = {"text": "x"}
@@ -74,21 +72,9 @@ FORMS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def world(server, here, run):
-    for one in WORLD:
-        run(update.update(server, update.Ask(one["resourceType"], one["id"], one), here))
-    return server
-
-
-async def asked(server, here, type, text):
-    answer = await search.search(server, search.Ask((type,) if type else (), parse_qsl(text)), here)
-    return told(answer)
-
-
 async def test_a_match_has_what_was_asked_and_what_it_must_have(world, here):
     for type, text, expected in FORMS:
-        bundle = await asked(world, here, type, text)
+        bundle = await searched(world, here, type, text)
         (resource,) = (entry["resource"] for entry in bundle["entry"])
         assert set(resource) - {"resourceType", "id", "meta"} == set(expected.split()), (type, text)
         tags = [tag["code"] for tag in resource["meta"].get("tag", ())]
@@ -99,21 +85,21 @@ async def test_a_match_has_what_was_asked_and_what_it_must_have(world, here):
 
 async def test_numbers_keep_their_digits_in_a_summary(world, here):
     seen = {**WORLD[2], "valueQuantity": {"value": Decimal("37.50"), "unit": "C"}}
-    await update.update(world, update.Ask("Observation", "o", seen), here)
-    bundle = await asked(world, here, "Observation", "_summary=true")
+    await put(world, here, seen)
+    bundle = await searched(world, here, "Observation", "_summary=true")
     assert str(bundle["entry"][0]["resource"]["valueQuantity"]["value"]) == "37.50"
 
 
 async def test_a_count_has_no_entries_and_no_pages(world, here):
     for text in ("_summary=count", "_count=0"):
-        bundle = await asked(world, here, "", text)
+        bundle = await searched(world, here, "", text)
         assert bundle["total"] == len(WORLD)
         assert "entry" not in bundle
         assert {link["relation"] for link in bundle["link"]} <= {"self", "first"}
 
 
 async def test_types_are_summarized_each_by_its_own_definition(world, here):
-    bundle = await asked(world, here, "", "_summary=text&_type=Patient,Observation")
+    bundle = await searched(world, here, "", "_summary=text&_type=Patient,Observation")
     found = {e["resource"]["resourceType"]: set(e["resource"]) for e in bundle["entry"]}
     always = {"resourceType", "id", "meta", "text"}
     assert found == {"Patient": always, "Observation": always | {"status", "code"}}
@@ -121,4 +107,4 @@ async def test_types_are_summarized_each_by_its_own_definition(world, here):
 
 async def test_another_form_is_refused_naming_the_five(world, here):
     with pytest.raises(Invalid, match="`true`, `text`, `data`, `count`, `false`"):
-        await asked(world, here, "Patient", "_summary=short")
+        await searched(world, here, "Patient", "_summary=short")

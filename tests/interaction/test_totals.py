@@ -12,8 +12,7 @@ from fhir_server.interaction import totals
 from fhir_server.store import sqlite_connection
 from fhir_server.store.contract import Restriction, Select, rid
 from fhir_server.store.select import counting
-from tests.interaction.conftest import patient, server_on
-from tests.interaction.test_search import asked, put
+from tests.interaction.conftest import asked, patient, put, server_on
 from tests.store.world import has, rows, unit, version
 
 MANY = 3000
