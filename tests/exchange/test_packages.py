@@ -18,7 +18,6 @@ from fhir_server.foundation.outcome import Conflict, NotFound
 from fhir_server.interaction import create
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.validator import Validator
-from tests.interaction.conftest import server  # noqa: F401 - the fixture
 
 BASE = "http://hospital.example"
 
@@ -65,7 +64,7 @@ def package(folder, name="vn.wards", version="1.0.0", resources=(), needs=None):
     return read_package(path)
 
 
-async def test_what_is_added_is_known_and_listed(server, tmp_path):  # noqa: F811
+async def test_what_is_added_is_known_and_listed(server, tmp_path):
     added = package(tmp_path, resources=[value_set("a"), value_set("b")])
     assert added.problems == ()
     assert await packages.add(server, added) == packages.Added(stored=2)
@@ -75,7 +74,7 @@ async def test_what_is_added_is_known_and_listed(server, tmp_path):  # noqa: F81
     assert found.needs == (("hl7.fhir.r4.core", "4.0.1"),)
 
 
-async def test_what_is_not_valid_is_told_and_the_rest_is_added(server, tmp_path):  # noqa: F811
+async def test_what_is_not_valid_is_told_and_the_rest_is_added(server, tmp_path):
     broken = value_set("b", status="nearly")
     added = await packages.add(server, package(tmp_path, resources=[value_set("a"), broken]))
     assert added.stored == 1
@@ -83,7 +82,7 @@ async def test_what_is_not_valid_is_told_and_the_rest_is_added(server, tmp_path)
     assert (which, found.expression) == ("ValueSet/b", "ValueSet.status")
 
 
-async def test_a_naming_system_has_no_url_and_is_added_all_the_same(server, tmp_path):  # noqa: F811
+async def test_a_naming_system_has_no_url_and_is_added_all_the_same(server, tmp_path):
     naming = {
         "resourceType": "NamingSystem",
         "id": "wards",
@@ -96,7 +95,7 @@ async def test_a_naming_system_has_no_url_and_is_added_all_the_same(server, tmp_
     assert (await packages.add(server, package(tmp_path, resources=[naming]))).stored == 1
 
 
-async def test_adding_again_changes_nothing(server, tmp_path):  # noqa: F811
+async def test_adding_again_changes_nothing(server, tmp_path):
     added = package(tmp_path, resources=[value_set("a")])
     await packages.add(server, added)
     before = await server.store.census()
@@ -106,7 +105,7 @@ async def test_adding_again_changes_nothing(server, tmp_path):  # noqa: F811
     assert stored.generation == 1
 
 
-async def test_two_packages_may_use_one_id_for_different_things(server, tmp_path):  # noqa: F811
+async def test_two_packages_may_use_one_id_for_different_things(server, tmp_path):
     other = value_set("a") | {"url": "http://other.example/ValueSet/a"}
     await packages.add(server, package(tmp_path, resources=[value_set("a")]))
     await packages.add(server, package(tmp_path, name="other", resources=[other]))
@@ -115,7 +114,7 @@ async def test_two_packages_may_use_one_id_for_different_things(server, tmp_path
     assert canonicals.get("http://other.example/ValueSet/a")["id"].startswith("a-")
 
 
-async def test_what_is_removed_is_known_no_more(server, tmp_path):  # noqa: F811
+async def test_what_is_removed_is_known_no_more(server, tmp_path):
     await packages.add(server, package(tmp_path, resources=[value_set("a")]))
     await packages.add(server, package(tmp_path, name="other", resources=[value_set("b")]))
     assert await packages.remove(server, "vn.wards") == 1
@@ -125,7 +124,7 @@ async def test_what_is_removed_is_known_no_more(server, tmp_path):  # noqa: F811
     assert [one.name for one in await packages.installed(server)] == ["other"]
 
 
-async def test_a_package_another_one_needs_stays(server, tmp_path):  # noqa: F811
+async def test_a_package_another_one_needs_stays(server, tmp_path):
     await packages.add(server, package(tmp_path, resources=[value_set("a")]))
     above = package(tmp_path, "above", resources=[value_set("b")], needs={"vn.wards": "1.0.0"})
     await packages.add(server, above)
@@ -134,7 +133,7 @@ async def test_a_package_another_one_needs_stays(server, tmp_path):  # noqa: F81
     assert await packages.remove(server, "vn.wards", even_if_needed=True) == 1
 
 
-async def test_of_two_versions_one_must_be_named(server, tmp_path):  # noqa: F811
+async def test_of_two_versions_one_must_be_named(server, tmp_path):
     for version in ("1.0.0", "2.0.0"):
         resource = value_set(f"a-{version[0]}", version=version)
         await packages.add(server, package(tmp_path, version=version, resources=[resource]))
@@ -146,7 +145,7 @@ async def test_of_two_versions_one_must_be_named(server, tmp_path):  # noqa: F81
 
 
 async def test_a_profile_is_tried_on_what_is_stored_before_it_is_switched_on(
-    server,  # noqa: F811
+    server,
     tmp_path,
 ):
     strict = profile(

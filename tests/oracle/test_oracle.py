@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.foundation import wire
 from fhir_server.interaction import bundle, search
-from tests.interaction.conftest import here, server, told  # noqa: F401 - fixtures
+from tests.interaction.conftest import told
 from tests.oracle.answer import in_order, included
 from tests.oracle.evaluate import Oracle
 from tests.oracle.questions import Questions
@@ -18,7 +18,7 @@ from tests.oracle.world import World
 WORLDS, EACH = 3, 700
 
 
-async def stored(server, here, world):  # noqa: F811 - fixtures
+async def stored(server, here, world):
     entries = [
         {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
         for one in world.records
@@ -29,7 +29,7 @@ async def stored(server, here, world):  # noqa: F811 - fixtures
     assert answer.status == 200, answer.body
 
 
-async def answered(server, here, question, **more):  # noqa: F811 - fixtures
+async def answered(server, here, question, **more):
     pairs = [*question.criteria, *question.results, *more.items()]
     return told(await search.search(server, search.Ask((question.type,), pairs), here))
 
@@ -40,7 +40,7 @@ def named(answer, mode):
     return [f"{one['resource']['resourceType']}/{one['resource']['id']}" for one in found]
 
 
-async def walked(server, here, question):  # noqa: F811 - fixtures
+async def walked(server, here, question):
     """The matches of all pages, three at a time."""
     answer, found = await answered(server, here, question, _count="3"), []
     while True:
@@ -52,7 +52,7 @@ async def walked(server, here, question):  # noqa: F811 - fixtures
         answer = told(await search.search(server, search.Ask((question.type,), pairs), here))
 
 
-async def check(server, here, oracle, question):  # noqa: F811 - fixtures
+async def check(server, here, oracle, question):
     """What is wrong with the answer, or nothing; and how many it finds."""
     expected = {f"{question.type}/{id}" for id in oracle.find(question.type, question.criteria)}
     answer = await answered(server, here, question, _count="1000")
@@ -72,7 +72,7 @@ async def check(server, here, oracle, question):  # noqa: F811 - fixtures
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))
-async def test_every_answer_is_that_of_the_oracle(server, here, seed):  # noqa: F811 - fixtures
+async def test_every_answer_is_that_of_the_oracle(server, here, seed):
     world = World(seed)
     await stored(server, here, world)
     oracle, questions = Oracle(world.records), Questions(world, seed)
