@@ -16,9 +16,10 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench import data, disk, floor, validation
 from bench.drive import Measured, drive, request
@@ -52,9 +53,11 @@ def main() -> None:
 class Run:
     """All workloads on one database."""
 
-    def __init__(self, name, url, servers, asked, workers) -> None:  # type: ignore[no-untyped-def]
-        self.name, self.url = name, url
-        self.servers = servers  # process ids of the database server, if it is one
+    def __init__(
+        self, name: str, url: str, servers: list[int], asked: argparse.Namespace, workers: int
+    ) -> None:
+        """servers: process ids of the database server, if it is one."""
+        self.name, self.url, self.servers = name, url, servers
         self.seconds, self.patients = asked.seconds, asked.patients
         self.clients = [int(n) for n in asked.clients.split(",")]
         self.workers = workers
@@ -103,7 +106,7 @@ class Run:
             found += [f"{type}/{entry['resource']['id']}" for entry in bundle["entry"]]
         return found
 
-    def get(self, path: str) -> dict:  # type: ignore[type-arg]
+    def get(self, path: str) -> dict[str, Any]:
         answer: list[bytes] = []
 
         async def once() -> None:
@@ -111,7 +114,8 @@ class Run:
             await drive(HOST, self.port, asks, clients=1, seconds=5, warm=0, seen=answer.append)
 
         asyncio.run(once())
-        return json.loads(answer[0])  # type: ignore[no-any-return]
+        found: dict[str, Any] = json.loads(answer[0])
+        return found
 
 
 def line(name: str, measured: Measured, cpu: float, *, per: float = 1, unit: str = "/s") -> None:
@@ -137,7 +141,8 @@ def floors(seconds: float) -> None:
 
 
 @contextmanager
-def database(name: str) -> Iterator[tuple]:  # type: ignore[type-arg]
+def database(name: str) -> Iterator[tuple[str, list[int], Callable[[], int]]]:
+    """Its URL, the process ids of its server, and the bytes it takes."""
     with tempfile.TemporaryDirectory(prefix="fhir-bench-") as folder:
         if name == "sqlite":
             path = Path(folder) / "fhir.db"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from fhir_server.demo import Way, facility_bundles, visits
 from fhir_server.interaction import bundle
@@ -44,6 +45,6 @@ async def _filled(url: str, patients: int, seed: int) -> int:
         await server.store.close()
 
 
-async def _sent(server: Server, told: dict) -> None:  # type: ignore[type-arg]
+async def _sent(server: Server, told: dict[str, Any]) -> None:
     answer = await bundle.bundle(server, bundle.Ask(told), Circumstances())
     assert answer.status == 200

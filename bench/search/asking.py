@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.drive import Connection, connect, request
@@ -55,10 +56,11 @@ async def prepared(port: int, sample: Sample) -> None:
     _close(connection)
 
 
-async def told(connection: Connection, path: str) -> dict:  # type: ignore[type-arg]
+async def told(connection: Connection, path: str) -> dict[str, Any]:
     status, body = await connection.ask(request("GET", path))
     assert status == 200, (path, status, body[:500])
-    return json.loads(body)  # type: ignore[no-any-return]
+    found: dict[str, Any] = json.loads(body)
+    return found
 
 
 async def alone(port: int, sample: Sample, *, samples: int) -> Taken:
