@@ -21,7 +21,7 @@ from fhir_server.foundation.fhirpath import (
 from fhir_server.foundation.fhirpath.items import CLASS, SYSTEM, Item, made, plain, system
 from fhir_server.foundation.fhirpath.quantity import Quantity
 from fhir_server.foundation.fhirpath.references import resolved
-from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one
+from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, Truth, boolean, one, truth
 from fhir_server.foundation.fhirpath.temporal import Temporal
 from fhir_server.foundation.fhirpath.values import compare, item_key, weight
 from fhir_server.foundation.outcome import Invalid
@@ -38,11 +38,7 @@ class Function(NamedTuple):
     most: int = 0
 
 
-def _truth(value: bool) -> list[Item]:  # noqa: FBT001 - the truth itself
-    return [made(value)]
-
-
-def _each(scope: Scope, focus: list[Item], asked: Evaluated) -> list[bool | None]:
+def _each(scope: Scope, focus: list[Item], asked: Evaluated) -> list[Truth]:
     """The condition asked of each item."""
     return [boolean(asked(scope.within(item, i))) for i, item in enumerate(focus)]
 
@@ -52,12 +48,12 @@ def _each(scope: Scope, focus: list[Item], asked: Evaluated) -> list[bool | None
 
 def _exists(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     if not args:
-        return _truth(bool(focus))
-    return _truth(any(truth is True for truth in _each(scope, focus, args[0])))
+        return truth(bool(focus))
+    return truth(any(met is True for met in _each(scope, focus, args[0])))
 
 
 def _all(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
-    return _truth(all(truth is True for truth in _each(scope, focus, args[0])))
+    return truth(all(met is True for met in _each(scope, focus, args[0])))
 
 
 def _truths(focus: list[Item]) -> list[bool]:
@@ -85,7 +81,7 @@ def _distinct(scope: Scope, items: list[Item]) -> list[Item]:
 
 def _where(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     truths = _each(scope, focus, args[0])
-    return [item for item, truth in zip(focus, truths, strict=True) if truth is True]
+    return [item for item, met in zip(focus, truths, strict=True) if met is True]
 
 
 def _select(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
@@ -196,8 +192,8 @@ def _iif(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
 
 
 def _not(_: Scope, focus: list[Item], __: Args) -> list[Item]:
-    truth = boolean(focus)
-    return [] if truth is None else _truth(not truth)
+    met = boolean(focus)
+    return truth(None if met is None else not met)
 
 
 # --- types ---------------------------------------------------------------------------------------
@@ -211,7 +207,7 @@ def _of_type(scope: Scope, focus: list[Item], type: str) -> list[Item]:
 
 def _is(scope: Scope, focus: list[Item], type: str) -> list[Item]:
     item = one(focus, "`is`")
-    return [] if item is None else _truth(scope.run.model.is_type(item, type))
+    return [] if item is None else truth(scope.run.model.is_type(item, type))
 
 
 def _type(_: Scope, focus: list[Item], __: Args) -> list[Item]:
@@ -235,12 +231,12 @@ def _extension(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
 
 def _has_extension(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     # not in R4's list of functions, but R4's own search parameters ask it
-    return _truth(bool(_extension(scope, focus, args)))
+    return truth(bool(_extension(scope, focus, args)))
 
 
 def _has_value(scope: Scope, focus: list[Item], _: Args) -> list[Item]:
     primitive = scope.run.model.definitions.primitive_types
-    return _truth(len(focus) == 1 and focus[0].value is not None and focus[0].node in primitive)
+    return truth(len(focus) == 1 and focus[0].value is not None and focus[0].node in primitive)
 
 
 def _get_value(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
@@ -252,7 +248,7 @@ def _comparable(scope: Scope, focus: list[Item], args: Args) -> list[Item]:
     quantities = [plain(item) for item in values if item is not None]
     if len(quantities) < 2 or not all(isinstance(q, Quantity) for q in quantities):
         return []
-    return _truth(quantities[0].common().unit == quantities[1].common().unit)
+    return truth(quantities[0].common().unit == quantities[1].common().unit)
 
 
 def _clock(kind: str, start: int, end: int) -> Body:
@@ -276,18 +272,18 @@ TYPE_FUNCTIONS: dict[str, Callable[[Scope, list[Item], str], list[Item]]] = {
 }
 
 FUNCTIONS: dict[str, Function] = {
-    "empty": _plain(lambda focus: _truth(not focus)),
+    "empty": _plain(lambda focus: truth(not focus)),
     "exists": Function(_exists, 0, 1),
     "all": Function(_all, 1, 1),
-    "allTrue": _plain(lambda focus: _truth(all(_truths(focus)))),
-    "anyTrue": _plain(lambda focus: _truth(any(_truths(focus)))),
-    "allFalse": _plain(lambda focus: _truth(not any(_truths(focus)))),
-    "anyFalse": _plain(lambda focus: _truth(not all(_truths(focus)))),
-    "subsetOf": Function(lambda s, f, a: _truth(_keys(s, f) <= _keys(s, a[0](s))), 1, 1),
-    "supersetOf": Function(lambda s, f, a: _truth(_keys(s, f) >= _keys(s, a[0](s))), 1, 1),
+    "allTrue": _plain(lambda focus: truth(all(_truths(focus)))),
+    "anyTrue": _plain(lambda focus: truth(any(_truths(focus)))),
+    "allFalse": _plain(lambda focus: truth(not any(_truths(focus)))),
+    "anyFalse": _plain(lambda focus: truth(not all(_truths(focus)))),
+    "subsetOf": Function(lambda s, f, a: truth(_keys(s, f) <= _keys(s, a[0](s))), 1, 1),
+    "supersetOf": Function(lambda s, f, a: truth(_keys(s, f) >= _keys(s, a[0](s))), 1, 1),
     "count": _plain(lambda focus: [made(len(focus))]),
     "distinct": Function(lambda s, f, _: _distinct(s, f)),
-    "isDistinct": Function(lambda s, f, _: _truth(len(_keys(s, f)) == len(f))),
+    "isDistinct": Function(lambda s, f, _: truth(len(_keys(s, f)) == len(f))),
     "not": Function(_not),
     "where": Function(_where, 1, 1),
     "select": Function(_select, 1, 1),

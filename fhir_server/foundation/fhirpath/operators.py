@@ -10,7 +10,15 @@ from decimal import Decimal
 
 from fhir_server.foundation.fhirpath.items import Item, made
 from fhir_server.foundation.fhirpath.quantity import Quantity
-from fhir_server.foundation.fhirpath.scope import Evaluated, Scope, boolean, one, value_of
+from fhir_server.foundation.fhirpath.scope import (
+    Evaluated,
+    Scope,
+    Truth,
+    boolean,
+    one,
+    truth,
+    value_of,
+)
 from fhir_server.foundation.fhirpath.values import (
     arithmetic,
     compare,
@@ -36,10 +44,6 @@ def polarity(op: str, operand: Evaluated) -> Evaluated:
     return evaluated
 
 
-def _truth(value: bool | None) -> list[Item]:  # noqa: FBT001 - the truth itself
-    return [] if value is None else [made(value)]
-
-
 def _cost(left: list[Item], right: list[Item], op: str) -> int:
     """What a comparison takes: `~` looks for each thing of one side on the other."""
     inside = weight(left) + weight(right)
@@ -53,7 +57,7 @@ def _equality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
         one_side, other = left(scope), right(scope)
         scope.run.spend(_cost(one_side, other, op))
         same = equivalent(one_side, other) if "~" in op else equal(one_side, other)
-        return _truth(same if op[0] != "!" or same is None else not same)
+        return truth(same if op[0] != "!" or same is None else not same)
 
     return evaluated
 
@@ -74,7 +78,7 @@ def _inequality(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
         if first is None or second is None:
             return []
         order = compare(first, second, op)
-        return _truth(None if order is None else holds(order))
+        return truth(None if order is None else holds(order))
 
     return evaluated
 
@@ -114,34 +118,34 @@ def _membership(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
         if item is None:
             return []
         scope.run.spend((weight([item]) + 1) * len(items) + weight(items) + 1)
-        return _truth(any(equal([item], [other]) for other in items))
+        return truth(any(equal([item], [other]) for other in items))
 
     return evaluated
 
 
-# N1, three-valued logic: what is told by the left side alone, and by both.
-def _and(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+# What is told by the left side alone, and by both.
+def _and(one_side: Truth, other: Truth) -> Truth:
     if one_side is False or other is False:
         return False
     return None if one_side is None or other is None else True
 
 
-def _or(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+def _or(one_side: Truth, other: Truth) -> Truth:
     if one_side or other:
         return True
     return None if one_side is None or other is None else False
 
 
-def _xor(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+def _xor(one_side: Truth, other: Truth) -> Truth:
     return None if one_side is None or other is None else one_side != other
 
 
-def _implies(one_side: bool | None, other: bool | None) -> bool | None:  # noqa: FBT001
+def _implies(one_side: Truth, other: Truth) -> Truth:
     return _or(None if one_side is None else not one_side, other)
 
 
-Logic = Callable[[bool | None, bool | None], bool | None]
-LOGIC: dict[str, tuple[Logic, bool | None]] = {
+Logic = Callable[[Truth, Truth], Truth]
+LOGIC: dict[str, tuple[Logic, Truth]] = {
     "and": (_and, False),
     "or": (_or, True),
     "xor": (_xor, None),
@@ -150,14 +154,14 @@ LOGIC: dict[str, tuple[Logic, bool | None]] = {
 
 
 def _logic(op: str, left: Evaluated, right: Evaluated) -> Evaluated:
-    truth, decides = LOGIC[op]
+    meet, decides = LOGIC[op]
 
     def evaluated(scope: Scope) -> list[Item]:
         one_side = boolean(left(scope))
         scope.run.spend(1)
         if one_side is not None and one_side is decides:
-            return _truth(truth(one_side, None))
-        return _truth(truth(one_side, boolean(right(scope))))
+            return truth(meet(one_side, None))
+        return truth(meet(one_side, boolean(right(scope))))
 
     return evaluated
 

@@ -15,6 +15,7 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
 
 Resolve = Callable[[str], Resource | None]
+Truth = bool | None  # N1, three-valued logic; None: it cannot be told
 
 
 class Services(Protocol):
@@ -187,7 +188,11 @@ def value_of(items: list[Item], of: str) -> Any:
     return None if item is None else plain(item)
 
 
-def boolean(items: list[Item]) -> bool | None:
+def truth(value: Truth) -> list[Item]:
+    return [] if value is None else [made(value)]
+
+
+def boolean(items: list[Item]) -> Truth:
     """What a collection means as a condition: a single thing that is no boolean is true."""
     item = one(items, "a condition")
     if item is None:
