@@ -103,7 +103,7 @@ class NoOperations:
         self,
         server: Server,  # noqa: ARG002 - the signature is that of Operations
         asked: Asked,
-        circumstances: Circumstances,  # noqa: ARG002
+        circumstances: Circumstances,  # noqa: ARG002 - as is this
     ) -> Answer:
         raise UnknownType(f"The operation `${asked.name[:64]}` is not supported here.")
 

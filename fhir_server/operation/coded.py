@@ -186,7 +186,7 @@ def knowing(terms: Terms, resource: Resource | None) -> Terms:
 # --- answers -------------------------------------------------------------------------------------
 
 
-def boolean(name: str, value: bool) -> Given:  # noqa: FBT001 (it is the value told)
+def boolean(name: str, value: bool) -> Given:  # noqa: FBT001 - it is the value told
     return Given(name, value, "boolean")
 
 

@@ -166,11 +166,11 @@ def _of_string(parameter: Parameter, type: str, site: Site) -> Values | None:
     return lambda value: [row.word for row in write(value) if row.whole]
 
 
-def _of_token(parameter: Parameter, type: str, site: Site) -> Values | None:  # noqa: ARG001
+def _of_token(parameter: Parameter, type: str, site: Site) -> Values | None:  # noqa: ARG001 - as all of them
     return TOKENS.get(type)
 
 
-def _of_link(parameter: Parameter, type: str, site: Site) -> Values | None:  # noqa: ARG001
+def _of_link(parameter: Parameter, type: str, site: Site) -> Values | None:  # noqa: ARG001 - as all of them
     if type != "Reference":
         return lambda value: (value,)
 

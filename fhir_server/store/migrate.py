@@ -25,8 +25,7 @@ def migrate(url: str) -> list[str]:
         return []
     if had is not None and had > SCHEMA:
         raise SchemaUnknown(unknown(url, had))
-    # Only who migrates pays the 250 ms that alembic takes to import.
-    from fhir_server.store.migrations.run import run  # noqa: PLC0415
+    from fhir_server.store.migrations.run import run  # noqa: PLC0415 - alembic takes 250 ms
 
     return run(url, had)
 

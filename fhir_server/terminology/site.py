@@ -29,9 +29,9 @@ def site(path: Path | None = None) -> dict[str, str]:
         found = tomllib.loads(told.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as wrong:
         raise ValueError(f"`{told}` is not TOML: {wrong}.") from wrong
-    for name in ("base", "publisher", "jurisdiction"):
-        if not isinstance(found.get(name), str):
-            raise ValueError(f'`{told}` needs `{name}`, a text: {name} = "...".')  # noqa: TRY004
+    needed = ("base", "publisher", "jurisdiction")
+    for name in (name for name in needed if not isinstance(found.get(name), str)):
+        raise ValueError(f'`{told}` needs `{name}`, a text: {name} = "...".')
     if not BASE.fullmatch(found["base"]):
         raise ValueError(
             f"`base` in `{told}` is `{found['base']}`; it is a URL without a slash at its end, as "

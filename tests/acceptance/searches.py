@@ -7,10 +7,13 @@ values from lists of good, odd and huge ones.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from fhir_server.search.parameters import Parameter, Parameters
 
+T = TypeVar("T")
 GOOD = [
     "a", "ng", "Nguyễn", "Đặng Thị Hoà", "final", "male", "true", "false", "8867-4", "urn:x:a|1",
     "http://loinc.org|8867-4", "http://loinc.org|", "|8867-4", "1", "5.4", "gt1e3", "ap100",
@@ -91,8 +94,8 @@ class Searches:
         number = self.pick([1, 1, 1, 2, 3, 5])
         return path, [self.pair(type) for _ in range(number)]
 
-    def pick(self, some: list[str] | list[int]) -> str:
-        return self.random.choice(some)  # type: ignore[return-value]  # of what is given
+    def pick(self, some: Sequence[T]) -> T:
+        return self.random.choice(some)
 
     def type(self) -> str:
         return self.pick(TYPES if self.random.random() < 0.8 else self.every)

@@ -9,7 +9,7 @@ entity may be declared.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 from xml.parsers import expat
@@ -154,13 +154,13 @@ class _Reader:
 def _classes(files: Files, name: str, meter: Meter) -> Iterator[_Class]:
     """The classes in their order, and the title before them. Raises BadRelease."""
     reader = _Reader(name)
-    parse: Callable[[bytes, bool], object] = reader.parser.Parse
+    parse = reader.parser.Parse
     try:
         for _, line in lines(files, name, meter):
-            parse(line.encode(), False)  # noqa: FBT003 (expat's own: whether this is the end)
+            parse(line.encode())
             yield from reader.ready
             reader.ready.clear()
-        parse(b"", True)  # noqa: FBT003
+        parse(b"", True)  # noqa: FBT003 - expat has no name for it: this is the end
     except expat.ExpatError as error:
         raise BadRelease(f"`{name}`, line {error.lineno}: the XML is not well-formed.") from error
 
