@@ -22,16 +22,21 @@ from fhir_server.store.asking import Asking, Rows
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
     COLLECTED,
-    ByMain,
     ByRow,
     Collected,
-    Condition,
     Order,
     Place,
     Select,
 )
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select import Bound, collected_sql, moved_sql, page_sql, windows
+from fhir_server.store.select import (
+    Bound,
+    Driver,
+    collected_sql,
+    moved_sql,
+    page_sql,
+    windows,
+)
 from fhir_server.store.select.page import Walked
 
 AGAIN = (
@@ -61,14 +66,9 @@ class Wanted:
         return None if self.bound is None else Bound.parse(self.bound)
 
     @property
-    def is_driven(self) -> bool:
-        """Whether it matters what it begins with; else it is a walk through one given index."""
-        return isinstance(self.order, ByMain | Collected)
-
-    @property
     def met(self) -> int:
-        """So many are to be met, in order; 0: all."""
-        return 0 if isinstance(self.order, Collected) else self.limit + 1
+        """One more than the page holds tells whether there is another."""
+        return self.limit + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Paging:
 
     wanted: Wanted
     bound: Bound | None
-    driver: Condition | None
+    driver: Driver | None
     dialect: Dialect
     codec: Codec
     look: Callable[[], None] = lambda: None
@@ -93,9 +93,8 @@ class Paging:
         return straight(items, self.wanted.limit, backward=self.wanted.backward)
 
     def _walk(self, order: Walked) -> Asking[list[Item]]:
-        """The items beyond `after`, in the order they are read: one more than the page holds tells
-        whether there is another."""
-        wanted, items, enough = self.wanted, list[Item](), self.wanted.limit + 1
+        """The items beyond `after`, in the order they are read."""
+        wanted, items, enough = self.wanted, list[Item](), self.wanted.met
         for window in windows(
             order, limit=enough, after=wanted.after, backward=wanted.backward, bound=self.bound
         ):

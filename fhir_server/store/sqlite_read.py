@@ -32,11 +32,14 @@ from fhir_server.store.dialect import SQLITE
 from fhir_server.store.named import marks, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
+    Driver,
     Sample,
     count_sql,
     counting,
     drivers,
     find_sql,
+    for_page,
+    is_common,
     limits_of,
     rarest,
     sample_sql,
@@ -44,7 +47,6 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.body import is_common
 from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.select.weights import EVERY, Weighed, weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
@@ -171,15 +173,22 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def driver_of(reader: Reader, select: Select, page: int = 0) -> Condition | None:
-    """The rarest of the conditions a search can be driven from: SQLite cannot tell by itself.
-    page: so many are wanted in order; 0: all."""
+def driver_of(reader: Reader, select: Select) -> Condition | None:
+    """The rarest of several conditions: SQLite cannot tell by itself."""
     found = drivers(select)
     if not worth_weighing(found):
         return None
-    type = walked_type(select, found) if page else None
-    size, weights = weighed(reader, found, type=type)
-    return rarest(found, weights, size=size, page=page)
+    _, weights = weighed(reader, found)
+    return rarest(found, weights)
+
+
+def driver_of_page(reader: Reader, select: Select, met: int) -> Driver | None:
+    """What leads soonest to the first so many of those that meet it, in the order of main dates."""
+    found = drivers(select)
+    if not worth_weighing(found):
+        return None
+    size, weights = weighed(reader, found, type=walked_type(select, found))
+    return for_page(found, weights, size, met)
 
 
 def weighed(

@@ -10,12 +10,12 @@ import time
 from fhir_server.store.arranging import absent, page_of
 from fhir_server.store.asking import answered
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import EVERYTHING, Page
+from fhir_server.store.contract import EVERYTHING, ByMain, Collected, Page
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.paging import Paging, Wanted
-from fhir_server.store.select import Bound
+from fhir_server.store.select import Bound, Driver
 from fhir_server.store.sqlite_connection import Reader, TooSlow
-from fhir_server.store.sqlite_read import by_rid, driver_of, last_seq
+from fhir_server.store.sqlite_read import by_rid, driver_of, driver_of_page, last_seq
 
 
 def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
@@ -28,9 +28,19 @@ def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
     given = wanted.moment
     with reader.snapshot():
         bound = given or Bound(last_seq(reader) + 1)
-        driver = driver_of(reader, wanted.select, wanted.met) if wanted.is_driven else None
+        driver = driver_for(reader, wanted)
         asking = Paging(wanted, given, driver, SQLITE, codec, look).page()
         page = answered(asking, lambda asked: reader.rows(asked.text, asked.values))
         rids = absent(page)
         newest = by_rid(reader, codec, rids, EVERYTHING) if rids else ()
         return page_of(page, newest, bound)
+
+
+def driver_for(reader: Reader, wanted: Wanted) -> Driver | None:
+    """A walk by anything but the main date goes through the index of that."""
+    match wanted.order:
+        case ByMain():
+            return driver_of_page(reader, wanted.select, wanted.met)
+        case Collected():
+            return driver_of(reader, wanted.select)
+    return None

@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.interaction import resolving, sorting, stretches, text_following
 from fhir_server.store.condition import keys, links
-from fhir_server.store.select import body, counting, page
+from fhir_server.store.select import body, counting, page, weighing
 
 FEW = 2
 TIGHT = (
@@ -19,9 +19,10 @@ TIGHT = (
     (text_following, ("RARE",)),
     (keys, ("PROBED",)),
     (links, ("KEPT",)),
-    (body, ("APART", "RARE", "RARE_TOGETHER", "WEIGHED_UP_TO")),
+    (body, ("APART",)),
     (counting, ("ENOUGH", "EXACT", "FEW")),
     (page, ("FEW_TYPES",)),
+    (weighing, ("RARE", "RARE_TOGETHER", "WEIGHED_UP_TO")),
 )
 
 

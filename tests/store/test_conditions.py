@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.foundation.resource import Key
+from fhir_server.store import sqlite_read
 from fhir_server.store.contract import (
     FIRST,
     LAST,
@@ -37,7 +38,11 @@ from fhir_server.store.contract import (
     WordStarts,
     rid,
 )
-from fhir_server.store.select import body
+from fhir_server.store.postgresql import reading
+from fhir_server.store.select import page as page_module
+from fhir_server.store.select import weighing
+from fhir_server.store.select.weighing import COMMON as WALK
+from fhir_server.store.select.weighing import Hoped, rarest
 from tests.search.evaluate import holds
 from tests.store.world import newest, unit, version
 
@@ -226,11 +231,24 @@ def population(store, run, clock):
     return now
 
 
-@pytest.mark.parametrize("rare", [body.RARE, 2])
-def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypatch, rare):
-    """However rare a word must be for a search to begin with those who have it."""
-    monkeypatch.setattr(body, "RARE", rare)
-    monkeypatch.setattr(body, "RARE_TOGETHER", rare)
+def hoping(found, weights, size, page):
+    """A walk is tried first wherever it can be."""
+    first = rarest(found, weights)
+    return Hoped(first) if size and first != WALK else first
+
+
+@pytest.mark.parametrize(
+    ("rare", "reach"), [(weighing.RARE, weighing.REACH), (2, weighing.REACH), (99, 6), (99, 99)]
+)
+def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypatch, rare, reach):
+    """However rare a word must be for a search to begin with those who have it, and however far
+    it is walked before."""
+    monkeypatch.setattr(weighing, "RARE", rare)
+    monkeypatch.setattr(weighing, "RARE_TOGETHER", rare)
+    if rare == 99:
+        monkeypatch.setattr(page_module, "REACH", reach)
+        for module in (sqlite_read, reading):
+            monkeypatch.setattr(module, "for_page", hoping)
     places = {key: run(newest(store, str(key))) for key in population}
 
     @settings(

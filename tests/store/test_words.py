@@ -24,7 +24,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.select import POSTGRESQL, SQLITE, drivers, page_sql, weigh_sql, windows
-from fhir_server.store.select.body import COMMON
+from fhir_server.store.select.weighing import COMMON
 from tests.store.world import made, unit, version
 
 ONLY = FIRST | LAST

@@ -33,11 +33,14 @@ from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,
+    Driver,
     Sample,
     count_sql,
     counting,
     drivers,
     find_sql,
+    for_page,
+    is_common,
     limits_of,
     rarest,
     sample_sql,
@@ -45,7 +48,6 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.body import is_common
 from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.select.weights import EVERY, Weighed, weights_of
 from fhir_server.store.types import NAMES
@@ -216,15 +218,22 @@ async def estimate(pool: Pool, select: Select) -> int:
     return max(counted, found)
 
 
-async def driver_of(pool: Pool, select: Select, page: int = 0) -> Condition | None:
-    """The rarest of the conditions a search can be driven from: a prepared plan cannot tell.
-    page: so many are wanted in order; 0: all."""
+async def driver_of(pool: Pool, select: Select) -> Condition | None:
+    """The rarest of several conditions: a prepared plan cannot know which of them that is."""
     found = drivers(select)
     if not worth_weighing(found):
         return None
-    type = walked_type(select, found) if page else None
-    size, weights = await weighed(pool, found, type=type)
-    return rarest(found, weights, size=size, page=page)
+    _, weights = await weighed(pool, found)
+    return rarest(found, weights)
+
+
+async def driver_of_page(pool: Pool, select: Select, met: int) -> Driver | None:
+    """What leads soonest to the first so many of those that meet it, in the order of main dates."""
+    found = drivers(select)
+    if not worth_weighing(found):
+        return None
+    size, weights = await weighed(pool, found, type=walked_type(select, found))
+    return for_page(found, weights, size, met)
 
 
 async def weighed(

@@ -12,12 +12,19 @@ from functools import partial
 from fhir_server.store.arranging import Arranged, absent, page_of
 from fhir_server.store.asking import Asking, awaited, onward
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import EVERYTHING, Collected, Page
+from fhir_server.store.contract import EVERYTHING, ByMain, Collected, Page
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.paging import Paging, Wanted
 from fhir_server.store.postgresql.connection import Pool, Row, rows
-from fhir_server.store.postgresql.reading import BASE, Newest, bound_of, by_rid, driver_of
-from fhir_server.store.select import Bound, Rendered, has_two
+from fhir_server.store.postgresql.reading import (
+    BASE,
+    Newest,
+    bound_of,
+    by_rid,
+    driver_of,
+    driver_of_page,
+)
+from fhir_server.store.select import Bound, Driver, Rendered, has_two
 
 NOW = f"select pg_current_snapshot()::text, {BASE}"
 
@@ -25,7 +32,7 @@ NOW = f"select pg_current_snapshot()::text, {BASE}"
 async def search(pool: Pool, newest: Newest, codec: Codec, wanted: Wanted) -> Page:
     """See contract.Store.search."""
     bound, order = wanted.moment, wanted.order
-    driver = await driver_of(pool, wanted.select, wanted.met) if wanted.is_driven else None
+    driver = await driver_for(pool, wanted)
     if bound is None and not isinstance(order, Collected) and not has_two(order):
         asking = Paging(wanted, None, driver, POSTGRESQL, codec).page()
         page, bound = await _at_once(pool, asking)
@@ -51,3 +58,13 @@ async def _at_once(pool: Pool, asking: Asking[Arranged]) -> tuple[Arranged, Boun
 
 async def _rows(pool: Pool, asked: Rendered) -> list[Row]:
     return await rows(pool, asked.text, asked.values, prepare=asked.prepare)
+
+
+async def driver_for(pool: Pool, wanted: Wanted) -> Driver | None:
+    """A walk by anything but the main date goes through the index of that."""
+    match wanted.order:
+        case ByMain():
+            return await driver_of_page(pool, wanted.select, wanted.met)
+        case Collected():
+            return await driver_of(pool, wanted.select)
+    return None

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from fhir_server.store.condition import reach
 from fhir_server.store.dialect import POSTGRESQL, SQLITE, Bigints, Dialect
-from fhir_server.store.select.body import (
-    Rendered,
+from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.select.collect import collected_sql, moved_sql
+from fhir_server.store.select.counting import Sample, count_sql, find_sql, sample_sql
+from fhir_server.store.select.page import Window, has_two, page_sql, windows
+from fhir_server.store.select.rendered import Rendered
+from fhir_server.store.select.weighing import (
+    Driver,
     drivers,
+    for_page,
+    is_common,
     limits_of,
     rarest,
     walked_type,
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
-from fhir_server.store.select.collect import collected_sql, moved_sql
-from fhir_server.store.select.counting import Sample, count_sql, find_sql, sample_sql
-from fhir_server.store.select.page import Window, has_two, page_sql, windows
 
 __all__ = [
     "POSTGRESQL",
@@ -27,6 +30,7 @@ __all__ = [
     "Bigints",
     "Bound",
     "Dialect",
+    "Driver",
     "Rendered",
     "Sample",
     "Window",
@@ -34,7 +38,9 @@ __all__ = [
     "count_sql",
     "drivers",
     "find_sql",
+    "for_page",
     "has_two",
+    "is_common",
     "limits_of",
     "moved_sql",
     "newest_seen",

@@ -10,10 +10,8 @@ shape of the question, never on its values, so that a database prepares each onc
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 from fhir_server.store.condition import (
     Context,
@@ -24,8 +22,6 @@ from fhir_server.store.condition import (
     context_of,
     every,
     has_range,
-    in_index,
-    joined,
     key_row,
     keys_table,
     once,
@@ -35,38 +31,20 @@ from fhir_server.store.condition import (
     walked,
     word_row,
 )
-from fhir_server.store.contract import AllOf, AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
+from fhir_server.store.contract import AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.types import type_numbers
+from fhir_server.store.select.weighing import Driver, Hoped, drivers
 
-WEIGHED = 8  # conditions at most
-WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
-# Rows that are rather read and sorted than met on a walk through the type, which has to meet a
-# page of them; a walk for two words at once has to go further. How far is reckoned for a page.
-RARE, RARE_TOGETHER = 2000, 5000
-SAMPLE = 500  # resources of which it is told how many there are of a type
 APART = 128  # keys that SQLite, which has no lateral join, reads each in a select of its own
-COMMON = AllOf()  # no condition: drive it by a walk through the type
 CURRENT = Part("current c")
-NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
-
-
-class Rendered(NamedTuple):
-    """SQL and the values bound to its marks, in order.
-
-    prepare: whether one plan serves all values; a range's best plan depends on what it holds.
-    """
-
-    text: str
-    values: tuple[Any, ...]
-    prepare: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """FROM and WHERE of a question, and the columns that say where a row stands.
 
-    each: a table it is asked anew for each row of.
+    each: a table it is asked anew for each row of. hope: where a page may be met sooner; its source
+    is what it is all of.
     """
 
     source: Part
@@ -76,14 +54,18 @@ class Body:
     dialect: Dialect
     prepare: bool
     each: Part | None = None
+    hope: Body | None = None
 
     def also(self, *parts: Part) -> Body:
-        return replace(self, where=both([self.where, *parts]))
+        hope = None if self.hope is None else self.hope.also(*parts)
+        return replace(self, where=both([self.where, *parts]), hope=hope)
 
 
-def ordinary(select: Select, dialect: Dialect, driver: Condition | None) -> Body:
+def ordinary(select: Select, dialect: Dialect, driver: Driver | None) -> Body:
     """Driven from the condition given, else from the likeliest key, else from `current`."""
     check(select.where)
+    if isinstance(driver, Hoped):
+        driver = driver.otherwise
     conditions = every(select.where)
     first = driver if driver in conditions else _likeliest(select, conditions)
     if first is not None and alternatives(first):
@@ -109,7 +91,7 @@ def ordinary(select: Select, dialect: Dialect, driver: Condition | None) -> Body
     return _body(select, conditions, context, Part(f"{keys} {current}", table.values), [])
 
 
-def of_each_key(select: Select, dialect: Dialect, driver: Condition | None) -> list[Body]:
+def of_each_key(select: Select, dialect: Dialect, driver: Driver | None) -> list[Body]:
     """Where a list of keys would drive it: of each key what comes first, since a page holds no
     more. A resource may be met by several of them."""
     conditions = every(select.where)
@@ -222,96 +204,3 @@ def _body(
     ranges = (has_range(c) for c in conditions if not (context.walked and alternatives(c)))
     prepare = not any(ranges)
     return Body(source, told, context.main, context.rid, dialect, prepare)
-
-
-# --- what drives it ------------------------------------------------------------------------------
-
-
-def drivers(select: Select) -> tuple[Condition, ...]:
-    """The conditions a search could be driven from: keys, whose rows stand in order, and words."""
-    check(select.where)
-    conditions = every(select.where)
-    keys = {c for c in conditions if isinstance(c, KeyIs) and in_index(c)}
-    words = (c for c in conditions if not isinstance(c, KeyIs) and alternatives(c))
-    ordered = sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))
-    return (*ordered, *dict.fromkeys(words))[:WEIGHED]
-
-
-def worth_weighing(found: Sequence[Condition]) -> bool:
-    """One key is the best there is; of one word it is still to be known whether it is rare."""
-    return len(found) > 1 or any(map(alternatives, found))
-
-
-def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
-    """The type that a page could be found on a walk through, where words are all that could drive
-    it: then it is worth knowing how many there are of it."""
-    alone = len(select.types) == 1 and select.restriction.owners is None
-    return select.types[0] if alone and found and all(map(alternatives, found)) else None
-
-
-def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -> Rendered:
-    """How many rows each condition has, counted no further than its limit, and about how many
-    resources there are of a type: one column each."""
-    counts = []
-    for condition, limit in limits:
-        if isinstance(condition, str):
-            counts.append(_size(condition, dialect))
-            continue
-        if isinstance(condition, KeyIs):
-            source, row = "index_key k", key_row(condition, "k", dialect)
-        else:
-            source, row = "index_string x", word_row(alternatives(condition), dialect)
-        text = f"(select count(*) from (select 1 from {source} where {row.text} limit {limit}) n)"
-        counts.append(Part(text, row.values))
-    told = joined(", ", counts)
-    return Rendered(f"select {told.text}", told.values)
-
-
-def _size(type: str, dialect: Dialect) -> Part:
-    """Resources have numbers that are evenly spread: what the smallest tell goes for all."""
-    (number,) = type_numbers((type,))
-    few = f"select type, rid from current order by rid limit {SAMPLE:d}"
-    met = f"sum(case when n.type = {dialect.mark} then 1.0 else 0.0 end)"
-    text = f"(select coalesce(cast({met} / max(n.rid) * {NUMBERS} as bigint), 0) from ({few}) n)"
-    return Part(text, (number,))
-
-
-def rarest(
-    found: Sequence[Condition], weights: Sequence[int], *, size: int = 0, page: int = 0
-) -> Condition:
-    """What to be driven from: the rarest of these, and where all are common a key, whose rows
-    stand in order, else COMMON. size, page: a walk through so many is to meet so many of them."""
-    weighed = zip(weights, limits_of(found), range(len(found)), strict=True)
-    rare = [(weight, at) for weight, limit, at in weighed if weight < limit]
-    if rare:
-        least, at = min(rare)
-        return COMMON if size and _walk(weights, size, page) < least else found[at]
-    return found[0] if isinstance(found[0], KeyIs) else COMMON
-
-
-def _walk(weights: Sequence[int], size: int, page: int) -> float:
-    """How many are met before a page of those that have all words, if each has them by chance."""
-    met = 1.0
-    for weight in weights:
-        met *= min(1.0, weight / size)
-    return page / met if met else math.inf
-
-
-def is_common(
-    select: Select, found: Sequence[Condition], weights: Sequence[int], at_most: int
-) -> bool:
-    """Whether the weights alone tell that more than `at_most` meet it: it is its only condition.
-    A resource may have several rows for one word, but not for one key."""
-    if select.where not in found:
-        return False
-    if isinstance(select.where, KeyIs):
-        return weights[0] > at_most
-    return weights[0] >= limits_of(found)[0]
-
-
-def limits_of(found: Sequence[Condition], at_most: int = 0) -> list[int]:
-    """How far each of these is worth counting; at_most: of a key alone, at least beyond that."""
-    words = sum(bool(alternatives(condition)) for condition in found)
-    rare = RARE if len(found) == 1 else RARE_TOGETHER
-    keys = max(WEIGHED_UP_TO, at_most + 1) if len(found) == 1 else WEIGHED_UP_TO
-    return [keys] * (len(found) - words) + [rare] * words

@@ -6,10 +6,12 @@ https://hl7.org/fhir/R4/search.html#sort
 from __future__ import annotations
 
 from fhir_server.store.condition import Part, both
-from fhir_server.store.contract import Condition, Select
+from fhir_server.store.contract import Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select.body import Body, Rendered, from_, ordinary
+from fhir_server.store.select.body import Body, from_, ordinary
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.select.rendered import Rendered
+from fhir_server.store.select.weighing import Driver
 
 
 def collected_sql(
@@ -19,7 +21,7 @@ def collected_sql(
     bound: Bound | None,
     bodies: bool,
     dialect: Dialect,
-    driver: Condition | None = None,
+    driver: Driver | None = None,
 ) -> Rendered:
     """All that match, in no order: rows of `dialect.columns` (without `bodies` the last is null),
     then the seq of the version that is the newest now."""

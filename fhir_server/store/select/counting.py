@@ -10,7 +10,8 @@ from typing import NamedTuple
 from fhir_server.store.condition import Part, both, check, context_of, reach
 from fhir_server.store.contract import Condition, Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select.body import Rendered, ordinary
+from fhir_server.store.select.body import ordinary
+from fhir_server.store.select.rendered import Rendered
 
 EXACT = 1000  # matches that an estimate counts one by one
 FEW = 5000  # resources of the types that an estimate asks all of

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from fhir_server.store.condition import Part
 from fhir_server.store.contract import Select
 from fhir_server.store.dialect import Bigints, Dialect
-from fhir_server.store.select.body import Rendered, from_
+from fhir_server.store.select.body import from_
+from fhir_server.store.select.rendered import Rendered
 
 
 def meeting_sql(select: Select, rids: Sequence[int], dialect: Dialect) -> Rendered:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fhir_server.store.condition import Part, both, joined, member
+from fhir_server.store.condition import Part, both, joined, member, reach
+from fhir_server.store.condition.part import YES
 from fhir_server.store.contract import (
     FIRST,
     LAST,
@@ -20,16 +21,13 @@ from fhir_server.store.contract import (
     ByMain,
     ByRow,
     ByUpdated,
-    Condition,
     Place,
     Select,
 )
 from fhir_server.store.dialect import Bigints, Dialect
 from fhir_server.store.select.body import (
-    COMMON,
     CURRENT,
     Body,
-    Rendered,
     as_likely,
     from_,
     gathered,
@@ -37,6 +35,8 @@ from fhir_server.store.select.body import (
     ordinary,
 )
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.select.rendered import Rendered
+from fhir_server.store.select.weighing import COMMON, REACH, Driver, Hoped
 from fhir_server.store.types import NAMES, type_numbers
 
 NOTHING = "null"  # the place of what has no value
@@ -88,7 +88,7 @@ def is_missing(place: Place) -> bool:
 
 
 def page_sql(
-    select: Select, window: Window, *, dialect: Dialect, driver: Condition | None = None
+    select: Select, window: Window, *, dialect: Dialect, driver: Driver | None = None
 ) -> Rendered:
     """Rows of `dialect.columns`, the place's value, and what a Bound is made of.
 
@@ -118,18 +118,12 @@ def page_sql(
 
 def _read(body: Body, window: Window) -> Part:
     """The rows of the window that come first, as a table."""
+    if body.hope is not None:
+        return _hoped(body.hope, replace(body, hope=None), window)
     dialect, where = body.dialect, [body.where]
     if window.bound is not None:
         where.append(seen(window.bound, "c", dialect, column="born"))
-    if window.after is not None:
-        sign = (">" if window.upward else "<") + ("=" if window.inclusive else "")
-        value, rid = window.after
-        if value is None:
-            where.append(Part(f"{body.rid} {sign} {dialect.mark}", (rid,)))
-        else:
-            place = f"({body.place}, {body.rid}) {sign} ({dialect.mark}, {dialect.mark})"
-            where.append(Part(place, (value, rid)))
-    told, way = both(where), window.direction
+    told, way = both([*where, _beyond(body, window)]), window.direction
     order = f"{body.rid} {way}"
     if body.place != NOTHING:
         order = f"{body.place} {way}, {order}"
@@ -145,14 +139,44 @@ def _read(body: Body, window: Window) -> Part:
     return Part(f"select * from ({first}) q", body.each.values + values)
 
 
+def _beyond(body: Body, window: Window) -> Part:
+    """After the place that the page before ended with."""
+    if window.after is None:
+        return YES
+    sign = (">" if window.upward else "<") + ("=" if window.inclusive else "")
+    mark, (value, rid) = body.dialect.mark, window.after
+    if value is None:
+        return Part(f"{body.rid} {sign} {mark}", (rid,))
+    return Part(f"({body.place}, {body.rid}) {sign} ({mark}, {mark})", (value, rid))
+
+
+def _hoped(hope: Body, otherwise: Body, window: Window) -> Part:
+    """What a walk of no more than REACH resources met, if it is enough; else all there is."""
+    told, way = both([hope.source, _beyond(hope, window)]), window.direction
+    order = f"{hope.place} {way}, {hope.rid} {way}"
+    near = f"(select * from current c where {told.text} order by {order} limit {REACH:d}) c"
+    walk = _read(replace(hope, source=Part(near, told.values)), window)
+    rest = _read(otherwise, window)
+    text = (
+        f"select * from (with h as materialized ({walk.text})"
+        f" select * from h where (select count(*) from h) >= {window.limit:d}"
+        f" union all select * from ({rest.text}) r"
+        f" where (select count(*) from h) < {window.limit:d}"
+        f" limit {window.limit:d}) q"  # or SQLite would not leave the second part alone
+    )
+    return Part(text, walk.values + rest.values)
+
+
 # --- by the main date ----------------------------------------------------------------------------
 
 
-def _by_main(
-    select: Select, window: Window, dialect: Dialect, driver: Condition | None
-) -> list[Body]:
+def _by_main(select: Select, window: Window, dialect: Dialect, driver: Driver | None) -> list[Body]:
     one_type = len(select.types) == 1 and select.restriction.owners is None
-    if driver == COMMON and one_type and not gathered(select):
+    if isinstance(driver, Hoped):
+        those = Part(dialect.alive), reach(select.types, select.restriction, "c", dialect)
+        hope = from_(select, dialect, both(those))
+        bodies = [replace(ordinary(select, dialect, driver), hope=hope)]
+    elif driver == COMMON and one_type and not gathered(select):
         bodies = [from_(select, dialect, CURRENT)]
     else:
         bodies = of_each_key(select, dialect, driver) or [ordinary(select, dialect, driver)]

@@ -1,0 +1,135 @@
+"""weighing — what a search had better be driven from: a key, a rare word, or a walk.
+
+https://hl7.org/fhir/R4/search.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhir_server.store.condition import (
+    Part,
+    alternatives,
+    check,
+    every,
+    in_index,
+    joined,
+    key_row,
+    word_row,
+)
+from fhir_server.store.contract import AllOf, Condition, KeyIs, Select
+from fhir_server.store.dialect import Dialect
+from fhir_server.store.select.rendered import Rendered
+from fhir_server.store.types import type_numbers
+
+WEIGHED = 8  # conditions at most
+WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
+# Rows that are rather read and sorted than met on a walk through the type, which has to meet a
+# page of them; a walk for two words at once has to go further.
+RARE, RARE_TOGETHER = 2000, 5000
+SAMPLE = 500  # resources of which it is told how many there are of a type
+NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
+REACH = 1500  # resources that are walked in the hope of a page, and in vain at worst
+COMMON = AllOf()  # no condition: drive it by a walk through the type
+
+
+@dataclass(frozen=True, slots=True)
+class Hoped:
+    """A walk through the first REACH resources; where that meets no page, `otherwise`. What has a
+    word by chance is met soon; but names have their generations, and pages begin with the
+    youngest."""
+
+    otherwise: Condition
+
+
+Driver = Condition | Hoped
+
+
+def drivers(select: Select) -> tuple[Condition, ...]:
+    """The conditions a search could be driven from: keys, whose rows stand in order, and words."""
+    check(select.where)
+    conditions = every(select.where)
+    keys = {c for c in conditions if isinstance(c, KeyIs) and in_index(c)}
+    words = (c for c in conditions if not isinstance(c, KeyIs) and alternatives(c))
+    ordered = sorted(keys, key=lambda key: (key.mask != -1, key.mask == 0, key.v, key.w))
+    return (*ordered, *dict.fromkeys(words))[:WEIGHED]
+
+
+def worth_weighing(found: Sequence[Condition]) -> bool:
+    """One key is the best there is; of one word it is still to be known whether it is rare."""
+    return len(found) > 1 or any(map(alternatives, found))
+
+
+def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
+    """The type that a page could be found on a walk through, where words are all that could drive
+    it: then it is worth knowing how many there are of it."""
+    alone = len(select.types) == 1 and select.restriction.owners is None
+    return select.types[0] if alone and found and all(map(alternatives, found)) else None
+
+
+def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -> Rendered:
+    """How many rows each condition has, counted no further than its limit, and about how many
+    resources there are of a type: one column each."""
+    counts = []
+    for condition, limit in limits:
+        if isinstance(condition, str):
+            counts.append(_size(condition, dialect))
+            continue
+        if isinstance(condition, KeyIs):
+            source, row = "index_key k", key_row(condition, "k", dialect)
+        else:
+            source, row = "index_string x", word_row(alternatives(condition), dialect)
+        text = f"(select count(*) from (select 1 from {source} where {row.text} limit {limit}) n)"
+        counts.append(Part(text, row.values))
+    told = joined(", ", counts)
+    return Rendered(f"select {told.text}", told.values)
+
+
+def _size(type: str, dialect: Dialect) -> Part:
+    """Resources have numbers that are evenly spread: what the smallest tell goes for all."""
+    (number,) = type_numbers((type,))
+    few = f"select type, rid from current order by rid limit {SAMPLE:d}"
+    met = f"sum(case when n.type = {dialect.mark} then 1.0 else 0.0 end)"
+    text = f"(select coalesce(cast({met} / max(n.rid) * {NUMBERS} as bigint), 0) from ({few}) n)"
+    return Part(text, (number,))
+
+
+def rarest(found: Sequence[Condition], weights: Sequence[int]) -> Condition:
+    """What to be driven from: the rarest of these, and where all are common a key, whose rows
+    stand in order, else COMMON."""
+    weighed = zip(weights, limits_of(found), range(len(found)), strict=True)
+    rare = [(weight, at) for weight, limit, at in weighed if weight < limit]
+    if rare:
+        return found[min(rare)[1]]
+    return found[0] if isinstance(found[0], KeyIs) else COMMON
+
+
+def for_page(found: Sequence[Condition], weights: Sequence[int], size: int, page: int) -> Driver:
+    """The same, for a page of so many of a type that there are so many of."""
+    first = rarest(found, weights)
+    if not size or first == COMMON:
+        return first
+    met = math.prod(min(1.0, weight / size) for weight in weights)
+    return Hoped(first) if page < met * min(REACH, *weights) else first
+
+
+def is_common(
+    select: Select, found: Sequence[Condition], weights: Sequence[int], at_most: int
+) -> bool:
+    """Whether the weights alone tell that more than `at_most` meet it: it is its only condition.
+    A resource may have several rows for one word, but not for one key."""
+    if select.where not in found:
+        return False
+    if isinstance(select.where, KeyIs):
+        return weights[0] > at_most
+    return weights[0] >= limits_of(found)[0]
+
+
+def limits_of(found: Sequence[Condition], at_most: int = 0) -> list[int]:
+    """How far each of these is worth counting; at_most: of a key alone, at least beyond that."""
+    words = sum(bool(alternatives(condition)) for condition in found)
+    rare = RARE if len(found) == 1 else RARE_TOGETHER
+    keys = max(WEIGHED_UP_TO, at_most + 1) if len(found) == 1 else WEIGHED_UP_TO
+    return [keys] * (len(found) - words) + [rare] * words
