@@ -24,6 +24,7 @@ class Dialect:
     version: str  # joins the version `v` to a row `p` of `current`
     snapshot: str  # what a Bound is made of
     join: str  # SQLite keeps the order of a cross join as written
+    walked: int  # rows that are gathered and sorted in the time that one is walked and asked of
     fence: str  # keeps EXISTS a probe: without it PostgreSQL may read the whole table into a hash
     postgresql: bool
 
@@ -38,6 +39,7 @@ POSTGRESQL = Dialect(
     " offset 0) v",
     snapshot="pg_current_snapshot()::text",
     join="join",
+    walked=1,
     fence=" offset 0",
     postgresql=True,
 )
@@ -49,6 +51,7 @@ SQLITE = Dialect(
     version="join version v on v.seq = p.seq",
     snapshot="(select max(seq) from version)",
     join="cross join",
+    walked=4,
     fence="",
     postgresql=False,
 )

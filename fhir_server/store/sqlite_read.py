@@ -188,7 +188,7 @@ def driver_of_page(reader: Reader, select: Select, met: int) -> Driver | None:
     if not worth_weighing(found):
         return None
     size, weights = weighed(reader, found, type=walked_type(select, found))
-    return for_page(found, weights, size, met)
+    return for_page(found, weights, size, met, SQLITE)
 
 
 def weighed(

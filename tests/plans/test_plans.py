@@ -28,6 +28,7 @@ from fhir_server.server import build
 from fhir_server.settings import Settings
 from fhir_server.store.contract.watch import watching
 from fhir_server.store.migrate import migrate
+from fhir_server.store.select.weighing import REACH
 from tests import postgresql
 from tests.conftest import DATABASES
 
@@ -43,6 +44,7 @@ SMALL = r"(?:epoch|tally|setting|parameter|idempotency)"
 WHOLE = re.compile(
     rf"Seq Scan of (?!{SMALL}\b)|^SCAN (?:version|current|moved|uri|index_\w+|[cvxsm])\b"
 )
+FIRST = f"limit {REACH}) c"  # the first of a walk, as a list that is gone through
 # These read more to find their way: they count, gather a few thousand at most before they walk
 # instead, or look through all words; the last was filled in units of 500 of one time.
 READ_MORE = {
@@ -54,7 +56,7 @@ READ_MORE = {
     "Patient?name:contains": 5_000,
     "Patient?address": 20_000,
     "Patient?gender&_total=accurate": PATIENTS * 3 // 2,
-    "Patient?_has:Encounter:patient:reason-code": 15_000,
+    "Patient?_has:Encounter:patient:reason-code": 60_000,  # the young, who come first, have none
     "Encounter?patient.family": 15_000,
     "Encounter?service-provider&date (month)&_total": 2_500,
     "Encounter?class&date (month)": 2_500,
@@ -115,7 +117,8 @@ def complaints(runner, server, shape, question):
     for step in runner.run(asked()):
         for statement in step.statements:
             told = f"{question.path}\n{step.name}: {statement.text}\n{statement.uses}"
-            if any(WHOLE.search(use) for use in statement.uses):
+            known = {"SCAN c"} if FIRST in statement.text else set()
+            if any(WHOLE.search(use) for use in statement.uses if use not in known):
                 yield f"a table read from end to end: {told}"
             read = (statement.work or 0) / STEPS if statement.read is None else statement.read
             most = READ_MORE.get(shape.name, AT_LEAST) + EACH * statement.returned

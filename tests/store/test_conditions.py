@@ -231,7 +231,7 @@ def population(store, run, clock):
     return now
 
 
-def hoping(found, weights, size, page):
+def hoping(found, weights, size, page, dialect):
     """A walk is tried first wherever it can be."""
     first = rarest(found, weights)
     return Hoped(first) if size and first != WALK else first

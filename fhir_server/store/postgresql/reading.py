@@ -233,7 +233,7 @@ async def driver_of_page(pool: Pool, select: Select, met: int) -> Driver | None:
     if not worth_weighing(found):
         return None
     size, weights = await weighed(pool, found, type=walked_type(select, found))
-    return for_page(found, weights, size, met)
+    return for_page(found, weights, size, met, POSTGRESQL)
 
 
 async def weighed(

@@ -29,7 +29,7 @@ WEIGHED_UP_TO = 1000  # beyond so many rows two keys count as equally common
 # Rows that are rather read and sorted than met on a walk through the type, which has to meet a
 # page of them; a walk for two words at once has to go further.
 RARE, RARE_TOGETHER = 2000, 5000
-SAMPLE = 500  # resources of which it is told how many there are of a type
+SAMPLE = 300  # resources of which it is told how many there are of a type
 NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
 REACH = 1500  # resources that are walked in the hope of a page, and in vain at worst
 COMMON = AllOf()  # no condition: drive it by a walk through the type
@@ -63,10 +63,11 @@ def worth_weighing(found: Sequence[Condition]) -> bool:
 
 
 def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
-    """The type that a page could be found on a walk through, where words are all that could drive
-    it: then it is worth knowing how many there are of it."""
+    """The type that a page could be found on a walk through, where words are all that is asked for:
+    then it is worth knowing how many there are of it."""
     alone = len(select.types) == 1 and select.restriction.owners is None
-    return select.types[0] if alone and found and all(map(alternatives, found)) else None
+    words = bool(found) and all(map(alternatives, found)) and {*found} == {*every(select.where)}
+    return select.types[0] if alone and words else None
 
 
 def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -> Rendered:
@@ -90,7 +91,7 @@ def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -
 def _size(type: str, dialect: Dialect) -> Part:
     """Resources have numbers that are evenly spread: what the smallest tell goes for all."""
     (number,) = type_numbers((type,))
-    few = f"select type, rid from current order by rid limit {SAMPLE:d}"
+    few = f"select r.type, r.rid from current r order by r.rid limit {SAMPLE:d}"
     met = f"sum(case when n.type = {dialect.mark} then 1.0 else 0.0 end)"
     text = f"(select coalesce(cast({met} / max(n.rid) * {NUMBERS} as bigint), 0) from ({few}) n)"
     return Part(text, (number,))
@@ -106,13 +107,15 @@ def rarest(found: Sequence[Condition], weights: Sequence[int]) -> Condition:
     return found[0] if isinstance(found[0], KeyIs) else COMMON
 
 
-def for_page(found: Sequence[Condition], weights: Sequence[int], size: int, page: int) -> Driver:
+def for_page(
+    found: Sequence[Condition], weights: Sequence[int], size: int, page: int, dialect: Dialect
+) -> Driver:
     """The same, for a page of so many of a type that there are so many of."""
     first = rarest(found, weights)
     if not size or first == COMMON:
         return first
     met = math.prod(min(1.0, weight / size) for weight in weights)
-    return Hoped(first) if page < met * min(REACH, *weights) else first
+    return Hoped(first) if page * dialect.walked < met * min(REACH, *weights) else first
 
 
 def is_common(
