@@ -196,26 +196,25 @@ def told(found: list[Judged | Unprocessable]) -> Answer:
     return answer(parameters(said))
 
 
+PARAMETERS = frozenset(  # of both
+    [
+        "url",
+        "code",
+        "display",
+        "coding",
+        "codeableConcept",
+        "date",
+        "abstract",
+        "displayLanguage",
+    ]
+)
 OPERATIONS = (
     Operation(
         name="validate-code",
         definition="http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
         levels=frozenset(["type", "instance"]),
         types=frozenset(["CodeSystem"]),
-        parameters=frozenset(
-            [
-                "url",
-                "codeSystem",
-                "code",
-                "version",
-                "display",
-                "coding",
-                "codeableConcept",
-                "date",
-                "abstract",
-                "displayLanguage",
-            ]
-        ),
+        parameters=PARAMETERS | {"codeSystem", "version"},
         perform=of_code_system,
         bodies=frozenset(["CodeSystem"]),
     ),
@@ -224,23 +223,8 @@ OPERATIONS = (
         definition="http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
         levels=frozenset(["type", "instance"]),
         types=frozenset(["ValueSet"]),
-        parameters=frozenset(
-            [
-                "url",
-                "context",
-                "valueSet",
-                "valueSetVersion",
-                "code",
-                "system",
-                "systemVersion",
-                "display",
-                "coding",
-                "codeableConcept",
-                "date",
-                "abstract",
-                "displayLanguage",
-            ]
-        ),
+        parameters=PARAMETERS
+        | {"context", "valueSet", "valueSetVersion", "system", "systemVersion"},
         perform=of_value_set,
         bodies=frozenset(["ValueSet"]),
     ),
