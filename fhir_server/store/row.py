@@ -1,4 +1,4 @@
-"""row — a row of the version table, in the column order of Dialect.columns, and a Stored.
+"""row — rows as both databases have them: of the version table, and of the index.
 
 https://hl7.org/fhir/R4/http.html#versioning
 """
@@ -21,6 +21,15 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.types import METHODS, NAMES
 
+# The tables of the index, and the columns of each in the order of its own index.
+INDEX = {
+    "index_key": ("v", "main", "rid", "w"),
+    "index_string": ("param", "word", "rid", "whole"),
+    "index_date": ("param", "lo", "hi", "rid"),
+    "index_quantity": ("param", "unit", "lo", "hi", "rid"),
+    "uri": ("param", "uri", "v", "w"),
+}
+SHARED = "uri"  # the table whose rows are no one resource's, and stay
 ENDS = FIRST | LAST
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -56,7 +65,7 @@ def bits(keys: Iterable[KeyRow]) -> int:
 
 
 def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
-    """A version, from the first twelve columns."""
+    """A version, from the columns of Dialect.columns, which come first."""
     _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
     return Stored(
         Key(NAMES[type - 1], id_of(id)),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from fhir_server.foundation.outcome import Conflict
@@ -32,24 +32,16 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.contract.parameter import without
-from fhir_server.store.row import bits, halves, id_of, moves, packed_id
+from fhir_server.store.row import INDEX, SHARED, bits, halves, id_of, moves, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
 
 LOOK = 2.0  # seconds that what a unit assumed may take to be looked up
 MANY = 64  # rows to a statement: 0.8 us a row instead of 1.1
-COLUMNS = {
-    "index_key": ("v", "main", "rid", "w"),
-    "index_string": ("param", "word", "rid", "whole"),
-    "index_date": ("param", "lo", "hi", "rid"),
-    "index_quantity": ("param", "unit", "lo", "hi", "rid"),
-    "uri": ("param", "uri", "v", "w"),
-}
-SHARED = "uri"  # the one whose rows are no one resource's, and stay
 REMOVE = {
     table: f"DELETE FROM {table} WHERE " + " AND ".join(f"{column} = ?" for column in columns)
-    for table, columns in COLUMNS.items()
+    for table, columns in INDEX.items()
 }
 VERSION = (
     "seq", "rid", "updated", "digest_hi", "digest_lo", "generation", "type", "method", "id",
@@ -109,8 +101,8 @@ def plan(new: NewVersion) -> Planned:
             METHOD_NUMBERS[new.method],
             packed_id(new.key.id),
         ),
-        {table: before[table] - after[table] for table in COLUMNS if table != SHARED},
-        {table: after[table] - there[table] for table in COLUMNS},
+        {table: before[table] - after[table] for table in INDEX if table != SHARED},
+        {table: after[table] - there[table] for table in INDEX},
     )
 
 
@@ -278,8 +270,8 @@ class Group:
         self._lists, self._waiting, self._keys = Lists(), set(), set()
         packed = self._codec.pack_all(lists.tails)
         bodied = [(*row, *body) for row, body in zip(lists.versions, packed, strict=True)]
-        self._insert("version", VERSION, bodied)
-        self._insert("current", FIRST, sorted(lists.first))
+        _insert(self._connection, "version", VERSION, bodied)
+        _insert(self._connection, "current", FIRST, sorted(lists.first))
         for sql, rows in (
             (NEXT, lists.next),
             (MOVE, lists.move),
@@ -292,14 +284,25 @@ class Group:
         for table, removed in lists.remove.items():
             many(REMOVE[table], sorted(removed))
         for table, added in lists.add.items():
-            self._insert(table, COLUMNS[table], sorted(added), on_conflict="OR IGNORE ")
+            insert_index(self._connection, table, added)
 
-    def _insert(
-        self, table: str, columns: tuple[str, ...], rows: list[Row], *, on_conflict: str = ""
-    ) -> None:
-        head = f"INSERT {on_conflict}INTO {table} ({','.join(columns)}) VALUES "
-        marks = f"({','.join('?' * len(columns))})"
-        for start in range(0, len(rows), MANY):
-            some = rows[start : start + MANY]
-            values = [value for row in some for value in row]
-            self._connection.execute(head + ",".join([marks] * len(some)), values)
+
+def insert_index(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
+    """Rows of the index, in its order; what is there already stays."""
+    _insert(connection, table, INDEX[table], sorted(rows), on_conflict="OR IGNORE ")
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: tuple[str, ...],
+    rows: list[Row],
+    *,
+    on_conflict: str = "",
+) -> None:
+    head = f"INSERT {on_conflict}INTO {table} ({','.join(columns)}) VALUES "
+    marks = f"({','.join('?' * len(columns))})"
+    for start in range(0, len(rows), MANY):
+        some = rows[start : start + MANY]
+        values = [value for row in some for value in row]
+        connection.execute(head + ",".join([marks] * len(some)), values)

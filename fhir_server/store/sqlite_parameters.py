@@ -23,8 +23,7 @@ from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import stored
 from fhir_server.store.select import Rendered
 from fhir_server.store.sqlite_connection import Reader, Row
-from fhir_server.store.sqlite_group import COLUMNS as INDEX
-from fhir_server.store.sqlite_group import plan
+from fhir_server.store.sqlite_group import insert_index, plan
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.types import NUMBERS
 
@@ -127,10 +126,7 @@ def fill(connection: sqlite3.Connection, filling: Filling) -> None:
         for table, some in plan(new).add.items():
             added.setdefault(table, []).extend(some)
     for table, all in added.items():
-        names = INDEX[table]
-        marks = ",".join("?" * len(names))
-        insert = f"INSERT OR IGNORE INTO {table} ({','.join(names)}) VALUES ({marks})"
-        connection.executemany(insert, sorted(all))
+        insert_index(connection, table, all)
 
 
 def sweep(connection: sqlite3.Connection, number: int) -> bool:

@@ -46,6 +46,11 @@ class Stamp:
             told["after"] = self.after
         return json.dumps(told)
 
+    def broken_off(self, kept: str | None) -> Position | None:
+        """How far a rebuilding by these rules had come, if one was broken off."""
+        had = parse(kept)
+        return had.after if had is not None and had.reached(None) == self else None
+
     def reached(self, after: Position | None) -> Stamp:
         return replace(self, after=after)
 

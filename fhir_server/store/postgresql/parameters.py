@@ -25,7 +25,7 @@ from fhir_server.store.contract.parameter import Declaration, Filling, Parameter
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.rows import arrays, differences
-from fhir_server.store.postgresql.statement import INDEX
+from fhir_server.store.postgresql.statement import insertion
 from fhir_server.store.postgresql.writing import LOCK
 from fhir_server.store.row import stored
 from fhir_server.store.select import Rendered
@@ -152,14 +152,6 @@ async def fill(connection: AsyncConnection[Row], filling: Filling) -> None:
     _, added = differences(await awaited(asking, partial(_rows, connection)))
     for table, all in added.items():
         await connection.execute(insertion(table), arrays(table, sorted(all)))
-
-
-def insertion(table: str) -> bytes:
-    named = ", ".join(INDEX[table])
-    marks = ", ".join(["%s"] * len(INDEX[table]))
-    return numbered(
-        f"insert into {table} ({named}) select * from unnest({marks}) on conflict do nothing"
-    )
 
 
 async def _rows(connection: AsyncConnection[Row], asked: Rendered) -> list[Row]:

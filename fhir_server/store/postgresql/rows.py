@@ -14,10 +14,9 @@ from fhir_server.store.contract import IndexRows, NewVersion, rid
 from fhir_server.store.contract.parameter import without
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
-from fhir_server.store.row import bits, halves, moves, packed_id
+from fhir_server.store.row import SHARED, bits, halves, moves, packed_id
 from fhir_server.store.types import METHOD_NUMBERS, NUMBERS
 
-SHARED = "uri"  # the table whose rows are no one resource's, and stay
 ABSENT = -1  # the seq and num of what has no version yet
 
 # What each column of a row is bound as; the column named `rid` comes where the table has it.

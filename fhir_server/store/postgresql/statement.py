@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fhir_server.store.postgresql.connection import numbered
+from fhir_server.store.row import INDEX
 
 NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
   rid, num, digest_hi, digest_lo, generation, type, dictionary, method, owner, main_lo, main_hi,
@@ -42,13 +43,6 @@ MOVED = """moved_ as (insert into moved (seq, rid, main_lo)
   select s.seq, m.rid, m.main_lo from s, unnest(%s, %s) m(rid, main_lo))"""
 REMEMBER = """remember_ as (insert into idempotency (key, digest, at, answer)
   select %s, %s, %s, %s from s)"""
-INDEX = {
-    "index_key": ("v", "main", "rid", "w"),
-    "index_string": ("param", "word", "rid", "whole"),
-    "index_date": ("param", "lo", "hi", "rid"),
-    "index_quantity": ("param", "unit", "lo", "hi", "rid"),
-    "uri": ("param", "uri", "v", "w"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +77,15 @@ def statement(shape: Shape) -> bytes:
     parts += [MOVED if table == "moved" else _add(table) for table in shape.added]
     parts += [REMEMBER] if shape.remember else []
     return numbered(f"with {', '.join(parts)} select seq from s")
+
+
+def insertion(table: str) -> bytes:
+    """The rows of one table of the index alone."""
+    columns = INDEX[table]
+    named, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+    return numbered(
+        f"insert into {table} ({named}) select * from unnest({marks}) on conflict do nothing"
+    )
 
 
 def _remove(table: str) -> str:

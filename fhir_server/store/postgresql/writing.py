@@ -24,9 +24,9 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
-from fhir_server.store.postgresql.rows import SHARED, arrays, differences, versions
+from fhir_server.store.postgresql.rows import arrays, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
-from fhir_server.store.row import halves, id_of
+from fhir_server.store.row import SHARED, halves, id_of
 from fhir_server.store.select import find_sql
 
 LOCK = numbered(

@@ -17,10 +17,11 @@ from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import WRITER, numbered
 from fhir_server.store.postgresql.rows import arrays, differences
 from fhir_server.store.postgresql.stamp import ALONE, KEEP, KEPT
-from fhir_server.store.postgresql.statement import INDEX
+from fhir_server.store.postgresql.statement import insertion
 from fhir_server.store.postgresql.values import teach
+from fhir_server.store.row import INDEX
 from fhir_server.store.sqlite_connection import DatabaseInUse
-from fhir_server.store.stamp import Stamp, parse
+from fhir_server.store.stamp import Stamp
 from fhir_server.store.upkeep.findings import shown
 from fhir_server.store.upkeep.postgresql import Connection, connect
 from fhir_server.store.upkeep.rebuilding.batch import (
@@ -104,9 +105,8 @@ def alone(connection: Connection, url: str) -> None:
 def begin(connection: Connection, stamp: Stamp) -> Position:
     """Go on from where it was broken off, else with empty tables."""
     row = connection.execute(KEPT).fetchone()
-    had = parse(None if row is None else row[0])
-    if had is not None and had.after is not None and had.reached(None) == stamp:
-        return had.after
+    if (after := stamp.broken_off(None if row is None else row[0])) is not None:
+        return after
     start = Position(0)
     with connection.transaction():
         connection.execute(KEEP, (stamp.reached(start).text,))
@@ -159,14 +159,6 @@ def gone(
         owners[row[0]] = rows_of(row, codec, index, done).owner
     for number, row in deleted.items():
         yield row, (owners[number], *NO_DATE, 0)
-
-
-def insertion(table: str) -> bytes:
-    named = ", ".join(INDEX[table])
-    marks = ", ".join(["%s"] * len(INDEX[table]))
-    return numbered(
-        f"insert into {table} ({named}) select * from unnest({marks}) on conflict do nothing"
-    )
 
 
 def columns(rows: Iterable[Row]) -> list[Bigints]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import NO_ROWS, Position
 from fhir_server.store.dialect import SQLITE
+from fhir_server.store.row import INDEX
 from fhir_server.store.sqlite_connection import connect_writer, hold
-from fhir_server.store.sqlite_group import COLUMNS, MANY, plan
+from fhir_server.store.sqlite_group import insert_index, plan
 from fhir_server.store.sqlite_stamp import KEEP, kept
-from fhir_server.store.stamp import Stamp, parse
+from fhir_server.store.stamp import Stamp
 from fhir_server.store.upkeep.rebuilding.batch import (
     RESOURCES,
     Batch,
@@ -78,13 +79,12 @@ def reindex(
 
 def begin(connection: sqlite3.Connection, stamp: Stamp) -> Position:
     """Go on from where it was broken off, else with empty tables."""
-    had = parse(kept(connection))
-    if had is not None and had.after is not None and had.reached(None) == stamp:
-        return had.after
+    if (after := stamp.broken_off(kept(connection))) is not None:
+        return after
     start = Position(0)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(KEEP, (stamp.reached(start).text,))
-    for table in COLUMNS:
+    for table in INDEX:
         connection.execute(f"DELETE FROM {table}")
     connection.execute("COMMIT")
     return start
@@ -94,7 +94,7 @@ def write(
     connection: sqlite3.Connection, batch: Batch, codec: Codec, index: Index, done: Reindexed
 ) -> None:
     """The rows of a batch, in a transaction that is left open."""
-    added: dict[str, list[Row]] = {table: [] for table in COLUMNS}
+    added: dict[str, list[Row]] = {table: [] for table in INDEX}
     wanted: list[tuple[Row, Place]] = []
     for row in batch.rows:
         if row[11] is None:
@@ -107,7 +107,7 @@ def write(
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(PLACE, sorted(moves(wanted)))
     for table, all in added.items():
-        insert(connection, table, sorted(all))
+        insert_index(connection, table, all)
 
 
 def once(
@@ -117,16 +117,6 @@ def once(
     lived = connection.execute(LIVED, row[:1]).fetchone()
     rows = NO_ROWS if lived is None else rows_of(lived, codec, index, done)
     return (rows.owner, *rows.main, 0)
-
-
-def insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
-    columns = COLUMNS[table]
-    marks = f"({','.join('?' * len(columns))})"
-    head = f"INSERT OR IGNORE INTO {table} ({','.join(columns)}) VALUES "
-    for start in range(0, len(rows), MANY):
-        some = rows[start : start + MANY]
-        values = [value for row in some for value in row]
-        connection.execute(head + ",".join([marks] * len(some)), values)
 
 
 def checkpoint(connection: sqlite3.Connection, path: Path) -> None:
