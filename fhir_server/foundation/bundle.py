@@ -9,18 +9,17 @@ fifty resources is never parsed on its way out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 import orjson
 
 from fhir_server.foundation.resource import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One Bundle.entry; every member but `full_url` and `resource` is a small dict or None."""
 
     full_url: str | None = None

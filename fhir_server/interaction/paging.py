@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#paging
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from time import time
@@ -20,6 +21,7 @@ STRANGE = "This `_cursor` is of another version of this server. Begin the search
 DAY = 86_400  # seconds
 SPARE = 3600  # seconds: clocks differ
 UNRESERVED = "~:|,$/*"  # what may stand in a query as it is, for links a person can read
+PLAIN = re.compile(r"[A-Za-z0-9_.\-~:|,$/*]*")  # all that `quote` leaves as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,11 @@ def criteria(query: Query) -> list[tuple[str, str]]:
 
 
 def told(pairs: Pairs) -> str:
-    return "&".join(
-        f"{quote(name, UNRESERVED)}={quote(value, UNRESERVED)}" for name, value in pairs
-    )
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in pairs])
+
+
+def _quoted(text: str) -> str:
+    return text if PLAIN.fullmatch(text) else quote(text, UNRESERVED)
 
 
 def url(circumstances: Circumstances, path: str, pairs: Pairs) -> str:
@@ -127,13 +131,13 @@ def links(
 ) -> list[tuple[str, str]]:
     """self, first and, where there is such a page, previous and next."""
     kept = criteria(query)
-    found = [
-        ("self", url(circumstances, path, query.used)),
-        ("first", url(circumstances, path, kept)),
-    ]
+    first = url(circumstances, path, kept)
+    asked = url(circumstances, path, query.used) if query.cursor else first
+    found = [("self", asked), ("first", first)]
+    further = f"{first}{'&' if kept else '?'}"
     for relation, cursor in (("previous", previous), ("next", onward)):
         if cursor:
-            found.append((relation, url(circumstances, path, [*kept, ("_cursor", cursor)])))
+            found.append((relation, f"{further}{told([('_cursor', cursor)])}"))
     return found
 
 

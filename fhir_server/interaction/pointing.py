@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.context import Server
 from fhir_server.search.include import followed, leads_to
@@ -20,7 +18,7 @@ from fhir_server.search.outgoing import by_canonical, outgoing
 from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.search.site import Site
 from fhir_server.search.wanted import Include
-from fhir_server.store.codec import whole
+from fhir_server.store.codec import elements_of
 from fhir_server.store.contract import HASH_MASK, PARAM_SHIFT, KeyIs, Position, Stored, rid
 
 
@@ -38,14 +36,8 @@ class Page:
 
     def resource(self, stored: Stored) -> Resource:
         if (found := self._read.get(stored.position)) is None:
-            found = self._read[stored.position] = content(stored)
+            found = self._read[stored.position] = elements_of(stored)
         return found
-
-
-def content(stored: Stored) -> Resource:
-    """For its references, which are texts: numbers need not be kept as they were written."""
-    found: Resource = orjson.loads(whole(stored))
-    return found
 
 
 # --- _include ------------------------------------------------------------------------------------
@@ -73,7 +65,7 @@ class Pointed:
 
     def names(self, stored: Stored) -> bool:
         """Whether a definition is one of those, by its version where one is given."""
-        resource = content(stored)
+        resource = elements_of(stored)
         url, version = resource.get("url"), resource.get("version")
         return any(
             stored.key.type in self.canonicals.get(name, ())
@@ -90,11 +82,12 @@ def asked_of(server: Server, site: Site, page: Page, asked: Sequence[Include]) -
             continue
         take = outgoing(server.definitions, by)
         types = _definitions(server.parameters, by, include.target)
-        for resource in page.of(include.source):
-            there = take(resource)
-            for text in there.literals:
-                found.add(site, text, include.target)
-            for canonical in (each.partition("#")[0] for each in there.canonicals):
+        there = [take(resource) for resource in page.of(include.source)]
+        # each once: what a page holds is mostly of one patient, one place
+        for text in dict.fromkeys(text for one in there for text in one.literals):
+            found.add(site, text, include.target)
+        for canonicals in (one.canonicals for one in there if one.canonicals):
+            for canonical in (each.partition("#")[0] for each in canonicals):
                 if not found.add(site, canonical.partition("|")[0], include.target):
                     found.canonicals.setdefault(canonical, set()).update(types)
     return found
@@ -138,7 +131,7 @@ class Pointing:
 
     def is_by(self, server: Server, site: Site, stored: Stored) -> bool:
         """A row of a canonical's `url` may name another version than the page's."""
-        resource = content(stored)
+        resource = elements_of(stored)
         for include in self.asked:
             if include.source != stored.key.type:
                 continue

@@ -15,6 +15,9 @@ from typing import NamedTuple
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.index import NO_ROWS, IndexRows, Select
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 6, in lower case
+PAIRS = tuple(one + other for one in LETTERS for other in LETTERS)
+SHIFTS = tuple(range(120, -1, -10))  # 128 bits and two more are 13 pairs of letters
 VERSION_ID = re.compile(r"([1-9][0-9]{0,8})-([a-z2-7]{26})")
 
 
@@ -50,7 +53,8 @@ class Stored:
 @lru_cache(maxsize=1 << 12)
 def version_id(generation: int, digest: bytes) -> str:
     """`<generation>-<26 letters of base32>`: R4 allows 64 of [A-Za-z0-9.-]."""
-    return f"{generation}-{base64.b32encode(digest).decode().rstrip('=').lower()}"
+    bits = int.from_bytes(digest) << 2
+    return f"{generation}-{''.join([PAIRS[bits >> shift & 1023] for shift in SHIFTS])}"
 
 
 def parse_version_id(text: str) -> tuple[int, bytes] | None:
