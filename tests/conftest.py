@@ -27,6 +27,12 @@ Run = Callable[[Coroutine[Any, Any, T]], T]
 DATABASES = ("sqlite", "postgresql")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are told by their number: packed ones hold the time they were packed at, and every
+    worker must give a case the same name."""
+    return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     postgresql.meet()
 
