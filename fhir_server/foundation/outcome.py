@@ -8,6 +8,7 @@ Raise one of these to refuse an interaction; nothing else reaches a client.
     FhirError               500  exception
       Invalid               400  invalid
       NotSupported          400  not-supported
+      Unauthorized          401  login
       Forbidden             403  forbidden
       NotFound              404  not-found
       UnknownType           404  not-supported
@@ -81,6 +82,12 @@ class Invalid(FhirError):
 
 class NotSupported(FhirError):
     status, code = 400, "not-supported"
+
+
+class Unauthorized(FhirError):
+    """Its header WWW-Authenticate says how to ask (RFC 6750, section 3)."""
+
+    status, code = 401, "login"
 
 
 class Forbidden(FhirError):
