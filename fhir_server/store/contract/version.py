@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.audit import Entry
 from fhir_server.store.contract.index import NO_ROWS, IndexRows, Select
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 6, in lower case
@@ -40,6 +41,7 @@ class Stored:
     method: str  # POST | PUT | PATCH | DELETE
     tail: bytes | None  # see codec: the JSON after meta.lastUpdated
     main: int = 0  # of the current version; 0 where the version was not read as current
+    owner: int = 0  # of the current version: whose record it is, which the audit tells
 
     @property
     def version_id(self) -> str:
@@ -118,6 +120,7 @@ class Unit:
     """What is written together, or not at all.
 
     rules: the count of changes (contract/parameter.py) by which its index rows were made.
+    audit: what is written down of it (contract/audit.py), or of what was only read.
     """
 
     versions: tuple[NewVersion, ...]
@@ -125,6 +128,12 @@ class Unit:
     unchanged: tuple[Unchanged, ...] = ()
     remember: Remember | None = None
     rules: int = 0
+    audit: tuple[Entry, ...] = ()
+
+    @property
+    def only_tells(self) -> bool:
+        """Whether it changes and assumes nothing, and only writes down what was done."""
+        return not (self.versions or self.assumptions or self.unchanged or self.remember)
 
 
 class Committed(NamedTuple):

@@ -1,0 +1,165 @@
+"""audit — the chains that entries of the audit stand in, and how they are asked for.
+
+https://hl7.org/fhir/R4/auditevent.html
+
+    seal = SHA-256(seal before + chain, number, at as 8 bytes each + body)
+
+The seal before the first is 32 zeros. A chain's number begins with the time it was begun, so that
+chains stand in that order; the rest is random.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from struct import Struct
+from typing import Any, NamedTuple
+
+from fhir_server.store.contract.audit import Entered, Entry, Head, Sought
+from fhir_server.store.contract.version import Stale
+from fhir_server.store.dialect import Dialect
+
+FIRST = bytes(32)
+PLACE = Struct(">qqq")
+RANDOM = 20  # bits of a chain's number; 43 are milliseconds since 1970
+ENTRY = ("chain", "number", "at", "seal", "body")
+SUBJECT = ("subject", "at", "chain", "number")
+COLUMNS = ", ".join(f"a.{column}" for column in ENTRY)
+
+
+def sealed(before: bytes, chain: int, number: int, at: int, body: bytes) -> bytes:
+    return sha256(before + PLACE.pack(chain, number, at) + body).digest()
+
+
+class Rows(NamedTuple):
+    """Rows to be added, in the order of ENTRY and of SUBJECT."""
+
+    entries: Sequence[tuple[int, int, int, bytes, bytes]] = ()
+    subjects: Sequence[tuple[int, int, int, int]] = ()
+
+
+NO_ROWS = Rows()
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The end of a chain: what the next entry is sealed with."""
+
+    chain: int
+    number: int = 0
+    seal: bytes = FIRST
+
+    @classmethod
+    def begun(cls) -> Lane:
+        milliseconds = time.time_ns() // 1_000_000
+        return cls(milliseconds << RANDOM | secrets.randbits(RANDOM))
+
+    def onward(self, entries: Sequence[Entry]) -> tuple[Rows, Lane]:
+        """The rows of these entries, and the end of the chain after them."""
+        chain, number, seal = self.chain, self.number, self.seal
+        rows, subjects = [], []
+        for entry in entries:
+            number += 1
+            seal = sealed(seal, chain, number, entry.at, entry.body)
+            rows.append((chain, number, entry.at, seal, entry.body))
+            subjects += [(subject, entry.at, chain, number) for subject in entry.subjects]
+        return Rows(rows, subjects), Lane(chain, number, seal)
+
+    def head(self, *, ended: bool = False) -> Head:
+        return Head(self.chain, self.number, self.seal, ended)
+
+
+@dataclass
+class Lanes:
+    """The chains of a process that writes several transactions at once: each takes one for itself.
+
+    A transaction that is known to have written nothing gives its chain back as it was. Where that
+    is not known the chain is left for good: its next number may be taken, or not.
+    """
+
+    free: list[Lane] = field(default_factory=list)
+    taken: dict[int, Lane] = field(default_factory=dict)  # by chain
+    left: list[Lane] = field(default_factory=list)
+    is_closed: bool = False
+
+    @contextmanager
+    def rows(self, entries: Sequence[Entry]) -> Iterator[Rows]:
+        """The rows to be written inside; what it raises tells whether they were."""
+        if not entries:
+            yield NO_ROWS
+            return
+        lane = self.free.pop() if self.free else Lane.begun()
+        self.taken[lane.chain] = lane
+        rows, after = lane.onward(entries)
+        try:
+            yield rows
+        except Stale as stale:
+            # Without a cause it is the statement that found something changed, and wrote nothing.
+            (self.left if stale.__cause__ else self.free).append(lane)
+            raise
+        except BaseException:
+            self.left.append(lane)
+            raise
+        else:
+            self.free.append(after)
+        finally:
+            del self.taken[lane.chain]
+
+    def heads(self) -> list[Head]:
+        """A chain that was left may have one transaction more than is known here."""
+        known = [lane.head(ended=self.is_closed) for lane in self.free]
+        unsure = [lane.head() for lane in (*self.taken.values(), *self.left)]
+        return [head for head in (*known, *unsure) if head.number]
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+def sought_sql(sought: Sought, dialect: Dialect) -> tuple[str, list[Any]]:
+    """Entries newest first, from the rows of one subject where there is one."""
+    mark = dialect.mark
+    values: list[Any] = []
+    if sought.subjects:
+        text = (
+            f"select {COLUMNS} from audit_subject s cross join audit a"
+            f" where a.chain = s.chain and a.number = s.number and s.subject = {mark}"
+        )
+        values.append(sought.subjects[0])
+        row = "s"
+    else:
+        text, row = f"select {COLUMNS} from audit a where true", "a"
+    text += f" and {row}.at >= {mark} and {row}.at < {mark}"
+    values += (sought.since, sought.until)
+    for other in sought.subjects[1:]:
+        text += (
+            f" and exists (select 1 from audit_subject o where o.subject = {mark}"
+            " and o.at = s.at and o.chain = s.chain and o.number = s.number)"
+        )
+        values.append(other)
+    if sought.before is not None:
+        text += f" and ({row}.at, {row}.chain, {row}.number) < ({mark}, {mark}, {mark})"
+        values += sought.before
+    text += f" order by {row}.at desc, {row}.chain desc, {row}.number desc limit {mark}"
+    return text, [*values, sought.limit]
+
+
+def one_sql(dialect: Dialect) -> str:
+    mark = dialect.mark
+    return f"select {COLUMNS} from audit a where a.chain = {mark} and a.number = {mark}"
+
+
+def names_sql(found: str) -> str:
+    """The type and the id behind each number that `found` names."""
+    return (
+        "select c.rid, v.type, v.id from current c join version v"
+        f" on v.rid = c.rid and v.seq = c.seq where c.rid {found}"
+    )
+
+
+def entered(row: Sequence[Any]) -> Entered:
+    chain, number, at, seal, body = row
+    return Entered(chain, number, at, bytes(seal), bytes(body))
