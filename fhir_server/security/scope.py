@@ -23,6 +23,7 @@ CONTEXTS = ("patient", "user", "system")
 OF_VERSION_1 = {"read": "rs", "write": "cud", "*": LETTERS}
 MAX_TEXT = 8192  # what a request's headers hold
 MAX_SCOPES = 200
+MAX_GRANULAR = 20  # scopes with parameters: each is a condition in every query
 MAX_PARAMETERS = 8
 # Of the parameters of every resource those that a record tells of itself.
 COMMON = frozenset({"_id", "_profile", "_security", "_tag"})
@@ -60,7 +61,7 @@ SAFE = "|,:/$!*'();@?-._~"  # what RFC 6749 lets stand in a scope and a query do
 
 def parse(text: str) -> tuple[Scope, ...]:
     """The scopes of resources in a space-delimited text. Raises BadScope."""
-    return tuple(_scope(word) for word in words(text) if not is_beside(word))
+    return _bounded(_scope(word) for word in words(text) if not is_beside(word))
 
 
 def words(text: str) -> list[str]:
@@ -82,10 +83,7 @@ def granted(asked: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope, ..
     """What is both asked for and allowed; the parameters of both hold."""
     bounds = tuple(allowed)
     met = (each for scope in asked for bound in bounds if (each := _meet(scope, bound)))
-    found = tuple(_widest(met))
-    if len(found) > MAX_SCOPES:
-        raise BadScope(f"{len(found)} scopes would be granted; ask for {MAX_SCOPES} at most.")
-    return found
+    return _bounded(_widest(met))
 
 
 def grant(asked: str, allowed: str) -> str:
@@ -104,6 +102,15 @@ def grant(asked: str, allowed: str) -> str:
             found = granted([scope], bounds)
             told += [word] if scope in found else map(str, found)
     return " ".join(dict.fromkeys(told))
+
+
+def _bounded(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    found = tuple(scopes)
+    if len(found) > MAX_SCOPES:
+        raise BadScope(f"There are {len(found)} scopes; ask for {MAX_SCOPES} at most.")
+    if sum(bool(scope.parameters) for scope in found) > MAX_GRANULAR:
+        raise BadScope(f"There are more than {MAX_GRANULAR} scopes with parameters; ask for fewer.")
+    return found
 
 
 def _scope(word: str) -> Scope:
