@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 
@@ -69,36 +70,55 @@ class Row:
         return found
 
 
-def read(file: str, text: str, tables: Mapping[str, Table]) -> dict[str, list[Row]]:
-    """The rows of each table, in the order of the file. Raises BadFile."""
+def read(
+    file: str, text: str, tables: Mapping[str, Table], *, see: str = ""
+) -> dict[str, list[Row]]:
+    """The rows of each table, in the order of the file. see: what explains it. Raises BadFile."""
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         last = text.count("\n") + 1
         said = str(wrong).replace("end of document", f"line {last}, its last")
-        raise BadFile(f"`{file}` is not TOML: {said}.") from wrong
+        raise BadFile(f"`{file}` is not TOML: {said}.{f' See {see}.' if see else ''}") from wrong
     for name in told:
         if name not in tables:
-            known = ", ".join(_written(each, table) for each, table in tables.items())
+            *most, last_one = (_written(each, table) for each, table in tables.items())
+            known = f"{', '.join(most)} and {last_one}" if most else last_one
             Row(file, text, name, 0, {}).complain(f"`{name}` is unknown; there are {known}.")
     return {
         name: [
             _checked(Row(file, text, name, nth, row), table)
-            for nth, row in enumerate(_rows(file, text, name, table, told.get(name, [])))
+            for nth, row in enumerate(_rows(file, text, name, table, told))
         ]
         for name, table in tables.items()
     }
+
+
+def of_path(path: Path, tables: Mapping[str, Table], *, see: str = "") -> dict[str, list[Row]]:
+    """The same of a file. Raises BadFile."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise BadFile(f"`{path}` cannot be read as UTF-8 text: {wrong}.") from wrong
+    return read(str(path), text, tables, see=see)
 
 
 def _written(name: str, table: Table) -> str:
     return f"`[[{name}]]`" if table.many else f"`[{name}]`"
 
 
-def _rows(file: str, text: str, name: str, table: Table, told: Any) -> list[Mapping[str, Any]]:
-    rows = told if table.many or told == [] else [told]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        brackets = "two brackets" if table.many else "one bracket on each side"
-        Row(file, text, name, 0, {}).complain(f"write {_written(name, table)}, with {brackets}.")
+def _rows(
+    file: str, text: str, name: str, table: Table, told: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    if name not in told:
+        return []
+    rows = told[name] if table.many else [told[name]]
+    if not isinstance(rows, list):
+        Row(file, text, name, 0, {}).complain(f"write `[[{name}]]`, with two brackets.")
+    for nth, row in enumerate(rows):
+        if not isinstance(row, dict):
+            said = f"`{name}` is a table, as {_written(name, table)}."
+            Row(file, text, name, nth, {}).complain(said)
     return rows
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.conformance.r4_resources import definitions_of_r4
-from fhir_server.foundation.toml_rows import BadFile, Row, Table, Wanted, read
+from fhir_server.foundation.toml_rows import BadFile, Row, Table, Wanted, of_path, read
 from fhir_server.security import purpose
 from fhir_server.security.policy import (
     ABILITIES,
@@ -34,6 +34,7 @@ __all__ = ["BUILT_IN", "BadFile", "built_in", "of_file", "of_text"]
 
 BUILT_IN = Path(__file__).with_name("access.toml")
 DIRECTORY = "directory"  # the group a `patient/` scope reaches too
+SEE = "`fhir-server access policy`, which prints one that is explained"
 MAX_ROWS = 200  # roles, rules, groups: more is no policy anybody overlooks
 
 
@@ -137,16 +138,15 @@ def built_in() -> Policy:
 
 def of_file(path: Path) -> Policy:
     """Raises BadFile."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise BadFile(f"`{path}` cannot be read as UTF-8 text: {wrong}.") from wrong
-    return of_text(text, str(path))
+    return _made(str(path), of_path(path, TABLES, see=SEE))
 
 
 def of_text(text: str, file: str = "access.toml") -> Policy:
     """Raises BadFile."""
-    rows = read(file, text, TABLES)
+    return _made(file, read(file, text, TABLES, see=SEE))
+
+
+def _made(source: str, rows: Rows) -> Policy:
     for name, found in rows.items():
         if len(found) > MAX_ROWS:
             found[MAX_ROWS].complain(f"there are more than {MAX_ROWS} tables `[[{name}]]`.")
@@ -160,7 +160,7 @@ def of_text(text: str, file: str = "access.toml") -> Policy:
         key: _members(row, "types", types, {}) for key, row in _named(rows, "group", "name").items()
     }
     return Policy(
-        source=file,
+        source=source,
         roles=roles,
         purposes=purposes,
         rules=tuple(

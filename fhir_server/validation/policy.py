@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.foundation.resource import Resource
+from fhir_server.foundation.toml_rows import Row
 from fhir_server.terminology.site import SID
 from fhir_server.validation.policy_file import BadPolicy, read
 
@@ -226,7 +227,7 @@ def _made(cls: type[Policy], told: dict[str, Any]) -> Policy:
     return cls(tuple(map(_rule, told["rule"])), told["claims"], facilities, organizations)
 
 
-def _rule(row: dict[str, Any]) -> Rule:
+def _rule(row: Row) -> Rule:
     mode = row.get("mode", ENFORCE)
     return Rule(
         row["type"],

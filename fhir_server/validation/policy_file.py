@@ -10,26 +10,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
-NEW_LINE = "\n"
+from fhir_server.foundation.toml_rows import BadFile, Table, Wanted, of_path
+
 MODES = ("enforce", "warn", "off")
 ONE_OF = "one of `enforce`, `warn` and `off`"
 
-
-class BadPolicy(ValueError):
-    """The policy cannot be read: which file, which line, what is wanted there."""
-
-
-class Wanted(NamedTuple):
-    """What a key must be."""
-
-    holds: Callable[[Any], bool]
-    words: str
-    needed: bool = False
+BadPolicy = BadFile  # the policy cannot be read: which file, which line, what is wanted there
 
 
 def _is_mode(value: Any) -> bool:
@@ -90,75 +79,22 @@ FACILITY = {
     "organizations": Wanted(_is_texts, 'a list of references, as `["Organization/1"]`'),
     "name": Wanted(_is_text, "a text for people"),
 }
-TABLES: Mapping[str, Mapping[str, Wanted]] = {"claims": CLAIMS, "rule": RULE, "facility": FACILITY}
-
-
-class _Place(NamedTuple):
-    """Where a complaint belongs: the n-th table of a name, and a key in it."""
-
-    table: str
-    nth: int
-    key: str | None = None
-
-    def line(self, text: str) -> int:
-        head = re.compile(rf"\s*\[\[?\s*{re.escape(self.table)}\s*\]\]?\s*(#.*)?$")
-        seen, found = -1, 1
-        for number, line in enumerate(text.splitlines(), 1):
-            if head.match(line):
-                seen, found = seen + 1, number if seen + 1 == self.nth else found
-            elif seen == self.nth and self.key is not None:
-                if line.lstrip().startswith("["):
-                    break
-                if re.match(rf"\s*[\"']?{re.escape(self.key)}[\"']?\s*[.=]", line):
-                    return number
-        return found
+TABLES = {
+    "claims": Table(CLAIMS, many=False),
+    "rule": Table(RULE),
+    "facility": Table(FACILITY),
+}
 
 
 def read(path: Path) -> dict[str, Any]:
     """`claims` (a mode), `rule` and `facility` (lists of tables). Raises BadPolicy."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise BadPolicy(f"`{path}` cannot be read as UTF-8 text: {wrong}.") from wrong
-    try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as wrong:
-        said = str(wrong).replace("end of document", f"line {text.count(NEW_LINE) + 1}, its last")
-        raise BadPolicy(f"`{path}` is not TOML: {said}. See profiles/README.md.") from wrong
-    for name in told:
-        if name not in TABLES:
-            wanted = "`[claims]`, `[[rule]]` and `[[facility]]`"
-            _complain(path, text, _Place(name, 0), f"`{name}` is unknown; there are {wanted}.")
-    claims = _table(path, text, "claims", 0, told.get("claims", {}))
-    found: dict[str, Any] = {"claims": claims.get("mode", "enforce")}
-    for name in ("rule", "facility"):
-        rows = told.get(name, [])
-        if not isinstance(rows, list):
-            _complain(path, text, _Place(name, 0), f"write `[[{name}]]`, with two brackets.")
-        found[name] = [_table(path, text, name, at, row) for at, row in enumerate(rows)]
-    return found
-
-
-def _table(path: Path, text: str, name: str, index: int, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        _complain(path, text, _Place(name, index), f"`{name}` is a table, as `[{name}]`.")
-    told: dict[str, Any] = row
-    wanted = TABLES[name]
-    for key, value in told.items():
-        at = _Place(name, index, key)
-        if key not in wanted:
-            known = ", ".join(f"`{each}`" for each in wanted)
-            _complain(path, text, at, f"`{key}` is unknown here; there are {known}.")
-        if not wanted[key].holds(value):
-            _complain(path, text, at, f"`{key}` is `{value}`; it is {wanted[key].words}.")
-    for key, want in wanted.items():
-        if want.needed and key not in told:
-            _complain(path, text, _Place(name, index), f"`{key}` is missing: {want.words}.")
-    if "before" in told and "from" not in told:
-        at = _Place(name, index, "before")
-        _complain(path, text, at, f"`before` says what holds until `from`; add `from`, {DAY}.")
-    return told
-
-
-def _complain(path: Path, text: str, place: _Place, said: str) -> NoReturn:
-    raise BadPolicy(f"`{path}`, line {place.line(text)}: {said}")
+    told = of_path(path, TABLES, see="profiles/README.md")
+    for row in told["rule"]:
+        if row.get("before") and not row.get("from"):
+            row.complain(f"`before` says what holds until `from`; add `from`, {DAY}.", "before")
+    modes = [row.get("mode") for row in told["claims"]]
+    return {
+        "claims": (modes or [None])[0] or "enforce",
+        "rule": told["rule"],
+        "facility": told["facility"],
+    }
