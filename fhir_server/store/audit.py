@@ -28,6 +28,7 @@ PLACE = Struct(">qqq")
 RANDOM = 20  # bits of a chain's number; 43 are milliseconds since 1970
 ENTRY = ("chain", "number", "at", "seal", "body")
 SUBJECT = ("subject", "at", "chain", "number")
+KEPT = {"audit": ENTRY, "audit_subject": SUBJECT}  # a restore takes nothing out of these
 COLUMNS = ", ".join(f"a.{column}" for column in ENTRY)
 
 
@@ -163,3 +164,12 @@ def names_sql(found: str) -> str:
 def entered(row: Sequence[Any]) -> Entered:
     chain, number, at, seal, body = row
     return Entered(chain, number, at, bytes(seal), bytes(body))
+
+
+def carried(table: str, source: str) -> str:
+    """A statement that adds to a table of the audit what is only in `source`."""
+    named = ", ".join(KEPT[table])
+    return (
+        f"insert into {table} ({named}) select {named} from {source} where true"
+        " on conflict do nothing"
+    )

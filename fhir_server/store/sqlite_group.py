@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.foundation.outcome import Conflict
 from fhir_server.foundation.resource import Key
+from fhir_server.store.audit import ENTRY, SUBJECT, Lane
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import storable
 from fhir_server.store.contract import (
@@ -31,6 +32,7 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
+from fhir_server.store.contract.audit import Entry
 from fhir_server.store.contract.parameter import without
 from fhir_server.store.row import INDEX, SHARED, bits, halves, id_of, moves, packed_id
 from fhir_server.store.sqlite_connection import Reader, Row
@@ -141,6 +143,7 @@ class Lists:
     remove: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     add: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     tally: Counter[int] = field(default_factory=Counter)
+    audit: list[Entry] = field(default_factory=list)
 
 
 class Group:
@@ -156,8 +159,9 @@ class Group:
         now: int,
         rules: int = 0,
         known: Set[Row] = frozenset(),
+        lane: Lane | None = None,
     ) -> None:
-        """rules: see Unit. known: rows of SHARED that are there."""
+        """rules: see Unit. known: rows of SHARED that are there. lane: where the audit goes on."""
         self._connection = connection
         self._reader = reader
         self._codec = codec
@@ -168,6 +172,7 @@ class Group:
         self._rules = rules
         self._known = known
         self.shared: set[Row] = set()  # rows of SHARED that are there after it
+        self.lane = lane or Lane.begun()
         self.seq = seq
         self.now = now
 
@@ -177,6 +182,9 @@ class Group:
 
     def take(self, unit: Unit, planned: Sequence[Planned]) -> Committed:
         """Check the unit and keep its rows. Raises Stale, Conflict, or what its answer raises."""
+        if unit.only_tells:
+            self._lists.audit += unit.audit
+            return Committed(self.now, ())
         touched = touches(unit, planned)
         if unit.assumptions or not touched.isdisjoint(self._waiting):
             self.flush()
@@ -187,6 +195,7 @@ class Group:
             kept = (unit.remember.key, unit.remember.digest, self.now, answer)
             self._lists.remember.append(kept)
             self._keys.add(unit.remember.key)
+        self._lists.audit += unit.audit
         return Committed(self.now, positions)
 
     def _check(self, unit: Unit, planned: Sequence[Planned]) -> None:
@@ -285,6 +294,10 @@ class Group:
             many(REMOVE[table], sorted(removed))
         for table, added in lists.add.items():
             insert_index(self._connection, table, added)
+        if lists.audit:
+            rows, self.lane = self.lane.onward(lists.audit)
+            _insert(self._connection, "audit", ENTRY, rows.entries)
+            _insert(self._connection, "audit_subject", SUBJECT, sorted(rows.subjects))
 
 
 def insert_index(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
@@ -296,7 +309,7 @@ def _insert(
     connection: sqlite3.Connection,
     table: str,
     columns: tuple[str, ...],
-    rows: list[Row],
+    rows: Sequence[Row],
     *,
     on_conflict: str = "",
 ) -> None:

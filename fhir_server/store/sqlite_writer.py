@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.foundation.outcome import FhirError
+from fhir_server.store.audit import Lane
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, Stale, Unit
+from fhir_server.store.contract.audit import Head
 from fhir_server.store.schema import HOUR
 from fhir_server.store.sqlite_care import forget
 from fhir_server.store.sqlite_connection import (
@@ -41,6 +43,7 @@ UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
 LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
 PAUSE = 0.1  # seconds between two looks at the log
+TAKEN = "audit.chain"  # in what SQLite says where somebody else wrote to the chain
 KNOWN = 100_000  # texts of uris that are remembered to be there
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,8 @@ class Writer:
         self._closing = False
         self._seq = self._updated = self._rules = 0
         self._known: set[Row] = set()
+        self._lane = Lane.begun()
+        self._left: list[Lane] = []
         self._count()
         self._checkpoints = Checkpoints(path, self._log_path)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -104,6 +109,12 @@ class Writer:
         future: asyncio.Future[None] = self._loop.create_future()
         self._queue.put(Job(work, future))
         return future
+
+    def heads(self) -> list[Head]:
+        """The ends of the chains of this process; the last one goes on until it is closed."""
+        heads = [lane.head() for lane in self._left]
+        heads.append(self._lane.head(ended=not self._thread.is_alive()))
+        return [head for head in heads if head.number]
 
     def close(self) -> None:
         """Write what was submitted, then stop. Not on the loop: it waits for the thread."""
@@ -157,6 +168,8 @@ class Writer:
             if isinstance(error, sqlite3.Error) and refusal(error) is not None:
                 log.warning("nothing was written: %s", error)
                 return [(work, refusal(error) or error) for work in group]
+            if isinstance(error, sqlite3.IntegrityError) and TAKEN in str(error):
+                return self._write(group)  # `_undo` has begun another chain
             if len(group) == 1:
                 return [(group[0], error)]
         return [answer for work in group for answer in self._write([work])]
@@ -172,6 +185,7 @@ class Writer:
             now=now,
             rules=self._rules,
             known=self._known,
+            lane=self._lane,
         )
         open_group.look(set().union(*(touches(work.unit, work.planned) for work in group)))
         answers: list[tuple[Work, Answer]] = []
@@ -184,7 +198,7 @@ class Writer:
                 answers.append((work, too_costly(LOOK)))
         open_group.flush()
         self._connection.execute("COMMIT")
-        self._seq, self._updated = open_group.seq, now
+        self._seq, self._updated, self._lane = open_group.seq, now, open_group.lane
         if len(self._known) > KNOWN:
             self._known.clear()
         self._known |= open_group.shared
@@ -203,7 +217,13 @@ class Writer:
         return None
 
     def _undo(self) -> None:
-        """Nothing of the group is left; what is in the database tells where to go on."""
+        """Nothing of the group is left; what is in the database tells where to go on.
+
+        Where a commit itself failed that is not quite sure, so the audit goes on in another chain.
+        """
+        if self._lane.number:
+            self._left.append(self._lane)
+        self._lane = Lane.begun()
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")

@@ -10,7 +10,7 @@ here into the same transaction; what is left over is written down before the ans
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fhir_server.security.audit.said import MOST_URL, Said, entry
 from fhir_server.security.caller import Caller
@@ -20,7 +20,8 @@ BY_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "del
 MANY = frozenset({"batch", "transaction"})
 WRITTEN = 200  # the status of what was committed: an answer has its own only afterwards
 
-Told = tuple[str, str, str]
+Told = tuple[str, str, str]  # type, id, version id
+Asked = tuple[str, str, int, str]  # interaction, url, status, issue type
 
 
 def now() -> int:
@@ -30,7 +31,7 @@ def now() -> int:
 class Record:
     """Of one request. url and request: as the entry names them."""
 
-    __slots__ = ("_patients", "_refused", "_told", "clock", "interaction", "request", "rest", "url")
+    __slots__ = ("_committed", "_refused", "_told", "clock", "interaction", "request", "url")
 
     def __init__(
         self, interaction: str, url: str = "", request: str = "", clock: Callable[[], int] = now
@@ -39,18 +40,14 @@ class Record:
         self.url = url[:MOST_URL]
         self.request = request
         self.clock = clock
-        self.rest = True  # whether something is to be written down that no commit has taken along
-        self._told: dict[Told, None] = {}
-        self._patients: dict[int, None] = {}
-        self._refused: list[tuple[str, str, int, str]] = []
+        self._committed = False  # a commit has taken its entry along
+        self._told: dict[Told, int] = {}
+        self._refused: list[Asked] = []
 
     def tell(self, versions: Iterable[Stored]) -> None:
         """These stand in the answer, whole or in part."""
-        self.rest = True
         for stored in versions:
-            self._told[(stored.key.type, stored.key.id, stored.version_id)] = None
-            if stored.owner:
-                self._patients[stored.owner] = None
+            self._told[(stored.key.type, stored.key.id, stored.version_id)] = stored.owner
 
     def refuse(self, interaction: str, url: str, status: int, code: str) -> None:
         """An entry of a batch was refused."""
@@ -58,43 +55,39 @@ class Record:
 
     def written(self, caller: Caller, versions: Sequence[NewVersion]) -> Entry:
         """The entry of a commit. Raises nothing, so that a write is never lost for it."""
-        told, patients = [], {}
+        told, also = {}, []
         for new in versions:
-            told.append((new.key.type, new.key.id, version_id(new.generation, new.digest)))
-            for owner in (new.rows.owner, new.before.owner):
-                if owner:
-                    patients[owner] = None
+            owner = new.rows.owner or new.before.owner
+            told[(new.key.type, new.key.id, version_id(new.generation, new.digest))] = owner
+            if new.before.owner != owner:
+                also.append(new.before.owner)  # it was his before
         name = self.interaction
         if name == "batch":
             name = BY_METHOD[versions[0].method] if len(versions) == 1 else "transaction"
-        return self._entry(caller, name, self.url, WRITTEN, "", told, patients)
+        return self._entry(caller, (name, self.url, WRITTEN, ""), told, also)
 
     def committed(self) -> None:
-        """What was written is written down; only what is told from here on is left."""
-        self.rest = False
+        """What was written is written down; what was told is left."""
+        self._committed = True
 
     def entries(self, caller: Caller, status: int, code: str = "") -> tuple[Entry, ...]:
         """What is left to be written down when the request is answered."""
-        found = [
-            self._entry(caller, name, url, refused, why, (), ())
-            for name, url, refused, why in self._refused
-        ]
-        if self.rest:
-            told, patients = self._told, self._patients
-            whole = self._entry(caller, self.interaction, self.url, status, code, told, patients)
-            found.append(whole)
+        found = [self._entry(caller, refused, {}) for refused in self._refused]
+        if self._told or not self._committed:
+            whole = (self.interaction, self.url, status, code)
+            found.append(self._entry(caller, whole, self._told))
         return tuple(found)
 
     def _entry(
         self,
         caller: Caller,
-        interaction: str,
-        url: str,
-        status: int,
-        code: str,
-        told: Iterable[Told],
-        patients: Iterable[int],
+        asked: Asked,
+        told: Mapping[Told, int],
+        also: Iterable[int] = (),
     ) -> Entry:
+        interaction, url, status, code = asked
+        owners = dict.fromkeys(owner for owner in (*told.values(), *also) if owner)
+        place = {0: 0, **{owner: at for at, owner in enumerate(owners, start=1)}}
         said = Said(
             interaction=interaction,
             status=status,
@@ -110,7 +103,7 @@ class Record:
             reason=caller.reason,
             token=caller.token,
             address=caller.address,
-            resources=tuple(told),
-            patients=tuple(patients),
+            resources=tuple([(*one, place[owner]) for one, owner in told.items()]),
+            patients=tuple(owners),
         )
         return entry(said, self.clock())

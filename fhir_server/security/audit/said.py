@@ -42,12 +42,19 @@ class Said(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
     token: str = ""
     address: str = ""
-    resources: tuple[tuple[str, str, str], ...] = ()  # type, id, version id
+    # type, id, version id, and whose it is: a place in `patients` from 1; 0: nobody's
+    resources: tuple[tuple[str, str, str, int], ...] = ()
     patients: tuple[int, ...] = ()
 
     @property
     def failed(self) -> bool:
         return self.status >= 400
+
+    def of(self, patient: int) -> Said:
+        """What of it is about one patient alone, and of nobody else."""
+        place = self.patients.index(patient) + 1 if patient in self.patients else -1
+        own = tuple((*one[:3], 1) for one in self.resources if one[3] == place)
+        return msgspec.structs.replace(self, url="", resources=own, patients=(patient,))
 
 
 class Unreadable(Exception):

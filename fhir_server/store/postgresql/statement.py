@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html#transaction
 Everything it inserts, updates or deletes depends on `s`, and `s` on `ok`: where something the unit
 assumed is no longer so, or its index rows were made by other parameters than there are, it writes
 nothing and returns no row. The values are bound in the order of the text: n, the checks, the
-rules, `updated`, the index rows, the answer to remember.
+rules, `updated`, the index rows, the answer to remember, the audit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fhir_server.store.audit import ENTRY, SUBJECT
 from fhir_server.store.postgresql.connection import numbered
 from fhir_server.store.row import INDEX
 
@@ -57,6 +58,7 @@ class Shape:
     updated: bool
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    audit: bool = False
 
 
 @lru_cache(maxsize=512)
@@ -76,6 +78,7 @@ def statement(shape: Shape) -> bytes:
     parts += [_remove(table) for table in shape.removed]
     parts += [MOVED if table == "moved" else _add(table) for table in shape.added]
     parts += [REMEMBER] if shape.remember else []
+    parts += told("s, ") if shape.audit else ()
     return numbered(f"with {', '.join(parts)} select seq from s")
 
 
@@ -85,6 +88,16 @@ def insertion(table: str) -> bytes:
     named, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
     return numbered(
         f"insert into {table} ({named}) select * from unnest({marks}) on conflict do nothing"
+    )
+
+
+def told(source: str) -> tuple[str, str]:
+    """The rows of the audit; source: what they depend on, with a comma."""
+    return (
+        f"audit_ as (insert into audit ({', '.join(ENTRY)})"
+        f" select a.* from {source}unnest({', '.join(['%s'] * len(ENTRY))}) a)",
+        f"subject_ as (insert into audit_subject ({', '.join(SUBJECT)})"
+        f" select b.* from {source}unnest({', '.join(['%s'] * len(SUBJECT))}) b)",
     )
 
 
