@@ -1,0 +1,246 @@
+"""auditing — what is written down before an answer is sent, and AuditEvents read and searched.
+
+https://hl7.org/fhir/R4/auditevent.html
+https://hl7.org/fhir/R4/security.html#audit
+
+AuditEvents are this server's own: nobody writes them, and they lie in no table of resources, so no
+search of anything else meets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import time
+
+from fhir_server.foundation import bundle
+from fhir_server.foundation.bundle import Entry, instant
+from fhir_server.foundation.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
+from fhir_server.foundation.primitive import interval
+from fhir_server.foundation.resource import Key
+from fhir_server.foundation.wire import render
+from fhir_server.interaction.context import GENERAL, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.paging import STRANGE, question_of, url
+from fhir_server.search.page import seal, unseal
+from fhir_server.security.audit import said
+from fhir_server.security.audit.event import audit_event, id_of, place
+from fhir_server.security.audit.record import Record
+from fhir_server.security.caller import Caller
+from fhir_server.store.contract import Before, Entered, Restriction, Sought, Unit
+
+TYPE = "AuditEvent"
+WRITERS = "AuditEvents are written by the server itself, of every access; nobody else writes them."
+PREFIXES = ("eq", "ge", "gt", "le", "lt", "sa", "eb")
+
+
+async def written_down(
+    server: Server, caller: Caller, record: Record, status: int, code: str = ""
+) -> None:
+    """What no commit has taken along is durable after this. Raises what a commit does."""
+    if entries := record.entries(caller, status, code):
+        await server.store.commit(Unit((), audit=entries))
+
+
+def refuse_write(type: str) -> None:
+    """Raises MethodNotAllowed where somebody would write an AuditEvent."""
+    if type == TYPE:
+        raise MethodNotAllowed(WRITERS, headers={"Allow": "GET, HEAD, OPTIONS"})
+
+
+def is_whole(restriction: Restriction) -> bool:
+    """Whether all of the audit is within reach: it is nobody's own, so a part of it is not."""
+    if restriction.is_free:
+        return True
+    return any(
+        (ground.types is None or TYPE in ground.types)
+        and ground.owners is None
+        and ground.facility is None
+        and ground.in_care_of is None
+        and ground.where is None
+        and not ground.barred
+        for ground in restriction.grounds or ()
+    )
+
+
+# --- read and search -----------------------------------------------------------------------------
+
+
+async def read(server: Server, id: str, circumstances: Circumstances) -> Answer:
+    """Raises NotFound, for what is out of reach too."""
+    where = place(id)
+    found = None
+    if where is not None and is_whole(circumstances.reach("read")):
+        found = await server.store.audit.entered(*where)
+    if found is None:
+        raise NotFound(f"`{TYPE}/{id}` is not here.")
+    (body,) = await rendered(server, [found], circumstances.base)
+    return Answer(200, body, Key(TYPE, id), "1", found.at)
+
+
+async def search(server: Server, pairs: Pairs, circumstances: Circumstances) -> Answer:
+    """Newest first. Raises Invalid, NotSupported."""
+    sought = understood(server, pairs)
+    if not is_whole(circumstances.reach("search")):
+        return _bundle(circumstances, TYPE, pairs, [], [], None)
+    return await page(server, sought, pairs, circumstances, TYPE)
+
+
+async def page(
+    server: Server,
+    sought: Sought,
+    pairs: Pairs,
+    circumstances: Circumstances,
+    path: str,
+    *,
+    only: int | None = None,
+) -> Answer:
+    """A page of entries as a searchset. only: what is told is of this patient alone."""
+    kept = [pair for pair in pairs if pair[0] != "_cursor"]
+    question = question_of(path, kept)
+    identity = circumstances.caller.identity
+    if cursor := dict(pairs).get("_cursor"):
+        sought = resumed(unseal(server.secret, cursor, to=identity), question, sought)
+    found = list(await server.store.audit.found(replace(sought, limit=sought.limit + 1)))
+    onward = None
+    if len(found) > sought.limit:
+        last = found[sought.limit - 1]
+        behind = [last.at, last.chain, last.number]
+        onward = seal(server.secret, {"q": question, "p": behind}, to=identity)
+    shown = found[: sought.limit]
+    bodies = await rendered(server, shown, circumstances.base, only=only)
+    return _bundle(circumstances, path, pairs, shown, bodies, onward)
+
+
+def resumed(held: dict[str, object], question: str, sought: Sought) -> Sought:
+    match held:
+        case {"q": asked, "p": [int(at), int(chain), int(number)]} if asked == question:
+            return replace(sought, before=Before(at, chain, number))
+    raise Invalid(STRANGE, expression="http._cursor")
+
+
+async def rendered(
+    server: Server, found: Sequence[Entered], base: str, *, only: int | None = None
+) -> list[bytes]:
+    """Each as an AuditEvent. Raises nothing for one that was damaged: `audit verify` tells."""
+    told = []
+    for entered in found:
+        try:
+            one = said.read(entered.body)
+        except said.Unreadable:
+            one = said.Said("unreadable", 500)
+        told.append(one if only is None else one.of(only))
+    numbers = {number for one in told for number in one.patients}
+    names = await server.store.audit.keys(list(numbers)) if numbers else {}
+    return [
+        render(audit_event(entered, one, names, base))
+        for entered, one in zip(found, told, strict=True)
+    ]
+
+
+def _bundle(
+    circumstances: Circumstances,
+    path: str,
+    pairs: Pairs,
+    shown: Sequence[Entered],
+    bodies: Sequence[bytes],
+    onward: str | None,
+) -> Answer:
+    links = [("self", url(circumstances, path, pairs))]
+    if onward is not None:
+        kept = [pair for pair in pairs if pair[0] != "_cursor"]
+        links.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
+    entries = [
+        Entry(f"{circumstances.base}/{TYPE}/{id_of(one)}", body, {"mode": "match"})
+        for one, body in zip(shown, bodies, strict=True)
+    ]
+    now = instant(int(time() * 1000))
+    return Answer(200, bundle.rendered("searchset", entries, timestamp=now, links=links))
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+
+def understood(server: Server, pairs: Pairs) -> Sought:
+    """Raises Invalid, NotSupported: a parameter that is not known is never passed over."""
+    sought = Sought(limit=server.limits.page_size)
+    for name, value in pairs:
+        if name in READERS:
+            sought = READERS[name](server, sought, value)
+        elif name not in GENERAL and name != "_cursor":
+            known = ", ".join(f"`{one}`" for one in READERS)
+            raise NotSupported(
+                f"`{name[:64]}` is not a search parameter of {TYPE} here. These are: {known}.",
+                expression=f"http.{name[:64]}",
+            )
+    return sought
+
+
+def _date(server: Server, sought: Sought, value: str) -> Sought:
+    """R4 search#prefix, of the moment it was written down."""
+    prefix = value[:2] if value[:2] in PREFIXES else "eq"
+    text = value.removeprefix(prefix)
+    try:
+        low, high = interval(text, server.indexer.site.zone_minutes)
+    except ValueError as error:
+        raise Invalid(
+            f"`date={value[:40]}` is not a date such as `ge2026-11-22`.", expression="http.date"
+        ) from error
+    since, until = {
+        "eq": (low, high),
+        "ge": (low, sought.until),
+        "gt": (high, sought.until),
+        "sa": (high, sought.until),
+        "lt": (sought.since, low),
+        "eb": (sought.since, low),
+        "le": (sought.since, high),
+    }[prefix]
+    return replace(sought, since=max(since, sought.since), until=min(until, sought.until))
+
+
+def _patient(_server: Server, sought: Sought, value: str) -> Sought:
+    id = value.rpartition("/")[2]
+    if not id or ("/" in value and value.split("/")[-2] != "Patient"):
+        raise Invalid(
+            f"`patient={value[:80]}` is not a Patient such as `Patient/123`.",
+            expression="http.patient",
+        )
+    return _of(sought, said.of_patient(id))
+
+
+def _agent(_server: Server, sought: Sought, value: str) -> Sought:
+    return _of(sought, said.of_user(value))
+
+
+def _client(_server: Server, sought: Sought, value: str) -> Sought:
+    return _of(sought, said.of_client(value))
+
+
+def _of(sought: Sought, subject: int) -> Sought:
+    if len(sought.subjects) >= 5:
+        raise Invalid("More than five of `patient`, `agent` and `altid` at once cannot be asked.")
+    return replace(sought, subjects=(*sought.subjects, subject))
+
+
+def _count(server: Server, sought: Sought, value: str) -> Sought:
+    if not value.isascii() or not value.isdecimal() or len(value) > 9 or not int(value):
+        raise Invalid(f"`_count={value[:40]}` is not a number from 1.", expression="http._count")
+    return replace(sought, limit=min(int(value), server.limits.max_page_size))
+
+
+def _sort(_server: Server, sought: Sought, value: str) -> Sought:
+    if value != "-date":
+        raise NotSupported(
+            f"`_sort={value[:40]}`: {TYPE}s are told newest first (`-date`).",
+            expression="http._sort",
+        )
+    return sought
+
+
+READERS: dict[str, Callable[[Server, Sought, str], Sought]] = {
+    "date": _date,
+    "patient": _patient,
+    "agent": _agent,
+    "altid": _client,
+    "_count": _count,
+    "_sort": _sort,
+}
