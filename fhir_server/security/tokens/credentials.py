@@ -1,0 +1,60 @@
+"""credentials — the head of a request, as far as it tells who asks.
+
+https://hl7.org/fhir/R4/security.html#authentication
+
+RFC 6750, sections 2.1 and 3: a token comes in the header Authorization, and in no other way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fhir_server.foundation.outcome import Invalid, Issue, Unauthorized
+
+CHALLENGE = 'Bearer realm="fhir"'
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+LONGEST = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brings. authorization: the value of its header; None: it has none."""
+
+    authorization: str | None
+    address: str = ""
+    method: str = ""
+    path: str = ""
+
+
+def bearer(credentials: Credentials) -> str:
+    """The token. Raises Unauthorized, or Invalid where the header is malformed."""
+    scheme, _, rest = (credentials.authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized(
+            "Who asks must be told: send `Authorization: Bearer` and an access token. Where to get"
+            " one, `.well-known/smart-configuration` says.",
+            headers={"WWW-Authenticate": CHALLENGE},
+        )
+    token = rest.strip()
+    if not token or " " in token or "," in token:
+        raise Invalid(
+            "The header `Authorization` must be `Bearer`, a space, and one access token.",
+            headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_request"'},
+        )
+    if len(token) > LONGEST or not TOKEN.fullmatch(token):
+        raise refused()
+    return token
+
+
+def refused() -> Unauthorized:
+    """A token that is none, over, taken back, or meant for another: one answer for all."""
+    sentence = (
+        "The access token is not accepted: it may be over, or taken back. Ask for a new one at the"
+        " token endpoint."
+    )
+    return Unauthorized(
+        sentence,
+        issues=[Issue("error", "unknown", sentence)],
+        headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'},
+    )

@@ -1,0 +1,88 @@
+"""access — the clients of a database, for a command beside a server that is running.
+
+https://hl7.org/fhir/R4/security.html#authentication
+
+No lock is needed: the one writer of a file waits for these few rows as for any other writer, and
+what it keeps in its memory is not about them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
+
+from fhir_server.store import access
+from fhir_server.store.asking import Asking, answered
+from fhir_server.store.contract.access import Issued, Registered
+from fhir_server.store.dialect import POSTGRESQL, SQLITE, Dialect
+from fhir_server.store.schema import SQLITE as FILE
+from fhir_server.store.schema import dialect_of, sqlite_path
+from fhir_server.store.select import Rendered
+from fhir_server.store.sqlite_connection import WRITER, connect
+from fhir_server.store.sqlite_parameters import rows
+from fhir_server.store.upkeep import postgresql
+
+T = TypeVar("T")
+
+
+def clients(url: str) -> Sequence[Registered]:
+    """All of them, by id."""
+    return [access.registered(row) for row in _done(url, _all())]
+
+
+def client(url: str, id: str) -> Registered | None:
+    found = _done(url, _one(access.ONE, (id,), _dialect(url)))
+    return access.registered(found[0]) if found else None
+
+
+def register(url: str, new: Registered, *, replaces: int = 0) -> bool:
+    """See AccessTable.register."""
+    return _done(url, access.register(new, replaces, _dialect(url)))
+
+
+def issue(url: str, new: Issued) -> bool:
+    """See AccessTable.issue."""
+    return _done(url, access.issue(new, None, _dialect(url)))
+
+
+def withdraw(url: str, client: str) -> int:
+    """See AccessTable.withdraw."""
+    return len(_done(url, _one(access.WITHDRAW, (client,), _dialect(url))))
+
+
+def _dialect(url: str) -> Dialect:
+    return SQLITE if dialect_of(url) == FILE else POSTGRESQL
+
+
+def _all() -> Asking[Sequence[Sequence[object]]]:
+    return (yield Rendered(access.CLIENTS, ()))
+
+
+def _one(
+    text: str, values: tuple[object, ...], dialect: Dialect
+) -> Asking[Sequence[Sequence[object]]]:
+    return (yield access.asked(text, values, dialect))
+
+
+def _done(url: str, asking: Asking[T]) -> T:
+    """All of it in one transaction."""
+    if dialect_of(url) != FILE:
+        with postgresql.connect(url) as connection, connection.transaction():
+            return answered(asking, partial(_rows, connection))
+    with closing(connect(sqlite_path(url), WRITER)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        try:
+            told = answered(asking, partial(rows, file))
+        except sqlite3.Error:
+            file.execute("ROLLBACK")
+            raise
+        file.execute("COMMIT")
+    return told
+
+
+def _rows(connection: postgresql.Connection, asked: Rendered) -> list[postgresql.Row]:
+    cursor = connection.execute(asked.text.encode(), asked.values)
+    return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,159 @@
+"""Clients find where to get a token, get one, ask about it and give it back, in OAuth's words."""
+
+from __future__ import annotations
+
+import dataclasses
+from urllib.parse import urlencode
+
+import pytest
+
+from fhir_server.rest.app import create_app
+from fhir_server.rest.options import Options
+from fhir_server.security.tokens import enrolment
+from fhir_server.security.tokens.authority import Authority
+from tests.rest.client import Client, on_one_database
+from tests.security.signing import BASE, TOKEN_URL, form, key, key_set, register, said, signed
+
+pytestmark = on_one_database
+
+FOUND = "/fhir/.well-known/smart-configuration"
+
+
+@pytest.fixture
+def authority(store, clock):
+    return Authority(store, base=BASE, clock=clock)
+
+
+@pytest.fixture
+def client(server, lines, authority):
+    guarded = dataclasses.replace(server, authority=authority)
+    return Client(create_app(guarded, Options(), write_log=lines))
+
+
+async def post(client, where, pairs, **named):
+    return await client.form(f"/fhir/oauth/{where}", urlencode(pairs).encode(), **named)
+
+
+async def test_from_the_configuration_to_a_token_and_back(client, store, authority):
+    await register(store)
+    told = (await client.get(FOUND)).json
+    assert told["token_endpoint"] == TOKEN_URL
+    given = await post(client, "token", form())
+    assert (given.status, given.json["scope"]) == (200, "system/*.rs")
+    token = given.json["access_token"]
+    asked = await post(client, "introspect", form(token=token))
+    assert (asked.status, asked.json["active"]) == (200, True)
+    back = await post(client, "revoke", form(token=token))
+    assert (back.status, back.json) == (200, {})
+    asked = await post(client, "introspect", form(token=token))
+    assert (asked.status, asked.json) == (200, {"active": False})
+
+
+async def test_the_configuration_has_what_smart_requires(client):
+    for accept in ("application/fhir+xml", "text/html", "*/*"):
+        found = await client.get(FOUND, headers={"Accept": accept})
+        assert (found.status, found.headers["content-type"]) == (200, "application/json")
+    told = found.json
+    assert told["code_challenge_methods_supported"] == ["S256"]
+    assert told["grant_types_supported"] == ["client_credentials", "authorization_code"]
+    assert {"RS384", "ES384"} == set(told["token_endpoint_auth_signing_alg_values_supported"])
+    assert "issuer" not in told, "only with OpenID Connect"
+    assert (await client.head(FOUND)).status == 200
+
+
+async def test_answers_are_json_that_no_cache_keeps(client, store):
+    await register(store)
+    for pairs in (form(), form(scope="nonsense"), []):
+        found = await post(client, "token", pairs)
+        assert found.headers["content-type"] == "application/json"
+        assert found.headers["cache-control"] == "no-store"
+        assert found.headers["pragma"] == "no-cache"
+
+
+async def test_a_refusal_says_who_must_do_what(client, store):
+    await register(store)
+    found = await post(client, "token", form(signed(said(exp=5))))
+    assert (found.status, found.json["error"]) == (401, "invalid_client")
+    assert "`" in found.json["error_description"]
+    assert found.headers["www-authenticate"].startswith("Bearer")
+    found = await post(client, "token", form(scope="system/*.dus"))
+    assert (found.status, found.json["error"]) == (400, "invalid_scope")
+
+
+BAD = [
+    (b"", {}, 400),
+    (b"{}", {"Content-Type": "application/json"}, 400),
+    (b"grant_type=client_credentials", {"Content-Type": "text/plain"}, 400),
+    (b"grant_type=%zz", {}, 400),
+    (b"grant_type=%ff", {}, 400),
+    (b"grant_type=%00", {}, 400),
+    (b"&".join(b"a%d=1" % n for n in range(50)), {}, 400),
+    (b"a=" + b"x" * 200_000, {}, 400),
+    (b"grant_type=client_credentials", {"Content-Length": "9" * 30}, 400),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "status"), BAD)
+async def test_a_body_that_is_no_form_is_refused(client, body, headers, status):
+    for where in ("token", "introspect", "revoke", "enrol"):
+        found = await client.form(f"/fhir/oauth/{where}", body, headers=headers)
+        assert found.status == status
+
+
+async def test_nothing_is_taken_from_the_url_v5_0_0_14_2_1(client, store):
+    await register(store)
+    found = await client.form(f"/fhir/oauth/token?{urlencode(form())}", b"")
+    assert (found.status, found.json["error"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD"])
+async def test_tokens_are_asked_for_by_post_alone_v5_0_0_4_1_4(client, method):
+    for where in ("token", "introspect", "revoke", "enrol"):
+        found = await client.request(method, f"/fhir/oauth/{where}")
+        assert (found.status, found.headers["allow"]) == (405, "POST, OPTIONS")
+
+
+async def test_options_says_what_may_be_done(client):
+    found = await client.options("/fhir/oauth/token")
+    assert (found.status, found.headers["allow"]) == (204, "POST, OPTIONS")
+
+
+OTHER_WAYS = ["/fhir/oauth", "/fhir/oauth/", "/fhir/oauth/token/", "/fhir/OAuth/token"]
+OTHER_WAYS += ["/fhir/oauth%2Ftoken", "/fhir//oauth/token", "/fhir/oauth/%74oken", "/oauth/token"]
+
+
+@pytest.mark.parametrize("path", OTHER_WAYS)
+async def test_there_is_no_other_way_in_v5_0_0_6_3_4(client, path):
+    assert (await client.form(path, urlencode(form()).encode())).status == 404
+
+
+async def test_where_access_is_off_there_is_nothing_of_it(server, lines):
+    open = Client(create_app(server, Options(), write_log=lines))
+    assert (await open.get(FOUND)).status == 404
+    for where in ("token", "introspect", "revoke", "enrol"):
+        assert (await post(open, where, form())).status == 404
+
+
+async def test_no_token_and_no_assertion_is_logged_v5_0_0_16_2_5(client, store, lines):
+    await register(store)
+    sent = form()
+    token = (await post(client, "token", sent)).json["access_token"]
+    await post(client, "introspect", form(token=token))
+    await client.get("/fhir/Patient", headers={"Authorization": f"Bearer {token}"})
+    client.app.log.flush()
+    logged = b"".join(lines).decode()
+    assert "token" in logged, "each is logged by its name"
+    assert token not in logged
+    assert dict(sent)["client_assertion"][-40:] not in logged
+
+
+async def test_a_health_post_enrols_by_its_code(client, store, clock):
+    await register(store, keys=())
+    code = enrolment.new_code()
+    await store.access.issue(enrolment.kept(code, "his-1", clock.now, minutes=10))
+    new = key("ES384", "post-1")
+    told = await post(client, "enrol", [("code", code), ("jwks", key_set(new))])
+    assert (told.status, told.json["client_id"]) == (200, "his-1")
+    assert (await post(client, "token", form(signed(said(), by=new)))).status == 200
+    again = await post(client, "enrol", [("code", code), ("jwks", key_set(new))])
+    assert (again.status, again.json["error"]) == (400, "invalid_grant")

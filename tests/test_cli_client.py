@@ -1,0 +1,112 @@
+"""Clients are registered, enrolled, rotated and revoked from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+
+import pytest
+from joserfc import jwk, jwt
+
+from fhir_server.cli.exits import Exit
+from fhir_server.security.tokens import client
+from fhir_server.security.tokens.keys import registered
+from fhir_server.store.migrate import migrate
+from fhir_server.store.upkeep import access
+from tests.test_cli import fhir_server
+
+ADD = ("--scope", "system/*.rs", "--role", "system", "--facility", "bv-1", "--purpose", "TREAT")
+
+
+@pytest.fixture
+def at(tmp_path):
+    """A folder with a database, and a key of a client."""
+    migrate(f"sqlite:///{tmp_path}/data/fhir.db")
+    assert fhir_server("client", "key", "his", at=tmp_path).returncode == 0
+    return tmp_path
+
+
+def run(at, *words):
+    return fhir_server("client", *words, at=at)
+
+
+def kept(at, id="his-1"):
+    return client.of(access.client(f"sqlite:///{at}/data/fhir.db", id))
+
+
+def test_a_key_is_made_whose_private_part_is_its_owners_alone(at):
+    private = at / "his.pem"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    (public,) = registered((at / "his.jwks.json").read_bytes())
+    key = jwk.import_key(private.read_bytes(), "EC", {"kid": public["kid"]})
+    token = jwt.encode({"alg": "ES384"}, {"a": 1}, key, algorithms=["ES384"])
+    opened = jwt.decode(token, jwk.import_key(dict(public)), algorithms=["ES384"])
+    assert opened.claims == {"a": 1}
+    again = run(at, "key", "his")
+    assert (again.returncode, "there already" in again.stderr) == (Exit.MISUSED, True)
+    assert private.read_bytes() == key.as_pem(private=True)
+
+
+def test_a_client_is_added_listed_rotated_and_revoked(at):
+    added = run(at, "add", "his-1", *ADD, "--jwks", "his.jwks.json")
+    assert added.returncode == 0, added.stderr
+    told = kept(at)
+    assert (told.scopes, told.roles, told.facility) == ("system/*.rs", ("system",), "bv-1")
+    assert run(at, "key", "new").returncode == 0
+    both = run(at, "rotate", "his-1", "--jwks", "new.jwks.json", "--keep-old")
+    assert (both.returncode, len(kept(at).keys)) == (0, 2)
+    assert run(at, "rotate", "his-1", "--jwks", "new.jwks.json").returncode == 0
+    assert len(kept(at).keys) == 1
+    assert "his-1" in run(at, "list").stdout
+    assert run(at, "revoke", "his-1").returncode == 0
+    assert "REVOKED" in run(at, "list").stdout
+    again = run(at, "rotate", "his-1", "--jwks", "new.jwks.json")
+    assert (again.returncode, "revoked" in again.stderr) == (Exit.MISUSED, True)
+
+
+def test_a_code_is_printed_once_and_kept_by_its_digest(at):
+    told = run(at, "enrol", "tram-1", *ADD)
+    assert told.returncode == 0, told.stderr
+    code = re.search(r"\b([A-Z2-7]{4}-){5}[A-Z2-7]{4}\b", told.stdout)
+    assert code
+    assert kept(at, "tram-1").keys == ()
+    for file in (at / "data").iterdir():
+        assert code[0].encode() not in file.read_bytes()
+
+
+REFUSED = [
+    (("add", "his-1", *ADD), "how the client proves itself"),
+    (("add", "his-1", "--jwks", "his.jwks.json"), "--scope"),
+    (("add", "operator", *ADD, "--jwks", "his.jwks.json"), "cannot be a client's id"),
+    (("add", "a b", *ADD, "--jwks", "his.jwks.json"), "cannot be a client's id"),
+    (("add", "his-1", *ADD, "--jwks", "gone.json"), "cannot be read"),
+    (("add", "his-1", *ADD, "--jwks", "his.pem"), "not JSON"),
+    (("add", "his-1", *ADD, "--jwks-url", "http://his.example/"), "https://"),
+    (("add", "his-1", *ADD, "--jwks", "his.jwks.json", "--provider"), "one only"),
+    (("add", "his-1", "--scope", "system/*.sr", "--provider"), "cruds"),
+    (("add", "his-1", *ADD, "--user", "Device/1", "--provider"), "cannot be a user"),
+    (("rotate", "nobody", "--jwks", "his.jwks.json"), "No client `nobody`"),
+    (("revoke", "nobody"), "No client `nobody`"),
+    (("enrol", "nobody"), "No client `nobody`"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), REFUSED, ids=lambda told: " ".join(told)[:50])
+def test_what_cannot_be_meant_is_refused_in_words(at, words, said):
+    told = run(at, *words)
+    assert told.returncode == Exit.MISUSED
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_client_is_not_registered_over_another(at):
+    assert run(at, "add", "his-1", *ADD, "--jwks", "his.jwks.json").returncode == 0
+    told = run(at, "add", "his-1", *ADD, "--provider")
+    assert (told.returncode, "registered already" in told.stderr) == (Exit.MISUSED, True)
+
+
+def test_what_is_registered_is_kept_as_json_of_its_own(at):
+    run(at, "add", "his-1", *ADD, "--jwks", "his.jwks.json", "--name", "Bệnh viện")
+    row = access.client(f"sqlite:///{at}/data/fhir.db", "his-1")
+    assert json.loads(row.facts)["name"] == "Bệnh viện"
