@@ -30,7 +30,11 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.texts import Texts
+from fhir_server.security.tokens.authority import Authority
+from fhir_server.security.tokens.fetching import FileKeys, Https, UrlKeys
+from fhir_server.security.tokens.provider import ALGORITHMS, Provider
 from fhir_server.settings import Settings
+from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
@@ -72,9 +76,26 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
+        authority=authority_of(settings, store) if settings.access == "on" else None,
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
+
+
+def authority_of(settings: Settings, store: Store) -> Authority:
+    """Who gives tokens, and knows those of the outside provider."""
+    fetch = Https(inside=settings.private_keys_urls)
+    base = settings.public_base_url
+    outside: Provider | None = None
+    if settings.provider:
+        told = settings.provider_keys
+        keys = (
+            UrlKeys(told, ALGORITHMS, fetch)
+            if told.startswith("https://")
+            else FileKeys(Path(told), ALGORITHMS)
+        )
+        outside = Provider(settings.provider, keys, settings.provider_audience or base)
+    return Authority(store, base=base, outside=outside, fetch=fetch)
 
 
 def limits_of(settings: Settings) -> Limits:
