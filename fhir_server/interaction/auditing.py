@@ -17,7 +17,7 @@ from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
 from fhir_server.foundation.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.foundation.primitive import interval
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.resource import Key, Resource
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import GENERAL, Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import STRANGE, question_of, url
@@ -30,6 +30,14 @@ from fhir_server.store.contract import Before, Entered, Restriction, Sought, Uni
 
 TYPE = "AuditEvent"
 WRITERS = "AuditEvents are written by the server itself, of every access; nobody else writes them."
+ALLOWED = "GET, HEAD, OPTIONS"
+VERSION = "1"
+PARAMETERS = (
+    ("agent", "AuditEvent-agent", "reference"),
+    ("altid", "AuditEvent-altid", "token"),
+    ("date", "AuditEvent-date", "date"),
+    ("patient", "AuditEvent-patient", "reference"),
+)
 PREFIXES = ("eq", "ge", "gt", "le", "lt", "sa", "eb")
 
 
@@ -44,7 +52,7 @@ async def written_down(
 def refuse_write(type: str) -> None:
     """Raises MethodNotAllowed where somebody would write an AuditEvent."""
     if type == TYPE:
-        raise MethodNotAllowed(WRITERS, headers={"Allow": "GET, HEAD, OPTIONS"})
+        raise MethodNotAllowed(WRITERS, headers={"Allow": ALLOWED})
 
 
 def is_whole(restriction: Restriction) -> bool:
@@ -65,16 +73,35 @@ def is_whole(restriction: Restriction) -> bool:
 # --- read and search -----------------------------------------------------------------------------
 
 
-async def read(server: Server, id: str, circumstances: Circumstances) -> Answer:
+def refuse_compartment(compartment: Key | None) -> None:
+    """Who may see a record may not see who saw it, so AuditEvents are in no compartment here."""
+    if compartment is not None:
+        raise NotSupported(
+            f"AuditEvents are in no compartment here. Ask `{compartment}/$who-viewed`."
+            if compartment.type == "Patient"
+            else "AuditEvents are in no compartment here. Search `AuditEvent`."
+        )
+
+
+def refuse_history(type: str | None) -> None:
+    if type == TYPE:
+        raise MethodNotAllowed(
+            "An AuditEvent is never changed: read it, or search for it.", headers={"Allow": ALLOWED}
+        )
+
+
+async def read(
+    server: Server, id: str, version_id: str | None, circumstances: Circumstances
+) -> Answer:
     """Raises NotFound, for what is out of reach too."""
-    where = place(id)
+    where = place(id) if version_id in (None, VERSION) else None
     found = None
     if where is not None and is_whole(circumstances.reach("read")):
         found = await server.store.audit.entered(*where)
     if found is None:
         raise NotFound(f"`{TYPE}/{id}` is not here.")
     (body,) = await rendered(server, [found], circumstances.base)
-    return Answer(200, body, Key(TYPE, id), "1", found.at)
+    return Answer(200, body, Key(TYPE, id), VERSION, found.at)
 
 
 async def search(server: Server, pairs: Pairs, circumstances: Circumstances) -> Answer:
@@ -155,6 +182,23 @@ def _bundle(
     ]
     now = instant(int(time() * 1000))
     return Answer(200, bundle.rendered("searchset", entries, timestamp=now, links=links))
+
+
+def capability() -> Resource:
+    """What the CapabilityStatement tells of it."""
+    definition = "http://hl7.org/fhir/SearchParameter/"
+    return {
+        "type": TYPE,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{TYPE}",
+        "interaction": [{"code": code} for code in ("read", "vread", "search-type")],
+        "versioning": "versioned",
+        "readHistory": False,
+        "updateCreate": False,
+        "searchParam": [
+            {"name": name, "definition": definition + url, "type": kind}
+            for name, url, kind in PARAMETERS
+        ],
+    }
 
 
 # --- parameters ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fhir_server.foundation.bundle import instant
 from fhir_server.foundation.resource import Key, Resource
@@ -27,6 +27,7 @@ TYPES = "http://hl7.org/fhir/resource-types"
 CLIENTS = "urn:fhir-server:client"  # the system of the ids clients are registered under
 UNKNOWN = "unknown"  # of an entry that was damaged
 RULE = "urn:fhir-server:rule:"
+BASIS = "urn:fhir-server:basis:"  # a decision or a request that the caller named
 TOKEN = "urn:ietf:params:oauth:jti:"  # noqa: S105 - the prefix of a token's number, no token
 AGENTS = frozenset(
     {"PractitionerRole", "Practitioner", "Organization", "Device", "Patient", "RelatedPerson"}
@@ -197,8 +198,9 @@ def rights(said: Said) -> Resource:
     if said.roles:
         found["role"] = [{"text": role} for role in said.roles]
     policy = [TOKEN + said.token] if said.token else []
+    policy += [RULE + quote(rule) for rule in said.rules]
     if said.basis and "/" not in said.basis:
-        policy.append(RULE + said.basis)
+        policy.append(BASIS + quote(said.basis))
     if policy:
         found["policy"] = policy
     if purpose := purposes(said):

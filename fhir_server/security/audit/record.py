@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 from fhir_server.security.audit.said import MOST_URL, Said, entry
 from fhir_server.security.caller import Caller
+from fhir_server.security.decision import NEEDS, Access
 from fhir_server.store.contract import Entry, NewVersion, Stored, version_id
 
 BY_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 MANY = frozenset({"batch", "transaction"})
+SHOWN = {each: each for each in NEEDS} | {"search-compartment": "search-type"}
+MOST_USES = 50  # types and interactions whose rules one entry names
 WRITTEN = 200  # the status of what was committed: an answer has its own only afterwards
 
 Told = tuple[str, str, str]  # type, id, version id
@@ -31,12 +35,35 @@ def now() -> int:
 class Record:
     """Of one request. url and request: as the entry names them."""
 
-    __slots__ = ("_committed", "_refused", "_told", "clock", "interaction", "request", "url")
+    __slots__ = (
+        "_committed",
+        "_refused",
+        "_told",
+        "access",
+        "address",
+        "clock",
+        "interaction",
+        "request",
+        "type",
+        "url",
+    )
 
     def __init__(
-        self, interaction: str, url: str = "", request: str = "", clock: Callable[[], int] = now
+        self,
+        interaction: str,
+        url: str = "",
+        request: str = "",
+        *,
+        address: str = "",
+        access: Access | None = None,
+        type: str = "",
+        clock: Callable[[], int] = now,
     ) -> None:
+        """address: where it came from. access: by what right. type: that of the URL, if any."""
         self.interaction = interaction
+        self.address = address
+        self.access = access
+        self.type = type
         self.url = url[:MOST_URL]
         self.request = request
         self.clock = clock
@@ -55,16 +82,19 @@ class Record:
 
     def written(self, caller: Caller, versions: Sequence[NewVersion]) -> Entry:
         """The entry of a commit. Raises nothing, so that a write is never lost for it."""
-        told, also = {}, []
+        told, also, uses = {}, [], {}
         for new in versions:
             owner = new.rows.owner or new.before.owner
             told[(new.key.type, new.key.id, version_id(new.generation, new.digest))] = owner
+            uses[(BY_METHOD[new.method], new.key.type)] = None
             if new.before.owner != owner:
                 also.append(new.before.owner)  # it was his before
         name = self.interaction
         if name == "batch":
             name = BY_METHOD[versions[0].method] if len(versions) == 1 else "transaction"
-        return self._entry(caller, (name, self.url, WRITTEN, ""), told, also)
+        return self._entry(
+            caller, (name, self.url, WRITTEN, ""), told, also, rules=self._rules(uses)
+        )
 
     def committed(self) -> None:
         """What was written is written down; what was told is left."""
@@ -75,7 +105,11 @@ class Record:
         found = [self._entry(caller, refused, {}) for refused in self._refused]
         if self._told or not self._committed:
             whole = (self.interaction, self.url, status, code)
-            found.append(self._entry(caller, whole, self._told))
+            uses = dict.fromkeys(
+                (SHOWN.get(self.interaction, "read"), one[0]) for one in self._told
+            )
+            rules = self._rules(uses or {(self.interaction, self.type): None})
+            found.append(self._entry(caller, whole, self._told, rules=rules))
         return tuple(found)
 
     def _entry(
@@ -84,6 +118,7 @@ class Record:
         asked: Asked,
         told: Mapping[Told, int],
         also: Iterable[int] = (),
+        rules: tuple[str, ...] = (),
     ) -> Entry:
         interaction, url, status, code = asked
         owners = dict.fromkeys(owner for owner in (*told.values(), *also) if owner)
@@ -98,12 +133,25 @@ class Record:
             user=caller.user,
             facility=caller.facility,
             roles=tuple(sorted(caller.roles)),
-            purpose=caller.purpose,
+            purpose=self.access.purpose if self.access else caller.purpose,
             basis=caller.basis,
             reason=caller.reason,
             token=caller.token,
-            address=caller.address,
+            address=caller.address or self.address,
             resources=tuple([(*one, place[owner]) for one, owner in told.items()]),
             patients=tuple(owners),
+            rules=rules,
         )
         return entry(said, self.clock())
+
+    def _rules(self, uses: Mapping[tuple[str, str], None]) -> tuple[str, ...]:
+        """The names of the rules by which these types were reached."""
+        if self.access is None:
+            return ()
+        names = (
+            rule
+            for interaction, type in islice(uses, MOST_USES)
+            if interaction in NEEDS and type
+            for rule in self.access.basis(interaction, type).rules
+        )
+        return tuple(dict.fromkeys(names))

@@ -45,6 +45,7 @@ class Said(msgspec.Struct, array_like=True, frozen=True):
     # type, id, version id, and whose it is: a place in `patients` from 1; 0: nobody's
     resources: tuple[tuple[str, str, str, int], ...] = ()
     patients: tuple[int, ...] = ()
+    rules: tuple[str, ...] = ()  # of the policy, by which it was reached
 
     @property
     def failed(self) -> bool:
