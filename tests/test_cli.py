@@ -146,7 +146,18 @@ REFUSED = [
     (["--host", "203.0.113.1", "--open"], Exit.PORT, "not an address of this machine"),
     (["--host", "no.such.host.invalid", "--open"], Exit.PORT, "no.such.host.invalid"),
     (["--database-url", "mysql://x"], Exit.MISUSED, "`--database-url`"),
-    (["--database-url", "postgresql://u:hidden@127.0.0.1:1/x"], Exit.DATABASE, "FHIR_DATABASE_URL"),
+    (["--database-url", "postgresql://u@127.0.0.1:1/x"], Exit.DATABASE, "FHIR_DATABASE_URL"),
+    (
+        ["--database-url", "postgresql://u:hidden@127.0.0.1:1/x"],
+        Exit.MISUSED,
+        "FHIR_DATABASE_URL_FILE",
+    ),
+    (["--tls-certificate", "file", "--tls-key", "file"], Exit.MISUSED, "is not PEM"),
+    (
+        ["--tls-certificate", "none", "--tls-key", "none"],
+        Exit.MISUSED,
+        "`tls_certificate` is `none`",
+    ),
     (["--database-url", "sqlite:///file/fhir.db"], Exit.DATABASE, "file"),
     (["--database-url", "sqlite:///file"], Exit.SCHEMA, "not a SQLite database"),
     (["--no-migrate"], Exit.SCHEMA, "fhir-server migrate"),
@@ -242,7 +253,7 @@ def test_what_was_under_way_is_finished_when_the_server_is_told_to_stop(tmp_path
         host, port = base.split("/")[2].split(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(
-                b"POST /fhir HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\n"
+                b"POST /fhir HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n"
                 b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
             )
             time.sleep(0.05)

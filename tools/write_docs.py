@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from fhir_server.cli.app import app
 from fhir_server.cli.exits import TOLD
 from fhir_server.foundation import outcome
-from fhir_server.settings import TABLE
+from fhir_server.settings import TABLE, Line
 from fhir_server.validation.messages import catalogue
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -40,6 +40,10 @@ REFUSALS = {
     "NotSupported": (
         "What was asked is R4, but this server does not do it: a parameter, a modifier, a form.",
         "Leave it out, or send `Prefer: handling=lenient` for a search.",
+    ),
+    "Unauthorized": (
+        "Access is asked for, and the request shows no access token that is good now.",
+        "Get a token at the token endpoint of `.well-known/smart-configuration`.",
     ),
     "Forbidden": ("The caller may not do this.", "Ask with other credentials."),
     "NotFound": ("No such resource, or no such version of it, was ever here.", "Look for it."),
@@ -106,18 +110,21 @@ def settings() -> str:
         "Every setting can be given as a command-line option or as an environment variable; the",
         "option wins. `fhir-server settings` shows what is in force and where each value comes",
         "from. A value that cannot be meant is refused, and the refusal names the variable.",
-        "Sizes may be written `64k`, `50M`, `2G`; yes and no are `true` and `false`.",
+        "Sizes may be written `64k`, `50M`, `2G`; yes and no are `true` and `false`. Where a",
+        "variable that ends in `_FILE` is listed, it may name a file that holds the value, such",
+        "as a secret of Docker or Kubernetes. A secret, and a URL with a password in it, is",
+        "refused as an option: what a program was started with, the whole machine can see.",
         "",
         "| setting | variable | option | default | what it is for |",
         "|---|---|---|---|---|",
     ]
     for line in TABLE:
         default = f"`{line.shown(line.default)}`" if line.shown(line.default) else "empty"
-        option = f"`{line.option}`"
+        option = f"`{line.option}`" if line.has_option else "none"
         if line.is_flag:
             option += f", `--no-{line.option[2:]}`"
         lines.append(
-            f"| `{line.name}` | `{line.variable}` | {option} | {default} | {line.told.help} |"
+            f"| `{line.name}` | {variables(line)} | {option} | {default} | {line.told.help} |"
         )
     lines += [
         "",
@@ -127,6 +134,11 @@ def settings() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def variables(line: Line) -> str:
+    also = f", `{line.file_variable}`" if line.told.kind.may_be_secret else ""
+    return f"`{line.variable}`{also}"
 
 
 def commands() -> str:
@@ -149,7 +161,7 @@ def commands() -> str:
             if each.param_type_name == "argument":
                 shown = f"`{(each.name or '').upper()}`"
             told.append(f"- {shown}: {getattr(each, 'help', '') or ''}")
-        if len(listed) == len(TABLE):
+        if len(listed) == sum(line.has_option for line in TABLE):
             told.append("- All [settings](settings.md) are options.")
         elif listed:
             names = [f"`{line.option}`" for line in TABLE if line.name in listed]

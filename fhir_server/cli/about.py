@@ -8,7 +8,7 @@ from importlib.metadata import version as version_of
 import typer
 
 from fhir_server.cli.options import takes
-from fhir_server.settings import TABLE, Gathered
+from fhir_server.settings import TABLE, Gathered, Line
 
 
 @takes()
@@ -28,7 +28,15 @@ def settings(gathered: Gathered) -> None:
         typer.echo(f"    {line.told.help}")
         source = gathered.sources[line.name]
         told = "the default" if source == "default" else f"from {source}"
-        typer.echo(f"    {told}; {line.variable} or {line.option}")
+        typer.echo(f"    {told}; {' or '.join(ways(line))}")
+
+
+def ways(line: Line) -> list[str]:
+    """By what the setting can be told."""
+    found = [line.variable]
+    if line.told.kind.may_be_secret:
+        found.append(line.file_variable)
+    return [*found, line.option] if line.has_option else found
 
 
 def version() -> None:

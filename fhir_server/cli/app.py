@@ -18,6 +18,7 @@ from fhir_server.cli import (
     validate,
 )
 from fhir_server.cli.exits import Exit, Refused
+from fhir_server.foundation import journal
 
 app = typer.Typer(
     name="fhir-server",
@@ -52,6 +53,7 @@ app.add_typer(terminology.app, name="terminology")
 
 def main() -> None:
     """Run the command line; a refusal is a sentence on standard error, never a traceback."""
+    journal.begin(lines=False)
     try:
         app()
     except Refused as refused:

@@ -11,7 +11,7 @@ import typer
 from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit
 from fhir_server.cli.options import takes
-from fhir_server.cli.serve import is_loopback
+from fhir_server.cli.port import is_loopback
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ def of_settings(gathered: Gathered) -> list[Finding]:
         advice = "Put a proxy in front that asks who calls, and let only it reach the port."
         told = f"whoever reaches `{settings.host}:{settings.port}` may read and write"
         found.append(Finding("access", told, Grade.UNSAFE, advice))
+    if settings.tls_certificate:
+        found.append(Finding("TLS", f"{settings.tls_minimum} or newer"))
+    elif not is_loopback(settings.host) and not settings.trust_proxy:
+        advice = "Give FHIR_TLS_CERTIFICATE and FHIR_TLS_KEY, or put a proxy with them in front."
+        told = "who is on the way can read and change what is sent"
+        found.append(Finding("TLS", told, Grade.UNSAFE, advice))
+    if "*" in settings.allowed_hosts and is_loopback(settings.host):
+        advice = "Name the hosts in FHIR_ALLOWED_HOSTS."
+        told = "a page in this machine's browser may call the server by a name of its own"
+        found.append(Finding("host", told, Grade.UNSAFE, advice))
     if "*" in settings.cors_origins:
         advice = "Name the origins of your own applications in FHIR_CORS_ORIGINS."
         told = "any web page may call the server from a visitor's browser"

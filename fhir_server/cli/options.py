@@ -20,7 +20,7 @@ def takes(*names: str) -> Callable[[Command], Command]:
 
     The command's first parameter is `gathered`; the rest are its own options and arguments.
     """
-    lines = [line for line in TABLE if not names or line.name in names]
+    lines = [line for line in TABLE if line.has_option and (not names or line.name in names)]
 
     def decorate(command: Command) -> Command:
         first, *own = inspect.signature(command, eval_str=True).parameters.values()

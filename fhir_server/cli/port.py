@@ -8,6 +8,7 @@ out among sockets of one port (socket(7), SO_REUSEPORT), so each worker makes on
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 import sys
 
@@ -16,6 +17,13 @@ from fhir_server.settings import Settings
 
 BACKLOG = 2048
 DEALS_OUT = sys.platform == "linux"  # others that know the option give everything to one
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def bound(settings: Settings) -> socket.socket:

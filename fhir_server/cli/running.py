@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
+from fhir_server.cli import tls
 from fhir_server.cli.exits import Exit, refuse
-from fhir_server.cli.port import BACKLOG
+from fhir_server.cli.port import BACKLOG, is_loopback
+from fhir_server.foundation import journal
 from fhir_server.server import OFF, build, policy_of
 from fhir_server.settings import Settings
 from fhir_server.store.stamp import IndexDiffers
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from fhir_server.interaction.context import Server
     from fhir_server.rest.options import Options
 
-KEEP_ALIVE = 130  # seconds; longer than the proxies in front, so that they are who hangs up
+SPARE_FILES = 256  # beside its connections: the database's, the libraries', the log's
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 QUIET = ("error", "warning")  # log levels at which an interaction leaves no line
 
 Announce = Callable[["Server"], Awaitable[None]]
@@ -44,8 +47,29 @@ def rest_options(settings: Settings) -> Options:
 
     told = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Options)}
     told["public_base_url"] = settings.public_base_url or None
+    told["allowed_hosts"] = hosts_of(settings)
     told["log_requests"] = settings.log_requests and settings.log_level not in QUIET
     return Options(**told)
+
+
+def hosts_of(settings: Settings) -> tuple[str, ...]:
+    """The names the server may be asked for by; none: any.
+
+    On a loopback address it is asked by those of the machine itself. Any other name is a page in
+    the visitor's browser that has made itself a name for this machine, or a proxy's: whoever has
+    put one in front says so by `public_base_url` or `allowed_hosts`.
+    """
+    from urllib.parse import urlsplit
+
+    from fhir_server.rest.host import ANY, name_of
+
+    told = settings.allowed_hosts
+    if ANY in told or not (told or is_loopback(settings.host)):
+        return ()
+    host = settings.host.lower()
+    own = {*LOOPBACK, f"[{host.strip('[]')}]" if ":" in host else host}
+    public = name_of(urlsplit(settings.public_base_url).netloc)
+    return tuple(sorted({*own, *told, public} - {""}))
 
 
 def demand_profiles(settings: Settings) -> None:
@@ -91,31 +115,52 @@ class Config(uvicorn.Config):
             lifespan="on",
             interface="asgi3",
             access_log=False,
+            log_config=None,  # `journal` writes what uvicorn has to say, too
             proxy_headers=False,
             server_header=False,
             log_level="info" if settings.log_level == "debug" else "warning",
-            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=max(1, round(settings.stop_timeout)),
             backlog=BACKLOG,
         )
 
     def load(self) -> None:
         from fhir_server.rest.app import create_app
-        from fhir_server.rest.protocol import bounded
+        from fhir_server.rest.protocol import Bounds, bounded
 
         end_with_parent()
         settings = self.settings
+        journal.begin(settings.log_level, lines=True)
         self.server = build(settings)
         self.app = self.served = create_app(self.server, rest_options(settings))
         self.http = bounded(
-            max_head=settings.max_url + settings.max_header,
-            head_timeout=settings.header_timeout,
+            Bounds(
+                max_head=settings.max_url + settings.max_header,
+                head_timeout=settings.header_timeout,
+                body_timeout=settings.body_timeout,
+                send_timeout=settings.send_timeout,
+                idle_timeout=settings.idle_timeout,
+                max_connections=settings.max_connections,
+            )
         )
+        allow_files(settings.max_connections + SPARE_FILES)
         super().load()
+        self.ssl = tls.context(settings)
         spare_the_collector()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
+
+
+def allow_files(wanted: int) -> None:
+    """Systems let a process open 1,024 files unless it asks for more; a connection is one."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def spare_the_collector() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import typer
 from fhir_server.cli.database import prepare, reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
-from fhir_server.cli.port import bound
+from fhir_server.cli.port import bound, is_loopback
 from fhir_server.settings import Gathered, Settings
 
 if TYPE_CHECKING:
@@ -40,7 +39,10 @@ def serve(gathered: Gathered) -> None:
       fhir-server serve --database-url postgresql://fhir@db/fhir --workers 4
     """
     settings = gathered.settings
+    from fhir_server.cli import tls
+
     refuse_open(gathered)
+    tls.context(settings)  # what is wrong with it is told before anything is done
     with bound(settings) as listening:
         settings = prepare(settings, migrating=settings.migrate)
         from fhir_server.cli import running
@@ -78,13 +80,6 @@ def migrate(gathered: Gathered) -> None:
     typer.echo("The database has the newest schema.")
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def refuse_open(gathered: Gathered) -> None:
     """Others reach the server only where that was said in so many words."""
     settings = gathered.settings
@@ -103,7 +98,8 @@ def base_url(settings: Settings, listening: socket.socket) -> str:
         return settings.public_base_url
     host, port = listening.getsockname()[:2]
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}{settings.base_path}"
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://{name}:{port}{settings.base_path}"
 
 
 def banner(settings: Settings, base: str, census: dict[str, int]) -> str:

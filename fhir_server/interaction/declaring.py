@@ -85,7 +85,7 @@ class Declaring:
                 try:
                     changed |= await self.store.parameters.declare(str(key), generation, wanted)
                 except Unavailable as error:  # it is stored, and takes effect later
-                    log.warning("`%s` waits to take effect: %s", key, error)
+                    log.warning("A SearchParameter waits to take effect: %s", error)
                     self._again = time.monotonic() + LATER
                     break
             self._waiting.pop(key, None)

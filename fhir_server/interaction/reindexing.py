@@ -136,6 +136,7 @@ def _rows(
         try:
             found.append((version, only(rules.indexer.rows(resource_of(version)), numbers)))
         except (FhirError, ValueError, KeyError) as error:
-            log.warning("`%s` cannot be indexed: %s", version.key, error)
+            # not which one, nor the error's words: an id and a value may be a patient's
+            log.warning("One %s cannot be indexed.", version.key.type, exc_info=error)
             refused += 1
     return found, refused

@@ -115,7 +115,7 @@ class TextFollowing:
         try:
             return self.texts.terms(resource_of(stored))
         except UNREADABLE:
-            log.warning("The words of `%s` cannot be read.", stored.key)
+            log.warning("The words of one %s cannot be read.", stored.key.type)
             return ()
 
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 from fhir_server.interaction.context import Server
 from fhir_server.rest.dispatch import Dispatcher
+from fhir_server.rest.guard import Guard
+from fhir_server.rest.limits import Limits
 from fhir_server.rest.log import Log, Write, to_stderr
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.operations import operations
 from fhir_server.rest.options import Options
 from fhir_server.rest.request import Receive, Scope, Send
-
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class App:
@@ -31,8 +30,13 @@ class App:
         self.options = options
         self.log = Log(write_log)
         self.metrics = Metrics()
-        self.dispatcher = Dispatcher(server, options, log=self.log, metrics=self.metrics)
-        self.operations: Asgi = operations(server, options, self.metrics)
+        self.limits = Limits(options)
+        self.dispatcher = Dispatcher(
+            server, options, log=self.log, metrics=self.metrics, limits=self.limits
+        )
+        self.operations = Guard(
+            operations(server, options, self.metrics), options, self.limits, self.log
+        )
         server.observers.append(self.metrics.issues)
         if server.texts is not None:
             server.texts.observers.append(self.metrics.text_behind.set)

@@ -6,7 +6,6 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from time import perf_counter
@@ -22,7 +21,10 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.interaction.context import Answer, Server
 from fhir_server.rest import cors, headers, reply, routes
+from fhir_server.rest.address import address
 from fhir_server.rest.base_url import base_url
+from fhir_server.rest.host import refuse_host
+from fhir_server.rest.limits import Limits
 from fhir_server.rest.log import Done, Log
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.options import Options
@@ -32,6 +34,7 @@ from fhir_server.rest.request import ClientGone, Held, Receive, Request, Scope, 
 from fhir_server.rest.routes import Grammar
 
 CLIENT_GONE = 499  # for the log alone: nobody is there to be told
+UNKNOWN_CALLER = 401
 READS = frozenset({"read", "vread", "capabilities"})
 SEARCHES = frozenset(
     row.interaction
@@ -43,15 +46,17 @@ SEARCHES = frozenset(
 class Dispatcher:
     """The RESTful API. Whatever happens, the client is told, counted and logged once."""
 
-    def __init__(self, server: Server, options: Options, *, log: Log, metrics: Metrics) -> None:
+    def __init__(
+        self, server: Server, options: Options, *, log: Log, metrics: Metrics, limits: Limits
+    ) -> None:
         self.server = server
         self.options = options
         self.log = log
         self.metrics = metrics
+        self.limits = limits
         self.held = Held()
         self.grammar = Grammar(server.definitions.resource_types, compartments(server.definitions))
-        self._ids = f"{secrets.token_hex(5)}-"
-        self._count = 0
+        self._ids = headers.ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, path: bytes) -> None:
         started = perf_counter()
@@ -61,13 +66,12 @@ class Dispatcher:
         try:
             told = await self._reply(scope, request, path)
             status, size = told.status, len(told.body)
-            await send({"type": "http.response.start", "status": status, "headers": told.headers})
-            body = b"" if request.method == "HEAD" else told.body
-            await send({"type": "http.response.body", "body": body})
+            await reply.sent(send, told, head_only=request.method == "HEAD")
         except ClientGone:
             pass
         finally:
             self.held.requests -= 1
+            self.limits.done(request.turn)
             request.let_go()
             self._tell(request, status, size, perf_counter() - started)
 
@@ -91,8 +95,11 @@ class Dispatcher:
         definitions = self.server.definitions
         try:
             self._head(scope, request)
+            request.turn = self.limits.take(request.caller.client, request.address)
             found = await self._done(request, path)
         except FhirError as refusal:
+            if refusal.status == UNKNOWN_CALLER:
+                self.limits.failed(request.address)
             found = await reply.refused(definitions, request, refusal)
         except ClientGone:
             raise
@@ -107,8 +114,7 @@ class Dispatcher:
 
     def _head(self, scope: Scope, request: Request) -> None:
         """Take in the headers and the parameters, and settle how to answer, even a refusal."""
-        self._count += 1
-        request.id = f"{self._ids}{self._count:x}".encode()
+        request.id = next(self._ids)
         options = self.options
         request.headers = headers.collected(scope["headers"], bound=options.max_header)
         request.id = headers.told_id(request.headers, b"x-request-id") or request.id
@@ -118,6 +124,9 @@ class Dispatcher:
                 " (`concurrency`). Try again in a moment.",
                 headers={"Retry-After": "1"},
             )
+        refuse_host(options.allowed_hosts, request.headers.get(b"host"))
+        request.address = address(options, request.headers, scope.get("client"))
+        self.limits.look(request.address)
         length = len(request.raw_path) + len(request.raw_query)
         if length > options.max_url:
             raise UriTooLong(
@@ -137,6 +146,8 @@ class Dispatcher:
         request.base = base_url(
             options, request.headers, scheme=scope["scheme"], server=scope.get("server")
         )
+        if options.trust_proxy and not options.public_base_url:
+            refuse_host(options.allowed_hosts, request.base.split("/", 3)[2])
 
     # --- doing it ---
 

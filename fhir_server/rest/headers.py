@@ -7,7 +7,9 @@ https://hl7.org/fhir/R4/http.html#concurrency
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
@@ -22,7 +24,8 @@ ANY = "*"
 
 # RFC 9110 8.8.3:  [ W/ ] " opaque-tag "   - and, as many clients send it, the bare version id
 ENTITY_TAG = re.compile(rf'(?:W/)?"(?P<tag>[^"]*)"|(?P<bare>{ID.pattern})')
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+# A UUID, with dashes or without. The log tells it, so it must have no room for a patient's number.
+REQUEST_ID = re.compile(rb"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 PRINTABLE = re.compile(rb"[ -~]{1,256}")
 IDEMPOTENCY_KEY = re.compile(r'"?(?P<key>[!#-\[\]-~]{1,255})"?')
 MAX_TAGS = 64
@@ -200,8 +203,16 @@ def language(value: bytes) -> str | None:
 # --- names of requests ---------------------------------------------------------------------------
 
 
+def ids() -> Iterator[bytes]:
+    """Names for requests. They are random: a count would tell each client how much others ask."""
+    while True:
+        page = os.urandom(16 * 256)  # a page at a time: asking costs a system call
+        for start in range(0, len(page), 16):
+            yield page[start : start + 16].hex().encode()
+
+
 def told_id(headers: Headers, name: bytes) -> bytes | None:
-    """A client's own name for the request, if it is safe to be said again."""
+    """A client's own name for the request, if it may stand in the log."""
     value = headers.get(name)
     return value if value is not None and REQUEST_ID.fullmatch(value) else None
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
+
+from fhir_server.foundation.journal import frames, told
 
 Write = Callable[[bytes], None]
 
@@ -87,19 +88,3 @@ class Log:
         lines, self._lines = self._lines, []
         if lines:
             self._write(b"".join(lines))
-
-
-def told(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-def frames(error: BaseException) -> list[str]:
-    """Where it was raised, and where what caused it was; outermost first."""
-    found = [
-        f"{frame.filename}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        found += [f"caused by {told(cause)}", *frames(cause)]
-    return found[-40:]

@@ -26,6 +26,11 @@ class Options:
     max_header: int = 32 * KI  # all names and values together
     max_parameters: int = 1000  # of one URL and form body together
     concurrency: int = 256  # requests worked on at once
+    client_concurrency: int = 64  # of one client; 0: as many as there may be at all
+    client_rate: int = 100  # requests a second one client may go on asking; 0: any number
+    client_burst: int = 1000  # and how many of them at once
+    allowed_hosts: tuple[str, ...] = ()  # names it may be asked for by; empty: by any
+    hsts: int = 31_536_000  # seconds browsers remember to come by https alone; 0: untold
     request_timeout: float = 60.0  # seconds a read or search may take
     body_timeout: float = 60.0  # seconds a body may take to arrive
     header_timeout: float = 20.0  # seconds a request's head may take to arrive

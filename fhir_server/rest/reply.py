@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.subset import shaped
@@ -18,20 +19,26 @@ from fhir_server.interaction.bundle.respond import lined
 from fhir_server.interaction.context import Answer
 from fhir_server.rest import binary, compression, headers
 from fhir_server.rest.formats import JSON, XML
-from fhir_server.rest.request import LONG_WORK, Request
+from fhir_server.rest.request import LONG_WORK, Request, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
+HIGH_WATER = 64 * 1024  # bytes unsent from which on a transport says wait
 
 # Health data belongs in no cache: a browser on a shared desk would keep it on its disk. Clients
 # that hold a version themselves revalidate it with If-None-Match all the same.
 NO_STORE = (b"cache-control", b"no-store")
-ALWAYS: tuple[tuple[bytes, bytes], ...] = (
+SAFE: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
-    (b"vary", b"Accept, Accept-Encoding, Accept-Language, Origin, Prefer"),
+    # R4 security#narrative: what a client uploaded must not run as a page of this server.
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),  # a URL may hold what was searched for
+)
+ALWAYS = (
+    *SAFE,
+    (b"vary", b"Accept, Accept-Encoding, Accept-Language, Authorization, Origin, Prefer"),
 )
 PUBLIC = (b"cache-control", b"no-cache")  # the CapabilityStatement says nothing of anyone
-# R4 security#narrative: what a client uploaded must not run as a page of this server.
-SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 REVALIDATED = frozenset({"read", "vread", "capabilities"})
 WRITES = frozenset({"create", "update", "patch"})
@@ -59,12 +66,31 @@ class Reply:
 def basic(request: Request) -> RawHeaders:
     """What every response carries."""
     found = [*ALWAYS, PUBLIC if request.interaction == "capabilities" else NO_STORE]
+    if request.options.hsts and request.base.startswith("https:"):
+        found.append(https_only(request.options.hsts))
     if request.id:
         found.append((b"x-request-id", request.id))
     correlation = headers.correlation(request.headers, request.id)
     if correlation:
         found.append((b"x-correlation-id", correlation))
     return found
+
+
+@cache
+def https_only(seconds: int) -> tuple[bytes, bytes]:
+    """RFC 6797: browsers that have come by https once come no other way."""
+    return b"strict-transport-security", b"max-age=%d" % seconds
+
+
+async def sent(send: Send, reply: Reply, *, head_only: bool) -> None:
+    """Send it. A long answer is under way until the client has taken most of it, so that who does
+    not read is counted with what the server keeps for him."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    body = b"" if head_only else reply.body
+    if len(body) > HIGH_WATER:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        body = b""
+    await send({"type": "http.response.body", "body": body})
 
 
 async def answered(definitions: Definitions, request: Request, answer: Answer) -> Reply:
@@ -126,7 +152,6 @@ def _raw(request: Request, answer: Answer, found: RawHeaders) -> Reply | None:
         return None
     found.append((b"content-type", raw.content_type))
     found.append((b"content-length", b"%d" % len(raw.body)))
-    found.append(SANDBOX)
     if raw.security_context:
         found.append((b"x-security-context", raw.security_context))
     return Reply(200, found, raw.body)

@@ -44,6 +44,7 @@ class Request:
     """One request. What a refusal may need is there from the beginning, with its default."""
 
     __slots__ = (
+        "address",
         "base",
         "caller",
         "format",
@@ -66,6 +67,7 @@ class Request:
         "row",
         "shape",
         "text",
+        "turn",
     )
 
     def __init__(self, scope: Scope, receive: Receive, options: Options, held: Held) -> None:
@@ -83,6 +85,8 @@ class Request:
         self.pretty = False
         self.language: str | None = None  # en | vi: in which issues are told; None: both
         self.base = ""
+        self.address = "unknown"  # where it came from
+        self.turn = ""  # whose request it is counted as, until it is answered
         self.shape = WHOLE  # _summary and _elements
         self.caller = ANYONE  # everyone, until who asks is made out, in Dispatcher._head
         self.interaction = "none"  # for the log and the metrics

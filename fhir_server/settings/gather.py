@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fhir_server.settings.table import PREFIX, TABLE, Line, Settings
+
+MAX_FILE = 64 * 1024  # signs a file with one secret may have
 
 
 class SettingRefused(Exception):
@@ -32,14 +35,52 @@ def gather(
     for line in TABLE:
         given = (options or {}).get(line.name)
         if given is not None:
-            values[line.name] = given if isinstance(given, bool) else read(line, line.option, given)
+            values[line.name] = given if isinstance(given, bool) else optional(line, given)
             sources[line.name] = line.option
-        elif line.variable in environment:
-            values[line.name] = read(line, line.variable, environment[line.variable])
-            sources[line.name] = line.variable
+        elif found := variable_of(line, environment):
+            sources[line.name], text = found
+            values[line.name] = read(line, sources[line.name], text)
     settings = Settings(**values)
     refuse_together(settings, sources)
     return Gathered(settings, sources, strangers(environment))
+
+
+def variable_of(line: Line, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable that tells the setting, and what it says or what stands in its file."""
+    plain, file = line.variable, line.file_variable
+    if not line.told.kind.may_be_secret or file not in environment:
+        return (plain, environment[plain]) if plain in environment else None
+    if plain in environment:
+        raise SettingRefused(f"`{plain}` and `{file}` are both set: leave one of them out.")
+    try:
+        with Path(environment[file]).open(encoding="utf-8") as opened:
+            text = opened.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
+        raise SettingRefused(
+            f"`{file}` is `{environment[file]}`, which cannot be read: {why}."
+        ) from None
+    if len(text) > MAX_FILE or not text.strip():
+        raise SettingRefused(
+            f"`{file}` is `{environment[file]}`, which is empty or longer than {MAX_FILE} signs:"
+            " write the value into it, and nothing else."
+        )
+    return file, text.strip()
+
+
+def optional(line: Line, given: str) -> Any:
+    refuse_in_plain_sight(line, given)
+    return read(line, line.option, given)
+
+
+def refuse_in_plain_sight(line: Line, given: str) -> None:
+    """What a process was started with is shown to everybody on the machine, and kept by shells."""
+    if line.told.kind.has_secret(given):
+        raise SettingRefused(
+            f"`{line.option}` holds a secret, and what a program is started with is shown to"
+            f" everybody on the machine: say `{line.variable}`, or the name of a file that holds it"
+            f" as `{line.file_variable}`."
+        )
 
 
 def read(line: Line, source: str, given: str) -> Any:
@@ -66,6 +107,12 @@ def refuse_together(settings: Settings, sources: Mapping[str, str]) -> None:
             f"`{name('workers')}` is {settings.workers}, but SQLite has one writer: say 1, or give"
             f" a PostgreSQL database by `{name('database_url')}`."
         )
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        missing = "tls_key" if settings.tls_certificate else "tls_certificate"
+        raise SettingRefused(
+            f"`{name(missing)}` is empty: HTTPS needs the certificate and its key, plain HTTP"
+            " neither."
+        )
     if settings.secret and len(settings.secret) < 16:
         raise SettingRefused(
             f"`{name('secret')}` is shorter than 16 characters and could be guessed: leave it empty"
@@ -75,6 +122,7 @@ def refuse_together(settings: Settings, sources: Mapping[str, str]) -> None:
 
 def strangers(environment: Mapping[str, str]) -> tuple[str, ...]:
     known = [line.variable for line in TABLE]
+    known += [line.file_variable for line in TABLE if line.told.kind.may_be_secret]
     told = []
     for variable in sorted(environment):
         near = difflib.get_close_matches(variable, known, 1, 0.85)

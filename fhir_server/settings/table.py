@@ -15,6 +15,7 @@ from fhir_server.settings.values import (
     FOLDER,
     GI,
     HOST,
+    HOSTS,
     KI,
     MI,
     ORIGINS,
@@ -82,6 +83,29 @@ class Settings:
         "The base URL as clients see it, behind a proxy; empty: as each request says. Another"
         " one needs `fhir-server reindex`.",
         WEB_URL,
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Names a request's Host may have beside this machine's own and that of public_base_url;"
+        " empty: any name, but not on a loopback address. `*`: any name, there too.",
+        HOSTS,
+    )
+    tls_certificate: str = setting(
+        "",
+        "A PEM file with the certificate and those between it and its root: then the server speaks"
+        " HTTPS alone.",
+        FOLDER,
+    )
+    tls_key: str = setting(
+        "", "The PEM file of the certificate's private key, without a password.", FOLDER
+    )
+    tls_minimum: str = setting(
+        "1.2", "The oldest version of TLS that is spoken: 1.2 or 1.3.", choice("1.2", "1.3")
+    )
+    hsts: int = setting(
+        31_536_000,
+        "Seconds browsers that came by https come by nothing else; 0: they are not told so.",
+        whole(0, 63_072_000),
     )
     trust_proxy: bool = setting(
         False,
@@ -178,6 +202,27 @@ class Settings:
     concurrency: int = setting(
         256, "Requests a worker process works on at once; more are told 429.", whole(1, 100_000)
     )
+    client_concurrency: int = setting(
+        64,
+        "Requests of one client a worker process works on at once; more are told 429. 0: no bound"
+        " of its own. Who is not known is told by its address, this machine's own is free.",
+        whole(0, 100_000),
+    )
+    client_rate: int = setting(
+        100,
+        "Requests a second one client may ask a worker process for long; more are told 429. 0: any"
+        " number.",
+        whole(0, 1_000_000),
+    )
+    client_burst: int = setting(
+        1000, "Requests one client may ask at once before client_rate holds.", whole(1, 1_000_000)
+    )
+    max_connections: int = setting(
+        1000,
+        "Connections a worker process holds. A new one takes the place of the one that is idle"
+        " longest; where none is idle it is told 503.",
+        whole(4, 100_000),
+    )
     request_timeout: float = setting(
         60.0, "Seconds a read or search may take.", seconds(0.1, 86_400)
     )
@@ -186,6 +231,16 @@ class Settings:
     )
     header_timeout: float = setting(
         20.0, "Seconds a request's head may take to arrive.", seconds(0.1, 3600)
+    )
+    send_timeout: float = setting(
+        30.0,
+        "Seconds a client may take for each 64 kB of its answer; then it is hung up on.",
+        seconds(0.1, 3600),
+    )
+    idle_timeout: float = setting(
+        130.0,
+        "Seconds a connection may be idle; longer than a proxy in front keeps it.",
+        seconds(0.1, 86_400),
     )
     stop_timeout: float = setting(
         30.0, "Seconds that requests under way are given when the server stops.", seconds(1, 3600)
@@ -223,6 +278,16 @@ class Line:
     @property
     def variable(self) -> str:
         return PREFIX + self.name.upper()
+
+    @property
+    def file_variable(self) -> str:
+        """Names a file that holds the value, for what may be secret."""
+        return f"{self.variable}_FILE"
+
+    @property
+    def has_option(self) -> bool:
+        """A secret has none: what a process was started with is shown to the whole machine."""
+        return not self.told.kind.is_secret
 
     @property
     def option(self) -> str:

@@ -27,6 +27,19 @@ class Kind(Generic[Value]):
     show: Callable[[Value], str] = str
     redact: Callable[[str], str] = same
 
+    def has_secret(self, text: str) -> bool:
+        """Whether what was said must not be shown as it is."""
+        return self.redact(text) != text
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether all that could be said must not be shown."""
+        return self.redact("") != ""
+
+    @property
+    def may_be_secret(self) -> bool:
+        return self.redact is not same
+
 
 def read_flag(text: str) -> bool:
     known = {"1": True, "true": True, "yes": True, "on": True}
@@ -124,6 +137,15 @@ def read_host(text: str) -> str:
     return text.strip()
 
 
+def read_hosts(text: str) -> tuple[str, ...]:
+    """Names of hosts as a request's `Host` has them, without a port; `*` is any."""
+    found = tuple(part.strip().rstrip(".").lower() for part in text.split(",") if part.strip())
+    for each in found:
+        if each != "*" and not re.fullmatch(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]", each):
+            raise ValueError("say names such as `fhir.example.vn`, with commas between, or `*`")
+    return found
+
+
 def read_origins(text: str) -> tuple[str, ...]:
     found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     for each in found:
@@ -153,5 +175,6 @@ FOLDER = Kind(str.strip)
 HOST = Kind(read_host)
 WEB_URL = Kind(read_web_url)
 ORIGINS = Kind(read_origins, ",".join)
+HOSTS = Kind(read_hosts, ",".join)
 DATABASE_URL = Kind(read_database_url, without_password, without_password)
 SECRET = Kind(same, lambda value: "***" if value else "", lambda _: "***")

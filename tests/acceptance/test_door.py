@@ -47,7 +47,7 @@ async def test_who_asks_how_it_is_is_answered_when_it_is_full(sqlite_url, serve)
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
             stack.callback(writer.close)
             writer.write(
-                b"POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n"
+                b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n"
                 b"Content-Type: application/fhir+json\r\n\r\n{"
             )
         await asyncio.sleep(0.3)

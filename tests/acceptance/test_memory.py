@@ -71,7 +71,7 @@ async def test_a_body_of_100_mb_is_refused_without_being_held(server):
         async with Client(server.port) as client:  # without a length, so it is read
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(
-                b"POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
                 b"Content-Type: application/fhir+json\r\n\r\n"
             )
             chunk = b"%x\r\n%b\r\n" % (MI, b" " * MI)
@@ -146,7 +146,9 @@ async def test_many_slow_connections_cost_little_and_others_are_served(server):
             if number % 2:
                 writer.write(b"GET /fhir/Patient?family=" + b"x" * 2000)
             else:
-                writer.write(b"POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n")
+                writer.write(
+                    b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n"
+                )
                 writer.write(b"Content-Type: application/fhir+json\r\n\r\n" + b" " * 50_000)
         await asyncio.sleep(0.5)
         async with Client(server.port) as client:
@@ -189,7 +191,7 @@ async def test_what_hangs_up_in_the_middle_is_forgotten(server):
     async with Watched(server, "300 broken uploads") as watched:
         for _ in range(300 * ROUNDS):
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            head = b"POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n"
+            head = b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n"
             writer.write(head + b"Content-Type: application/fhir+json\r\n\r\n" + body)
             await writer.drain()
             writer.close()

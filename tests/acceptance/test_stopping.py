@@ -52,8 +52,8 @@ async def test_a_request_under_way_is_answered_and_a_new_one_refused(database, s
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     body = b'{"resourceType":"Patient","id":"slow","active":true}'
     head = (
-        f"PUT /fhir/Patient/slow HTTP/1.1\r\nHost: a\r\nContent-Type: application/fhir+json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        "PUT /fhir/Patient/slow HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body[:10])
     await writer.drain()
@@ -79,7 +79,7 @@ async def test_a_client_that_never_finishes_does_not_keep_the_server(database, s
     async with AsyncExitStack() as stack:
         for sent in (
             b"GET /fhir/Pat",
-            b"POST /fhir/Patient HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{",
+            b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{",
             b"",
         ):
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)

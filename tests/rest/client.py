@@ -46,10 +46,18 @@ class Response:
 class Client:
     """Speaks to an ASGI application in this process."""
 
-    def __init__(self, app: Any, *, host: str = "test", scheme: str = "http") -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        host: str = "test",
+        scheme: str = "http",
+        address: str = "127.0.0.1",
+    ) -> None:
         self.app = app
         self.host = host
         self.scheme = scheme
+        self.address = address
 
     async def request(
         self,
@@ -85,7 +93,7 @@ class Client:
             "headers": [
                 (n.lower().encode(), v.encode("utf-8", "surrogateescape")) for n, v in sent
             ],
-            "client": ("127.0.0.1", 5),
+            "client": (self.address, 5),
             "server": (self.host, 80),
         }
         messages = self._messages(chunks, gone=gone)

@@ -41,7 +41,8 @@ def client(app):
 def client_with(server):
     """A client of an application with these options."""
 
-    def make(**options) -> Client:
-        return Client(create_app(server, Options(**options), write_log=Lines()))
+    def make(*, address: str = "127.0.0.1", **options) -> Client:
+        app = create_app(server, Options(**options), write_log=Lines())
+        return Client(app, address=address)
 
     return make

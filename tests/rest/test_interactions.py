@@ -363,10 +363,14 @@ async def test_the_same_request_again_is_answered_not_done_again(client):
 async def test_request_ids_come_back(client):
     made = await client.get("/fhir/metadata")
     assert len(made.headers["x-request-id"]) > 8
+    own = "3f0c7784-1b2a-4c3d-8e4f-5a6b7c8d9e0f"
     kept = await client.get(
-        "/fhir/Patient/none", headers={"X-Request-Id": "a-1", "X-Correlation-Id": "b-2"}
+        "/fhir/Patient/none", headers={"X-Request-Id": own, "X-Correlation-Id": "b-2"}
     )
-    assert (kept.headers["x-request-id"], kept.headers["x-correlation-id"]) == ("a-1", "b-2")
+    assert (kept.headers["x-request-id"], kept.headers["x-correlation-id"]) == (own, "b-2")
+    named = await client.get("/fhir/metadata", headers={"X-Request-Id": "a-1"})
+    assert named.headers["x-request-id"] != "a-1", "the log tells it, and it may be a patient's"
+    assert named.headers["x-correlation-id"] == "a-1"
     spaced = await client.get("/fhir/metadata", headers={"X-Request-Id": "two words"})
     assert " " not in spaced.headers["x-request-id"]
     assert spaced.headers["x-correlation-id"] == "two words"

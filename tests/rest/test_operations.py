@@ -18,6 +18,7 @@ from tests.rest.client import Client, on_one_database
 
 pytestmark = on_one_database
 
+OWN = "3f0c7784-1b2a-4c3d-8e4f-5a6b7c8d9e0f"  # a client's name for its request
 PATIENT = {"resourceType": "Patient", "id": "secret-id", "name": [{"family": "Bí-mật"}]}
 
 
@@ -97,7 +98,7 @@ async def test_who_misses_the_base_is_told_where_it_is(client):
 
 
 async def test_the_log_has_a_line_an_interaction_and_no_health_data(app, client, lines):
-    await client.put("/fhir/Patient/secret-id", PATIENT, headers={"X-Request-Id": "r-1"})
+    await client.put("/fhir/Patient/secret-id", PATIENT, headers={"X-Request-Id": OWN})
     await client.get("/fhir/Patient?family=B%C3%AD-m%E1%BA%ADt")
     await client.get("/fhir/Patient/secret-id?_format=nonsense")
     await client.get("/fhir/secret-id")
@@ -109,7 +110,7 @@ async def test_the_log_has_a_line_an_interaction_and_no_health_data(app, client,
         ("none", "Patient", 406),
         ("none", None, 404),
     ]
-    assert told[0]["request"] == "r-1"
+    assert told[0]["request"] == OWN
     assert set(told[0]) == {
         "time", "request", "interaction", "type", "status", "ms", "bytes", "client"
     }  # fmt: skip
@@ -132,15 +133,15 @@ class Broken:
 async def test_what_is_unexpected_is_a_500_that_tells_its_number_and_nothing_else(server, lines):
     app = create_app(dataclasses.replace(server, store=Broken()), Options(), write_log=lines)
     client = Client(app)
-    told = await client.get("/fhir/Patient/1", headers={"X-Request-Id": "r-7"})
+    told = await client.get("/fhir/Patient/1", headers={"X-Request-Id": OWN})
     assert (told.status, told.issue["code"]) == (500, "exception")
-    assert "`r-7`" in told.issue["diagnostics"]
+    assert f"`{OWN}`" in told.issue["diagnostics"]
     assert "RuntimeError" not in told.body.decode()
     assert (await client.get("/readyz")).status == 503
     assert "cannot be reached" in (await client.get("/")).body.decode()
     app.log.flush()
     trouble = json.loads(lines[0])
-    assert (trouble["error"], trouble["request"]) == ("builtins.RuntimeError", "r-7")
+    assert (trouble["error"], trouble["request"]) == ("builtins.RuntimeError", OWN)
     assert any("broken" in frame for frame in trouble["traceback"])
     assert "mật" not in b"".join(lines).decode()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fhir_server.settings import TABLE, Line, SettingRefused, Settings, gather
@@ -22,6 +24,8 @@ READ = [
     ({"FHIR_PUBLIC_BASE_URL": "https://a.vn/fhir/"}, "public_base_url", "https://a.vn/fhir"),
     ({"FHIR_CORS_ORIGINS": "https://a.vn, http://b:81"}, "cors_origins", ("https://a.vn", "http://b:81")),
     ({"FHIR_CORS_ORIGINS": ""}, "cors_origins", ()),
+    ({"FHIR_ALLOWED_HOSTS": "A.vn., [::1],*"}, "allowed_hosts", ("a.vn", "[::1]", "*")),
+    ({"FHIR_CLIENT_RATE": "0"}, "client_rate", 0),
     ({"FHIR_REQUEST_TIMEOUT": "2.5"}, "request_timeout", 2.5),
     ({"FHIR_LOG_LEVEL": "WARNING"}, "log_level", "warning"),
 ]  # fmt: skip
@@ -46,6 +50,13 @@ REFUSED = [
     ({"FHIR_PUBLIC_BASE_URL": "https://[a"}, "`FHIR_PUBLIC_BASE_URL`"),
     ({"FHIR_CORS_ORIGINS": "a.vn"}, "commas"),
     ({"FHIR_HOST": "a b"}, "`127.0.0.1`"),
+    ({"FHIR_ALLOWED_HOSTS": "https://a.vn"}, "`FHIR_ALLOWED_HOSTS`"),
+    ({"FHIR_ALLOWED_HOSTS": "a.vn:8000"}, "`fhir.example.vn`"),
+    ({"FHIR_CLIENT_RATE": "-1"}, "`FHIR_CLIENT_RATE`"),
+    ({"FHIR_MAX_CONNECTIONS": "1"}, "4 to 100000"),
+    ({"FHIR_TLS_MINIMUM": "1.1"}, "`1.2`"),
+    ({"FHIR_TLS_CERTIFICATE": "a.pem"}, "`FHIR_TLS_KEY` is empty"),
+    ({"FHIR_TLS_KEY": "a.pem"}, "`FHIR_TLS_CERTIFICATE` is empty"),
     ({"FHIR_REQUEST_TIMEOUT": "nan"}, "seconds"),
     ({"FHIR_LOG_LEVEL": "loud"}, "`debug`"),
     ({"FHIR_DATABASE_URL": "mysql://x"}, "`sqlite:///./data/fhir.db`"),
@@ -92,6 +103,62 @@ def test_no_refusal_and_no_table_shows_a_password() -> None:
     with pytest.raises(SettingRefused) as refused:
         gather({"FHIR_DATABASE_URL": "mysql://fhir:hidden@db/fhir"})
     assert "hidden" not in str(refused.value)
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+HIDDEN = "postgresql://fhir:hidden@db/fhir"
+
+
+def test_v5_0_0_13_3_1_a_secret_is_read_from_the_file_a_variable_names(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{HIDDEN}\n")
+    found = gather({"FHIR_DATABASE_URL_FILE": str(file)})
+    assert found.settings.database_url == HIDDEN
+    assert found.sources["database_url"] == "FHIR_DATABASE_URL_FILE"
+    assert found.strangers == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"", "is empty or longer"),
+        (b" \n", "is empty or longer"),
+        (b"x" * 70_000, "is empty or longer"),
+        (b"\xff\xfe\x00", "it is not text"),
+        (b"hidden", "shorter than 16"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_refused_by_its_variable(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingRefused, match=said) as refused:
+        gather({"FHIR_SECRET_FILE": str(file)})
+    assert "`FHIR_SECRET_FILE`" in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_secret_told_twice_is_refused() -> None:
+    with pytest.raises(SettingRefused, match="both set"):
+        gather({"FHIR_SECRET": "s" * 20, "FHIR_SECRET_FILE": "s"})
+
+
+def test_only_what_may_be_secret_is_read_from_a_file() -> None:
+    found = gather({"FHIR_PORT_FILE": "p"})
+    assert found.settings.port == 8000
+
+
+def test_v5_0_0_13_3_1_no_secret_is_taken_from_the_command_line() -> None:
+    """What a program was started with is shown by `ps` to everybody on the machine."""
+    assert not any(line.has_option for line in TABLE if line.name == "secret")
+    with pytest.raises(SettingRefused, match="`FHIR_DATABASE_URL_FILE`") as refused:
+        gather({}, {"database_url": HIDDEN})
+    assert "hidden" not in str(refused.value)
+    assert gather({}, {"database_url": "postgresql://fhir@db/fhir"}).settings.database_url
 
 
 def test_a_slip_of_the_finger_is_told() -> None:
