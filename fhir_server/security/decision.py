@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Forbidden
 from fhir_server.foundation.resource import Resource
 from fhir_server.security.agreeing import agreed
 from fhir_server.security.caller import Caller
+from fhir_server.security.deidentify import deidentified
 from fhir_server.security.ground import Asked, Limit, Permit, permits, united
 from fhir_server.security.policy import CONSENT, TOLD, Policy, Purpose, Role
 from fhir_server.security.purpose import BREAK_GLASS
@@ -45,8 +47,8 @@ NEEDS = {
     "history": "rs",  # which one is not told: what is reached by each of them
     "operation": "rs",
 }
-PAST = frozenset(each for each in NEEDS if each.startswith("history")) | {"vread"}
-SHOWING = frozenset("rs")
+# By these alone a record is shown as somebody may see it who is not to know whose it is.
+DEIDENTIFIED = frozenset({"read", "search", "search-type", "search-system"})
 
 # The search of a granular scope as a condition of the store; None: it is not understood.
 Meaning = Callable[[str, tuple[tuple[str, str], ...]], Condition | None]
@@ -123,6 +125,10 @@ class Access:
         """Whether the caller may see or do what is no resource: `metrics`, `reindex`."""
         return self.asked is None or ability in self.can
 
+    def shown(self, definitions: Definitions, resource: Resource) -> Resource:
+        """The resource as the caller may see it; itself where all of it may be seen."""
+        return deidentified(definitions, resource, self.deidentify)
+
     def may_ask(self, parameter: str) -> bool:
         """Whether records may be searched, sorted or counted by the parameter."""
         return self.searchable is None or parameter in self.searchable
@@ -139,13 +145,9 @@ class Access:
 
     def _permits(self, interaction: str) -> tuple[Permit, ...]:
         letters = frozenset(NEEDS[interaction])
-        if self.asked is None or (self.deidentify and self._tells_apart(interaction, letters)):
+        if self.asked is None or (self.deidentify and interaction not in DEIDENTIFIED):
             return ()
         return permits(self.asked, letters)
-
-    def _tells_apart(self, interaction: str, letters: frozenset[str]) -> bool:
-        """A de-identified caller neither writes nor sees how a record changed."""
-        return interaction in PAST or not letters <= SHOWING
 
 
 def decide(

@@ -82,10 +82,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class BreakGlass:
-    """How a glass is broken: for how long, and how much must be said."""
+    """How a glass is broken: as long as the token lives that says why, and for its one patient."""
 
-    minutes: int = 60
-    reason: int = 20
+    reason: int = 20  # signs that must be said at least
 
 
 @dataclass(frozen=True, eq=False)

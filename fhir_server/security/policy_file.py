@@ -47,7 +47,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1440
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 500
 
 
 def _some_of(known: Iterable[str]) -> Wanted:
@@ -119,8 +119,7 @@ TABLES = {
     "consent": Table({"honoured": CODES._replace(needed=True)}, many=False),
     "break_glass": Table(
         {
-            "minutes": Wanted(_is_number, "a number of minutes from 1 to 1440", needed=True),
-            "reason": Wanted(_is_number, "a number of signs from 1 to 1440", needed=True),
+            "reason": Wanted(_is_number, "a number of signs from 1 to 500", needed=True),
         },
         many=False,
     ),
@@ -252,5 +251,5 @@ def _honoured(rows: Rows, purposes: Mapping[str, Purpose]) -> frozenset[str]:
 
 def _break_glass(rows: Rows) -> BreakGlass:
     for row in rows["break_glass"]:
-        return BreakGlass(row["minutes"], row["reason"])
+        return BreakGlass(row["reason"])
     return BreakGlass()

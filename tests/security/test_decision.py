@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhir_server.conformance.r4_resources import definitions_of_r4
 from fhir_server.foundation.outcome import Forbidden, TooCostly
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.security import agreeing
@@ -126,6 +127,7 @@ CASES: list[tuple[str, dict[str, Any], str, set[Record]]] = [
     ("analyst", ORDER, "vread", set()),
     ("analyst", ORDER, "history", set()),
     ("analyst", ORDER, "create", set()),
+    ("analyst", ORDER, "operation", set()),
     ("researcher", {}, "search", SHARED),
     ("operator", {"facility": ""}, "search", SHARED),
     ("operator", {"facility": ""}, "delete", SHARED),
@@ -239,6 +241,13 @@ def test_a_deidentified_caller_searches_by_nothing_that_tells_people_apart() -> 
     assert told.may_ask("gender")
     for parameter in ("name", "identifier", "birthdate", "_id", "patient", "phone", "_content"):
         assert not told.may_ask(parameter)
+
+
+def test_a_record_is_shown_as_the_caller_may_see_it() -> None:
+    whole = {"resourceType": "Patient", "id": "an", "birthDate": "1987-06-05", "gender": "male"}
+    told = access("analyst", **ORDER).shown(definitions_of_r4(), whole)
+    assert (told["birthDate"], told["gender"]) == ("1987", "male")
+    assert access("doctor").shown(definitions_of_r4(), whole) is whole
 
 
 def test_a_role_that_is_deidentified_makes_the_whole_answer_so() -> None:
