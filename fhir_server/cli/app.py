@@ -8,6 +8,9 @@ import typer
 
 from fhir_server.cli import (
     about,
+    access,
+    audit,
+    client,
     copies,
     doctor,
     package,
@@ -47,6 +50,9 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(command.__name__)(command)
+app.add_typer(access.app, name="access")
+app.add_typer(client.app, name="client")
+app.add_typer(audit.app, name="audit")
 app.add_typer(package.app, name="package")
 app.add_typer(terminology.app, name="terminology")
 
