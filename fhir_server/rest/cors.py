@@ -5,11 +5,13 @@ https://hl7.org/fhir/R4/security.html#cors
 
 from __future__ import annotations
 
+from fhir_server.foundation.outcome import Forbidden
 from fhir_server.rest.headers import Headers
 from fhir_server.rest.options import Options
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ASKED = (
     b"Accept, Accept-Language, Authorization, Content-Encoding, Content-Type, Idempotency-Key,"
@@ -33,6 +35,23 @@ def origin(options: Options, headers: Headers) -> bytes | None:
     if "*" in options.cors_origins:
         return b"*"
     return told if told.decode("latin-1") in options.cors_origins else None
+
+
+def refuse_foreign(options: Options, headers: Headers, *, method: str, base: str) -> None:
+    """Raise Forbidden for what a page that is not let in would have done.
+
+    A browser hides the answer from such a page, but some requests it sends without asking first:
+    a POST without a body of a type of its own. Who is no browser sends no Origin.
+    """
+    told = headers.get(b"origin")
+    if told is None or method not in CHANGING or origin(options, headers) is not None:
+        return
+    if told.decode("latin-1") != "/".join(base.split("/", 3)[:3]):
+        raise Forbidden(
+            "This page is of another origin and is not let in. Have its origin added to"
+            " `cors_origins`.",
+            expression="http.Origin",
+        )
 
 
 def exposed(options: Options, headers: Headers) -> RawHeaders:

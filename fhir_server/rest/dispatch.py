@@ -148,6 +148,7 @@ class Dispatcher:
         )
         if options.trust_proxy and not options.public_base_url:
             refuse_host(options.allowed_hosts, request.base.split("/", 3)[2])
+        cors.refuse_foreign(options, request.headers, method=request.method, base=request.base)
 
     # --- doing it ---
 

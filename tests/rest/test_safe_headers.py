@@ -86,3 +86,32 @@ async def test_v5_0_0_16_5_1_a_page_beside_the_api_fails_without_a_word_of_why(s
 async def test_a_host_that_is_none_is_refused_beside_the_api_too(client):
     told = await client.get("/openapi.json", headers={"Host": "a b"})
     assert (told.status, told.issue["code"]) == (400, "invalid")
+
+
+# who asks, and as what the server is asked for                      whether it is let in
+PAGES = [
+    ({}, True),
+    ({"Origin": "http://test"}, True),
+    ({"Origin": "https://app.example"}, True),
+    ({"Origin": "https://test"}, False),
+    ({"Origin": "http://test.evil.example"}, False),
+    ({"Origin": "http://evil.example"}, False),
+    ({"Origin": "null"}, False),
+    ({"Origin": ""}, False),
+]
+
+
+@pytest.mark.parametrize(("headers", "let_in"), PAGES)
+async def test_v5_0_0_3_5_1_a_page_of_another_origin_changes_nothing(client_with, headers, let_in):
+    client = client_with(cors_origins=("https://app.example",))
+    for method, url in (
+        ("POST", "/fhir/Patient"),
+        ("POST", "/fhir/$reindex"),
+        ("PUT", "/fhir/Patient/1"),
+        ("DELETE", "/fhir/Patient/1"),
+    ):
+        told = await client.request(method, url, headers=headers)
+        assert (told.status != 403) is let_in, (method, url)
+        if not let_in:
+            assert "`cors_origins`" in told.issue["diagnostics"]
+    assert (await client.get("/fhir/Patient", headers=headers)).status == 200
