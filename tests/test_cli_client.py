@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 
 import pytest
@@ -19,12 +20,19 @@ from tests.test_cli import fhir_server
 ADD = ("--scope", "system/*.rs", "--role", "system", "--facility", "bv-1", "--purpose", "TREAT")
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a database, and a key of a client; nothing is registered."""
+    made = tmp_path_factory.mktemp("place")
+    migrate(f"sqlite:///{made}/data/fhir.db")
+    assert fhir_server("client", "key", "his", at=made).returncode == 0
+    return made
+
+
 @pytest.fixture
-def at(tmp_path):
-    """A folder with a database, and a key of a client."""
-    migrate(f"sqlite:///{tmp_path}/data/fhir.db")
-    assert fhir_server("client", "key", "his", at=tmp_path).returncode == 0
-    return tmp_path
+def at(place, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(place, tmp_path / "at")
 
 
 def run(at, *words):
@@ -75,6 +83,15 @@ def test_a_code_is_printed_once_and_kept_by_its_digest(at):
         assert code[0].encode() not in file.read_bytes()
 
 
+def test_a_person_is_invited_into_an_application(at):
+    app = ("--scope", "patient/*.rs", "--role", "citizen", "--redirect", "https://app.vn/done")
+    assert run(at, "add", "app", *app).returncode == 0
+    told = run(at, "invite", "app", "--user", "Patient/an", "--patient", "an")
+    assert re.search(r"\b([A-Z2-7]{4}-){5}[A-Z2-7]{4}\b", told.stdout), told.stderr
+    wrong = run(at, "invite", "app", "--user", "an")
+    assert (wrong.returncode, "cannot be a user" in wrong.stderr) == (Exit.MISUSED, True)
+
+
 REFUSED = [
     (("add", "his-1", *ADD), "how the client proves itself"),
     (("add", "his-1", "--jwks", "his.jwks.json"), "--scope"),
@@ -89,12 +106,14 @@ REFUSED = [
     (("rotate", "nobody", "--jwks", "his.jwks.json"), "No client `nobody`"),
     (("revoke", "nobody"), "No client `nobody`"),
     (("enrol", "nobody"), "No client `nobody`"),
+    (("invite", "nobody", "--user", "Patient/1"), "No client `nobody`"),
+    (("add", "app", "--scope", "user/*.rs", "--redirect", "http://app.vn/"), "redirect URI"),
 ]
 
 
 @pytest.mark.parametrize(("words", "said"), REFUSED, ids=lambda told: " ".join(told)[:50])
-def test_what_cannot_be_meant_is_refused_in_words(at, words, said):
-    told = run(at, *words)
+def test_what_cannot_be_meant_is_refused_in_words(place, words, said):
+    told = run(place, *words)
     assert told.returncode == Exit.MISUSED
     assert said in told.stderr
     assert "Traceback" not in told.stderr

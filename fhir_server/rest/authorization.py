@@ -30,7 +30,11 @@ PRAGMA = (b"pragma", b"no-cache")  # RFC 6749 5.1 asks for it beside no-store
 
 
 async def _token(authority: Authority, request: Request, pairs: Pairs) -> Told:
-    return await authority.token(pairs, request.base)
+    told = await authority.token(pairs, request.base)
+    # Looked up once, for the audit: who was given it is known from here on.
+    credentials = Credentials(f"Bearer {told['access_token']}", request.address)
+    request.caller = await authority.authenticate(credentials)
+    return told
 
 
 async def _introspect(authority: Authority, request: Request, pairs: Pairs) -> Told:
@@ -62,9 +66,12 @@ METHODS = {CONFIGURATION: ("GET", "HEAD"), AUTHORIZE: ("GET", "POST")}
 async def answered(authority: Authority, request: Request, path: bytes) -> Reply:
     """The answer at one of PATHS."""
     request.interaction = path.rpartition(b"/")[2].decode()
+    # What people and clients put into a URL may be secret, and is written down nowhere.
+    has_query, request.raw_query = bool(request.raw_query), b""
     methods = METHODS.get(path, ("POST",))
     allow = ", ".join([*methods, "OPTIONS"])
     if request.method == "OPTIONS":
+        request.interaction = "options"
         asked = cors.preflight(request.options, request.headers) or []
         return Reply(204, [*reply.basic(request), *asked, (b"allow", allow.encode())])
     if request.method not in methods:
@@ -72,16 +79,18 @@ async def answered(authority: Authority, request: Request, path: bytes) -> Reply
     if path == CONFIGURATION:
         return _json(request, 200, authority.configuration(request.base))
     try:
+        if path == AUTHORIZE and request.method == "GET":
+            return await consent.answered(authority, request, request.pairs)
+        pairs = await _form(request, has_query=has_query)
         if path == AUTHORIZE:
-            pairs = await _form(request) if request.method == "POST" else request.pairs
             return await consent.answered(authority, request, pairs)
-        return _json(request, 200, await POSTED[path](authority, request, await _form(request)))
+        return _json(request, 200, await POSTED[path](authority, request, pairs))
     except OAuthError as refusal:
         return _refused(request, refusal)
 
 
-async def _form(request: Request) -> Pairs:
-    if request.raw_query:
+async def _form(request: Request, *, has_query: bool) -> Pairs:
+    if has_query:
         raise OAuthError("invalid_request", "Send the parameters in the body, not in the URL.")
     media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     if media != FORM:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -11,6 +11,7 @@ from fhir_server.rest.app import create_app
 from fhir_server.rest.options import Options
 from fhir_server.security.tokens import enrolment
 from fhir_server.security.tokens.authority import Authority
+from fhir_server.security.tokens.launching import LOGIN
 from tests.rest.client import Client, on_one_database
 from tests.security.signing import BASE, TOKEN_URL, form, key, key_set, register, said, signed
 
@@ -157,3 +158,85 @@ async def test_a_health_post_enrols_by_its_code(client, store, clock):
     assert (await post(client, "token", form(signed(said(), by=new)))).status == 200
     again = await post(client, "enrol", [("code", code), ("jwks", key_set(new))])
     assert (again.status, again.json["error"]) == (400, "invalid_grant")
+
+
+# --- the page on which a person gives leave ------------------------------------------------------
+
+APP = "https://app.example.vn/done"
+
+
+def wanted(**changes):
+    told = {
+        "response_type": "code",
+        "client_id": "app",
+        "redirect_uri": APP,
+        "scope": "patient/*.rs",
+        "state": 'a"><script>alert(1)</script>',
+        "aud": BASE,
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    }
+    return list((told | changes).items())
+
+
+async def app(store):
+    told = {"id": "app", "keys": (), "redirects": (APP,), "scopes": "patient/*.rs"}
+    await register(store, **told, name="<b>Sổ sức khỏe</b>")
+
+
+async def invited(store, clock):
+    code = enrolment.new_code()
+    facts = '{"user": "Patient/p1", "patient": "p1"}'
+    await store.access.issue(
+        enrolment.kept(code, "app", clock.now, minutes=10, kind=LOGIN, facts=facts)
+    )
+    return code
+
+
+async def test_a_person_gives_leave_on_a_page_and_is_led_back(client, store, clock):
+    await app(store)
+    for page in (
+        await client.get(f"/fhir/oauth/authorize?{urlencode(wanted())}"),
+        await post(client, "authorize", wanted()),
+    ):
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert b"<script>" not in page.body, "nothing the application says becomes a part of it"
+        assert "&lt;b&gt;Sổ sức khỏe" in page.body.decode()
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "form-action 'self' https://app.example.vn" in policy
+        assert page.headers["x-frame-options"] == "DENY"
+        assert page.headers["cache-control"] == "no-store"
+    login = await invited(store, clock)
+    back = await post(client, "authorize", [*wanted(), ("login", login), ("answer", "yes")])
+    assert (back.status, back.body) == (302, b"")
+    assert back.headers["location"].startswith(f"{APP}?code=")
+    code = parse_qs(urlsplit(back.headers["location"]).query)["code"][0]
+    told = [("grant_type", "authorization_code"), ("code", code), ("client_id", "app")]
+    told += [("redirect_uri", APP), ("code_verifier", VERIFIER)]
+    given = await post(client, "token", told)
+    assert (given.status, given.json["patient"]) == (200, "p1")
+
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636, appendix B
+
+
+async def test_who_denies_or_mistypes_is_told_so(client, store):
+    await app(store)
+    denied = await post(client, "authorize", [*wanted(), ("answer", "no")])
+    assert "error=access_denied" in denied.headers["location"]
+    wrong = await post(client, "authorize", [*wanted(), ("login", "AAAA"), ("answer", "yes")])
+    assert (wrong.status, b"not known" in wrong.body) == (403, True)
+    by_get = urlencode([*wanted(), ("login", "AAAA"), ("answer", "yes")])
+    page = await client.get(f"/fhir/oauth/authorize?{by_get}")
+    assert (page.status, b"not known" in page.body) == (200, False), "a link gives no leave"
+    assert b"AAAA" not in page.body
+
+
+async def test_who_names_another_address_is_led_nowhere(client, store):
+    await app(store)
+    for redirect in ("https://evil.example/", "javascript:alert(1)", "\r\nX: y"):
+        query = urlencode(wanted(redirect_uri=redirect))
+        found = await client.get(f"/fhir/oauth/authorize?{query}")
+        assert (found.status, "location" in found.headers) == (400, False)
+        assert "script-src" not in found.headers["content-security-policy"]
