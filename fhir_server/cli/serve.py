@@ -83,6 +83,12 @@ def migrate(gathered: Gathered) -> None:
 def refuse_open(gathered: Gathered) -> None:
     """Others reach the server only where that was said in so many words."""
     settings = gathered.settings
+    if settings.access == "on" and not (settings.public_base_url or is_loopback(settings.host)):
+        refuse(
+            Exit.MISUSED,
+            "`access` is `on`, so clients sign for whom a token is: say the base URL they know the"
+            " server by, as in `--public-base-url https://fhir.example.vn/fhir`.",
+        )
     if not is_loopback(settings.host) and not settings.allow_open:
         source = gathered.sources["host"]
         refuse(

@@ -107,6 +107,11 @@ def refuse_together(settings: Settings, sources: Mapping[str, str]) -> None:
             f"`{name('workers')}` is {settings.workers}, but SQLite has one writer: say 1, or give"
             f" a PostgreSQL database by `{name('database_url')}`."
         )
+    if settings.provider and not (settings.provider_keys and settings.public_base_url):
+        raise SettingRefused(
+            f"`{name('provider')}` needs `{name('provider_keys')}`, the file or https URL of its"
+            f" key set, and `{name('public_base_url')}`, which its tokens are for."
+        )
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         missing = "tls_key" if settings.tls_certificate else "tls_certificate"
         raise SettingRefused(

@@ -76,6 +76,45 @@ class Settings:
         FLAG,
         option="--open",
     )
+    access: str = setting(
+        "off",
+        "Whether callers must show who they are: on or off.",
+        choice("off", "on"),
+    )
+    provider: str = setting(
+        "",
+        "The issuer of an outside OpenID provider whose access tokens are taken, too.",
+        WEB_URL,
+    )
+    provider_keys: str = setting(
+        "",
+        "Its key set: a file, or an https URL.",
+        FOLDER,
+    )
+    provider_audience: str = setting(
+        "",
+        "The audience its tokens for this server name; empty: the base URL.",
+        FOLDER,
+    )
+    private_keys_urls: bool = setting(
+        False,
+        "Key sets may be fetched from addresses of private networks, too.",
+        FLAG,
+    )
+    audit: bool = setting(
+        True,
+        "Write down every access, reads and refusals too, before it is answered.",
+        FLAG,
+    )
+    audit_anchors: str = setting(
+        "",
+        "The file outside the database that proves the audit was not made anew; empty: one beside"
+        " a SQLite database, and none for PostgreSQL.",
+        FOLDER,
+    )
+    audit_anchor_seconds: float = setting(
+        60.0, "How often the ends of the audit's chains go to that file.", seconds(0.1, 86_400)
+    )
     workers: int = setting(1, "Server processes. More than one needs PostgreSQL.", whole(1, 256))
     base_path: str = setting("/fhir", "The path of the FHIR base URL.", PATH)
     public_base_url: str = setting(
