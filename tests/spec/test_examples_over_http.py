@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not EXAMPLES, reason=f"{FOLDER.name} is not besi
 
 JSON = {"Accept": "application/fhir+json"}  # else a Binary comes as what it is
 XML = {"Accept": "application/fhir+xml"}
+JSON_SENT = {"Content-Type": "application/fhir+json"}
 XML_SENT = {"Content-Type": "application/fhir+xml"}
 OURS = ("versionId", "lastUpdated")
 
@@ -80,6 +81,9 @@ def test_every_example_comes_back_as_it_was_sent(database: Database, run: Run[An
         sent = example.read_bytes()
         resource = wire.parse(sent)
         url = f"/fhir/{resource['resourceType']}/{resource['id']}"
+        if resource["resourceType"] == "AuditEvent":  # the server's own: nobody else writes one
+            assert run(client.put(url, sent, headers=JSON_SENT)).status == 405
+            continue
         if example.stem in VIOLATIONS:
             told = run(client.put(url, sent, headers={"Content-Type": "application/fhir+json"}))
             assert told.status == 400, told.body
