@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from fhir_server.cli.app import COMMANDS
+from fhir_server.cli.doctor import is_exposed
 from fhir_server.cli.exits import Exit
 from tests.conftest import Database
 
@@ -373,6 +374,32 @@ def test_doctor_names_what_is_unsafe(tmp_path: Path) -> None:
     assert ran.returncode == Exit.FOUND
     assert re.search(r"UNSAFE +access", ran.stdout)
     assert re.search(r"UNSAFE +CORS", ran.stdout)
+
+
+def test_doctor_takes_a_server_that_asks_who_calls_for_safe(tmp_path: Path) -> None:
+    fhir_server("migrate", at=tmp_path)
+    ran = fhir_server("doctor", "--host", "0.0.0.0", "--access", "on", at=tmp_path)
+    assert re.search(r"ok +access +callers must show", ran.stdout)
+    assert re.search(r"UNSAFE +TLS", ran.stdout)
+
+
+# a database's URL                                            whether a network can listen in
+WAYS = [
+    ("sqlite:///./data/fhir.db", False),
+    ("postgresql://fhir@localhost/fhir", False),
+    ("postgresql://fhir@127.0.0.1/fhir", False),
+    ("postgresql:///fhir?host=/var/run/postgresql", False),
+    ("postgresql://fhir@db.example.vn/fhir", True),
+    ("postgresql://fhir@db.example.vn/fhir?sslmode=require", True),
+    ("postgresql://fhir@db.example.vn/fhir?sslmode=verify-full", False),
+]
+
+
+@pytest.mark.parametrize(("url", "exposed"), WAYS)
+def test_v5_0_0_12_3_1_a_database_elsewhere_is_asked_for_its_certificate(
+    url: str, *, exposed: bool
+) -> None:
+    assert is_exposed(url) is exposed
 
 
 def test_doctor_tells_of_postgresql(postgresql_url: str, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
@@ -12,7 +14,7 @@ from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit
 from fhir_server.cli.options import takes
 from fhir_server.cli.port import is_loopback
-from fhir_server.settings import Gathered
+from fhir_server.settings import Gathered, Settings
 
 if TYPE_CHECKING:
     from fhir_server.store.upkeep import Finding
@@ -63,23 +65,7 @@ def of_settings(gathered: Gathered) -> list[Finding]:
     from fhir_server.store.upkeep import Finding, Grade
 
     settings = gathered.settings
-    found = []
-    if is_loopback(settings.host):
-        found.append(Finding("access", f"only this machine reaches `{settings.host}`"))
-    else:
-        advice = "Put a proxy in front that asks who calls, and let only it reach the port."
-        told = f"whoever reaches `{settings.host}:{settings.port}` may read and write"
-        found.append(Finding("access", told, Grade.UNSAFE, advice))
-    if settings.tls_certificate:
-        found.append(Finding("TLS", f"{settings.tls_minimum} or newer"))
-    elif not is_loopback(settings.host) and not settings.trust_proxy:
-        advice = "Give FHIR_TLS_CERTIFICATE and FHIR_TLS_KEY, or put a proxy with them in front."
-        told = "who is on the way can read and change what is sent"
-        found.append(Finding("TLS", told, Grade.UNSAFE, advice))
-    if "*" in settings.allowed_hosts and is_loopback(settings.host):
-        advice = "Name the hosts in FHIR_ALLOWED_HOSTS."
-        told = "a page in this machine's browser may call the server by a name of its own"
-        found.append(Finding("host", told, Grade.UNSAFE, advice))
+    found = [of_access(settings), *of_ways(settings)]
     if "*" in settings.cors_origins:
         advice = "Name the origins of your own applications in FHIR_CORS_ORIGINS."
         told = "any web page may call the server from a visitor's browser"
@@ -95,6 +81,49 @@ def of_settings(gathered: Gathered) -> list[Finding]:
     found += [Finding("setting", told, Grade.NOTE) for told in gathered.strangers]
     found.append(time_zone())
     return found
+
+
+def of_access(settings: Settings) -> Finding:
+    """Whether anybody is asked who calls, where others can call."""
+    from fhir_server.store.upkeep import Finding, Grade
+
+    if settings.access == "on":
+        return Finding("access", "callers must show who they are")
+    if is_loopback(settings.host):
+        return Finding("access", f"only this machine reaches `{settings.host}`")
+    told = f"whoever reaches `{settings.host}:{settings.port}` may read and write"
+    advice = "Set FHIR_ACCESS=on, or put a proxy in front that asks who calls."
+    return Finding("access", told, Grade.UNSAFE, advice)
+
+
+def of_ways(settings: Settings) -> Iterator[Finding]:
+    """Whether what travels can be read or changed on its way, and who else may have sent it."""
+    from fhir_server.store.upkeep import Finding, Grade
+
+    if settings.tls_certificate:
+        yield Finding("TLS", f"{settings.tls_minimum} or newer")
+    elif not is_loopback(settings.host) and not settings.trust_proxy:
+        advice = "Give FHIR_TLS_CERTIFICATE and FHIR_TLS_KEY, or put a proxy with them in front."
+        told = "who is on the way can read and change what is sent"
+        yield Finding("TLS", told, Grade.UNSAFE, advice)
+    if is_exposed(settings.database_url):
+        advice = "Add `sslmode=verify-full` to the database's URL."
+        told = "the database is on another machine, and need not show that it is the right one"
+        yield Finding("database TLS", told, Grade.NOTE, advice)
+    if "*" in settings.allowed_hosts and is_loopback(settings.host):
+        advice = "Name the hosts in FHIR_ALLOWED_HOSTS."
+        told = "a page in this machine's browser may call the server by a name of its own"
+        yield Finding("host", told, Grade.UNSAFE, advice)
+
+
+def is_exposed(url: str) -> bool:
+    """Whether a database is reached over a network without asking for its certificate."""
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query))
+    host = asked.get("host") or parts.hostname or ""
+    if parts.scheme.startswith("sqlite") or not host or host.startswith("/") or is_loopback(host):
+        return False
+    return asked.get("sslmode") not in ("verify-full", "verify-ca")
 
 
 def time_zone() -> Finding:
