@@ -166,7 +166,7 @@ def decide(
     if caller.everything:
         return Access.open(caller)
     now = time.time_ns() // 1_000_000 if moment is None else moment
-    roles = [policy.roles[name] for name in sorted(caller.roles) if name in policy.roles]
+    roles = _roles(policy, caller)
     code = _purpose(caller, roles)
     purpose = policy.purposes[code]
     _basis(policy, caller, purpose)
@@ -193,6 +193,22 @@ def decide(
         ),
         searchable=policy.searchable if deidentify else None,
     )
+
+
+def weighs_consents(policy: Policy, caller: Caller) -> bool:
+    """Whether a Consent could change the decision. Raises Forbidden, as `decide` does."""
+    if caller.everything:
+        return False
+    code = _purpose(caller, _roles(policy, caller))
+    return (
+        code in policy.honoured
+        or policy.purposes[code].basis == CONSENT
+        or any(CONSENT in rule.reach for rule in policy.rules if rule.roles & caller.roles)
+    )
+
+
+def _roles(policy: Policy, caller: Caller) -> list[Role]:
+    return [policy.roles[name] for name in sorted(caller.roles) if name in policy.roles]
 
 
 def _purpose(caller: Caller, roles: Sequence[Role]) -> str:

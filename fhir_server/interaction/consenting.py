@@ -1,0 +1,82 @@
+"""consenting — the Consents that may be about a caller, looked up before anything is decided.
+
+https://hl7.org/fhir/R4/consent.html
+
+They are looked for whatever the caller itself reaches: a Consent that is hidden from somebody
+decides what else is. Those are taken that name the caller's facility or person, those of the
+patient in context, and those of the patients in the facility's care or recorded there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from fhir_server.foundation.outcome import TooCostly
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction.context import Server
+from fhir_server.search.query import parse
+from fhir_server.security.agreeing import MAX_CONSENTS
+from fhir_server.security.caller import Caller
+from fhir_server.security.decision import weighs_consents
+from fhir_server.security.policy import Policy
+from fhir_server.store.codec import resource_of
+from fhir_server.store.contract import EVERYTHING, Restriction, Select, rid
+from fhir_server.store.contract.reach import Ground
+
+CONSENT = frozenset({"Consent"})
+AT_ONCE = 500  # read from the store together
+KNOWN_MS = 5000  # as long as what was found is taken for what is there
+KEPT = 256  # callers for whom it is
+
+
+class Consenting:
+    """The Consents about each caller, remembered for a few seconds."""
+
+    def __init__(self, server: Server, policy: Policy) -> None:
+        self._server, self._policy = server, policy
+        self._known: OrderedDict[str, tuple[int, list[Resource]]] = OrderedDict()
+
+    async def about(self, caller: Caller, moment: int) -> list[Resource]:
+        """Raises TooCostly where they are more than can be part of a query."""
+        if not weighs_consents(self._policy, caller):
+            return []
+        until, found = self._known.get(caller.identity, (0, []))
+        if moment >= until:
+            found = await self._found(caller, moment)
+            self._known[caller.identity] = (moment + KNOWN_MS, found)
+            self._known.move_to_end(caller.identity)
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return found
+
+    async def _found(self, caller: Caller, moment: int) -> list[Resource]:
+        store, rids = self._server.store, set[int]()
+        for select in self._asked(caller, moment):
+            rids.update(await store.find(select, at_most=MAX_CONSENTS + 1))
+            if len(rids) > MAX_CONSENTS:
+                raise TooCostly(
+                    f"More than {MAX_CONSENTS} Consents are about you; ask for a token for one"
+                    " patient."
+                )
+        numbers, found = sorted(rids), list[Resource]()
+        for at in range(0, len(numbers), AT_ONCE):
+            rows = await store.by_rid(numbers[at : at + AT_ONCE], EVERYTHING)
+            found += map(resource_of, rows)
+        return found
+
+    def _asked(self, caller: Caller, moment: int) -> Iterator[Select]:
+        place = f"Organization/{caller.facility}" if caller.facility else ""
+        if caller.patient:
+            patient = frozenset({rid(Key("Patient", caller.patient))})
+            yield self._select(Restriction((Ground(CONSENT, owners=patient),)))
+        if named := [each for each in (place, caller.user) if each and "|" not in each]:
+            yield self._select(EVERYTHING, ("actor", ",".join(named)))
+        if caller.facility:
+            number = rid(Key("Organization", caller.facility))
+            own = Ground(CONSENT, facility=number)
+            yield self._select(Restriction((own, Ground(CONSENT, in_care_of=(number, moment)))))
+
+    def _select(self, restriction: Restriction, *pairs: tuple[str, str]) -> Select:
+        asked = parse(self._server.parameters, ("Consent",), [("status", "active"), *pairs])
+        return Select(("Consent",), asked.where, restriction)

@@ -1,0 +1,104 @@
+"""The Consents about a caller are found whatever the caller reaches, and no others are."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhir_server.foundation.outcome import TooCostly
+from fhir_server.interaction import consenting
+from fhir_server.interaction.consenting import KNOWN_MS, Consenting
+from fhir_server.security.caller import OPERATOR, Caller
+from fhir_server.security.decision import decide
+from fhir_server.security.policy_file import built_in
+from fhir_server.store.contract import NOTHING
+from tests.interaction.conftest import put, searched, within
+
+NOW = 1_795_000_000_000
+DOCTOR = Caller("his", user="Practitioner/x", facility="a", roles=frozenset({"doctor"}))
+RESEARCHER = Caller("study", facility="a", roles=frozenset({"researcher"}))
+CITIZEN = Caller("app", user="Patient/p", patient="p", roles=frozenset({"citizen"}))
+
+
+def consent(id: str, of: str, *actors: str, status: str = "active") -> dict:
+    code = {"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}
+    privacy = {"system": "http://terminology.hl7.org/CodeSystem/consentscope"}
+    provision: dict = {"type": "deny"}
+    if actors:
+        role = {"coding": [{"code": "PRCP"}]}
+        provision["actor"] = [{"role": role, "reference": {"reference": each}} for each in actors]
+    return {
+        "resourceType": "Consent",
+        "id": id,
+        "status": status,
+        "scope": {"coding": [privacy | {"code": "patient-privacy"}]},
+        "category": [code],
+        "patient": {"reference": f"Patient/{of}"},
+        "policy": [{"uri": "http://law.example"}],
+        "provision": provision,
+    }
+
+
+def patient(id: str, facility: str) -> dict:
+    place = {"reference": f"Organization/{facility}"}
+    return {"resourceType": "Patient", "id": id, "managingOrganization": place}
+
+
+WORLD = [
+    *(patient("p", "a"), patient("q", "b"), patient("r", "b")),
+    consent("of-ours", "p"),
+    consent("ended", "p", status="inactive"),
+    consent("names-us", "q", "Organization/a"),
+    consent("names-x", "r", "Practitioner/x"),
+    consent("names-others", "q", "Organization/b"),
+    consent("of-theirs", "r"),
+]
+
+
+def ids(found: list[dict]) -> set[str]:
+    return {each["id"] for each in found}
+
+
+@pytest.mark.parametrize(
+    ("caller", "found"),
+    [
+        (DOCTOR, {"of-ours", "names-us", "names-x"}),
+        (RESEARCHER, {"of-ours", "names-us"}),
+        (Caller("his", facility="c", roles=DOCTOR.roles), set()),
+        (Caller("his", user="https://idp.example|1", roles=DOCTOR.roles), set()),
+        (CITIZEN, set()),  # nobody's denial keeps a citizen from the own record
+        (OPERATOR, set()),
+    ],
+    ids=lambda value: getattr(value, "client", None),
+)
+def test_those_about_the_caller_are_found(world, run, caller, found) -> None:
+    told = run(Consenting(world, built_in()).about(caller, NOW))
+    assert ids(told) == found
+
+
+def test_a_patient_in_context_brings_all_its_consents(world, run) -> None:
+    caller = Caller("his", roles=DOCTOR.roles, patient="q")
+    found = run(Consenting(world, built_in()).about(caller, NOW))
+    assert ids(found) == {"names-us", "names-others"}
+
+
+def test_a_consent_counts_after_some_seconds_at_most(world, here, run) -> None:
+    known = Consenting(world, built_in())
+    assert "new" not in ids(run(known.about(DOCTOR, NOW)))
+    run(put(world, here, consent("new", "q", "Organization/a")))
+    assert "new" not in ids(run(known.about(DOCTOR, NOW + KNOWN_MS - 1)))
+    assert "new" in ids(run(known.about(DOCTOR, NOW + KNOWN_MS)))
+
+
+def test_more_than_a_query_holds_are_refused_by_their_number(world, run, monkeypatch) -> None:
+    monkeypatch.setattr(consenting, "MAX_CONSENTS", 2)
+    with pytest.raises(TooCostly, match="More than 2 Consents"):
+        run(Consenting(world, built_in()).about(DOCTOR, NOW))
+
+
+def test_who_denied_is_not_found_and_nothing_else_is_missing(world, here, run) -> None:
+    consents = run(Consenting(world, built_in()).about(DOCTOR, NOW))
+    denied = decide(built_in(), DOCTOR, consents=consents, moment=NOW).reach("search")
+    unasked = decide(built_in(), DOCTOR, moment=NOW).reach("search")
+    assert run(searched(world, within(here, unasked), "Patient", ""))["total"] == 1
+    assert run(searched(world, within(here, denied), "Patient", ""))["total"] == 0
+    assert denied != NOTHING
