@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -89,6 +90,9 @@ def refuse_open(gathered: Gathered) -> None:
             "`access` is `on`, so clients sign for whom a token is: say the base URL they know the"
             " server by, as in `--public-base-url https://fhir.example.vn/fhir`.",
         )
+    keys = settings.provider_keys
+    if settings.provider and not (keys.startswith("https://") or Path(keys).is_file()):
+        refuse(Exit.MISUSED, f"`provider_keys` is `{keys}`: say a file, or an https URL.")
     if not is_loopback(settings.host) and not settings.allow_open:
         source = gathered.sources["host"]
         refuse(
