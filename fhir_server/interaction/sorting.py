@@ -51,7 +51,7 @@ async def order_of(server: Server, query: Query, select: Select, *, begun: str |
         if await server.store.count(select, at_most=COLLECTED + 1) > COLLECTED:
             raise too_many(server, query)
         return collected(server, query.sort)
-    if select.where == AllOf() and select.restriction.owners is None:
+    if select.where == AllOf() and select.restriction.is_of_types:
         return walk
     few = FEW_TIMES if isinstance(walk, ByUpdated) else FEW
     if await server.store.count(select, at_most=few + 1) <= few:

@@ -35,7 +35,8 @@ class Arranged(NamedTuple):
 def item_of(row: Sequence[Any], codec: Codec) -> Item:
     """From a row of page_sql."""
     place = Place(row[12], row[0])
-    return Item(place, stored(row, codec, row[12] if row[12].__class__ is int else 0))
+    main = row[12] if row[12].__class__ is int else 0
+    return Item(place, stored(row, codec, main, row[14] or 0))
 
 
 def straight(items: list[Item], limit: int, *, backward: bool) -> Arranged:
@@ -129,13 +130,13 @@ def placed(
 ) -> list[Item]:
     """Versions as they stood at the bound, at their places; `look` stops what takes too long.
 
-    A row is Dialect.columns and the seq of the version that is the newest now.
+    A row is Dialect.columns, the seq of the version that is the newest now, and the owner.
     """
     items: list[Item] = []
     for n, row in enumerate(found):
         if n % BATCH == 0:
             look()
-        version = stored(row, codec)
+        version = stored(row, codec, owner=row[13])
         value = order.keys(version) if isinstance(order, Collected) else order.key(version)
         shown = version if row[1] == row[12] and version.tail is not None else None
         items.append(Item(Place(value, row[0]), shown))

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Whose record a version `v` is of, where the row of `current` is not at hand: by its key.
+OWNER = "(select o.owner from current o where o.rid = v.rid)"
+
 
 class Bigints(tuple[int, ...]):
     """Whole numbers bound as one array."""

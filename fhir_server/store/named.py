@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import Restriction, Stored, parse_version_id, rid
+from fhir_server.store.contract import Stored, parse_version_id, rid
 from fhir_server.store.row import halves, stored
 
 
@@ -25,16 +25,8 @@ def those(
     rows: Iterable[Sequence[Any]],
     codec: Codec,
     wanted: Sequence[tuple[Key, str]],
-    restriction: Restriction,
-    *,
-    owner: int,
 ) -> list[Stored]:
-    """Of what was found by `marks`, what was wanted. owner: that column of a row."""
+    """Of what was found by `marks`, what was wanted."""
     asked = frozenset(wanted)
-    found = ((stored(row, codec), row[owner]) for row in rows)
-    return [
-        version
-        for version, whose in found
-        if (version.key, version.version_id) in asked
-        and restriction.allows(version.key.type, whose)
-    ]
+    found = (stored(row, codec, owner=row[13]) for row in rows)
+    return [version for version in found if (version.key, version.version_id) in asked]

@@ -64,7 +64,7 @@ def bits(keys: Iterable[KeyRow]) -> int:
     return found
 
 
-def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
+def stored(row: Sequence[Any], codec: Codec, main: int = 0, owner: int = 0) -> Stored:
     """A version, from the columns of Dialect.columns, which come first."""
     _, seq, num, updated, high, low, generation, type, dictionary, method, id, body = row[:12]
     return Stored(
@@ -76,6 +76,7 @@ def stored(row: Sequence[Any], codec: Codec, main: int = 0) -> Stored:
         METHODS[method - 1],
         None if body is None else codec.unpack(dictionary, body),
         main,
+        owner,
     )
 
 

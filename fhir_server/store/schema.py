@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SCHEMA = "0007"  # the newest step under migrations/versions
+SCHEMA = "0010"  # the newest step under migrations/versions
 KEEP_DAYS = 7  # how long an answer under an Idempotency-Key is kept, and where a resource stood
 DAY, HOUR = 24 * 3600 * 1000, 3600 * 1000  # milliseconds
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -21,6 +21,16 @@ def dialect_of(url: str) -> str:
     if scheme == SQLITE:
         return SQLITE
     raise ValueError(f"`{url}` is neither `sqlite:///path` nor `postgresql://...`.")
+
+
+def anchors_file(url: str, named: str) -> Path | None:
+    """Where the audit of a database is anchored: the file that is named, or one beside it."""
+    if named:
+        return Path(named)
+    if dialect_of(url) != SQLITE:
+        return None
+    path = sqlite_path(url)
+    return path.with_name(path.name + "-anchors.jsonl")
 
 
 def sqlite_path(url: str) -> Path:

@@ -30,7 +30,10 @@ from fhir_server.store import (
 )
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
+    EVERYTHING,
     NEWEST,
+    AccessTable,
+    AuditLog,
     Beneath,
     Committed,
     Feed,
@@ -53,6 +56,8 @@ from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.paging import Wanted
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
+from fhir_server.store.sqlite_access import SqliteAccess
+from fhir_server.store.sqlite_audit import SqliteAudit
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
 from fhir_server.store.sqlite_parameters import SqliteParameters
@@ -104,6 +109,7 @@ class SqliteStore:
         self._inline: Reader | None = None
         self._texts: SqliteTexts | None = None
         self._parameters: SqliteParameters | None = None
+        self._audit: SqliteAudit | None = None
         self._codec = Codec({})
 
     async def open(self) -> None:
@@ -123,6 +129,7 @@ class SqliteStore:
             )
             self._texts = SqliteTexts(self._path, self._codec, self._writer)
             self._parameters = SqliteParameters(self._codec, self._writer, self._ask)
+            self._audit = SqliteAudit(self._writer, self._ask)
             for _ in range(THREADS):
                 self._spare.put(open_reader(self._path))
         except BaseException:
@@ -217,9 +224,21 @@ class SqliteStore:
     async def count_history(self, asked: History) -> int:
         return await self._ask(lambda r: sqlite_history.count_history(r, asked))
 
-    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
+    async def feed(
+        self,
+        cursor: str | None,
+        *,
+        types: Iterable[str] = (),
+        restriction: Restriction = EVERYTHING,
+        limit: int,
+    ) -> Feed:
         wanted = tuple(types)
-        return await self._ask(lambda r: sqlite_history.feed(r, self._codec, cursor, wanted, limit))
+        return await self._ask(
+            lambda r: sqlite_history.feed(r, self._codec, cursor, wanted, restriction, limit)
+        )
+
+    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
+        return await self._ask(lambda r: sqlite_read.cared_by(r, patient, moment))
 
     async def remembered(self, key: str) -> Remembered | None:
         return await self._ask(lambda r: sqlite_read.remembered(r, key))
@@ -241,6 +260,18 @@ class SqliteStore:
         if self._parameters is None or self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
         return self._parameters
+
+    @property
+    def access(self) -> AccessTable:
+        if self._writer is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        return SqliteAccess(self._writer, self._ask)
+
+    @property
+    def audit(self) -> AuditLog:
+        if self._audit is None:
+            raise Unavailable("The server has not begun yet. Send it again shortly.")
+        return self._audit
 
     async def _ask(self, question: Callable[[Reader], T], patience: float | None = None) -> T:
         """On the spot if it is short, else in a thread."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from fhir_server.store.audit import KEPT, carried
 from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored, rid, version_id
 from fhir_server.store.dialect import SQLITE
@@ -99,11 +100,26 @@ def restore(source: Path, path: Path, *, replace: bool = False) -> None:
         if path.exists():
             with closing(connect_writer(path)) as connection:  # takes in what its log still holds
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            carry_audit(path, part)
             path.rename(path.with_name(path.name + ".replaced"))
         for ending in BESIDE:
             path.with_name(path.name + ending).unlink(missing_ok=True)
         part.rename(path)
         _durable(path.parent)
+
+
+def carry_audit(before: Path, after: Path) -> None:
+    """What was audited since the backup stays: who saw the records saw them, backup or not."""
+    with closing(sqlite3.connect(after, isolation_level=None)) as connection:
+        connection.execute("ATTACH DATABASE ? AS replaced", (str(before),))
+        named = "SELECT 1 FROM replaced.sqlite_schema WHERE name = 'audit'"
+        if connection.execute(named).fetchone() is None:
+            return  # an older program's
+        connection.execute("BEGIN IMMEDIATE")
+        for table in KEPT:
+            connection.execute(carried(table, f"replaced.{table}"))
+        connection.execute("COMMIT")
+    _durable(after)
 
 
 def _durable(path: Path) -> None:

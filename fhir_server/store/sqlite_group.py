@@ -49,13 +49,18 @@ VERSION = (
     "seq", "rid", "updated", "digest_hi", "digest_lo", "generation", "type", "method", "id",
     "dictionary", "body",
 )  # fmt: skip
-FIRST = ("rid", "owner", "born", "seq", "main_lo", "main_hi", "keys", "type", "deleted")
+FIRST = (
+    "rid", "owner", "born", "seq", "main_lo", "main_hi", "keys", "type", "deleted", "facility",
+)  # fmt: skip
+CARE = ("basis", "patient", "facility", "until")
 # Naming what is in the index of `current` would rewrite it even where that stays as it was.
-NEXT = "UPDATE current SET owner = ?, seq = ?, main_hi = ? WHERE rid = ?"
+NEXT = "UPDATE current SET seq = ?, main_hi = ? WHERE rid = ?"
 MOVE = (
     "UPDATE current SET owner = ?, seq = ?, main_hi = ?, deleted = ?, keys = ?, main_lo = ?,"
     " born = coalesce(?, born) WHERE rid = ?"
 )
+FACILITY = "UPDATE current SET facility = ?1 WHERE rid = ?2 AND facility <> ?1"
+CARELESS = "DELETE FROM care WHERE basis = ?"
 MOVED = "INSERT INTO moved (seq, rid, main_lo) VALUES (?,?,?)"
 REMEMBER = "INSERT INTO idempotency (key, digest, at, answer) VALUES (?,?,?,?)"
 TALLY = (
@@ -139,6 +144,9 @@ class Lists:
     next: list[Row] = field(default_factory=list)
     move: list[Row] = field(default_factory=list)
     moved: list[Row] = field(default_factory=list)
+    facility: list[Row] = field(default_factory=list)
+    careless: list[Row] = field(default_factory=list)  # what said something of care before
+    care: list[Row] = field(default_factory=list)
     remember: list[Row] = field(default_factory=list)
     remove: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     add: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -243,9 +251,13 @@ class Group:
         if p.follows is None:
             low, high = rows.main
             type = p.version[3]
-            lists.first.append((p.rid, p.owner, seq, seq, low, high, p.keys, type, int(gone)))
+            whose = (type, int(gone), p.new.facility)
+            lists.first.append((p.rid, p.owner, seq, seq, low, high, p.keys, *whose))
         else:
             self._follow(p, seq, gone=gone)
+        if p.new.cares is not None:
+            lists.careless += [(p.rid,)] if p.follows is not None else []
+            lists.care += p.new.cares
         lived = p.follows is not None and not p.returns
         if lived == gone:
             lists.tally[p.version[3]] += -1 if gone else 1
@@ -263,13 +275,14 @@ class Group:
         """A deletion keeps its place in the order, where it is passed over."""
         lists, before = self._lists, p.new.before
         low, high = before.main if gone else p.new.rows.main
-        changed = (p.owner, seq, high)
-        indexed = (low, p.keys) != (before.main[0], bits(before.keys))
+        indexed = (p.owner, low, p.keys) != (before.owner, before.main[0], bits(before.keys))
         if gone or p.returns or indexed or p.new.unsure:
             born = seq if p.returns else None
-            lists.move.append((*changed, int(gone), p.keys, low, born, p.rid))
+            lists.move.append((p.owner, seq, high, int(gone), p.keys, low, born, p.rid))
         else:
-            lists.next.append((*changed, p.rid))
+            lists.next.append((seq, high, p.rid))
+        if p.new.facility:
+            lists.facility.append((p.new.facility, p.rid))
         if not gone and not p.returns and moves(before, p.new.rows):
             lists.moved.append((seq, p.rid, before.main[0]))
 
@@ -285,6 +298,8 @@ class Group:
             (NEXT, lists.next),
             (MOVE, lists.move),
             (MOVED, lists.moved),
+            (FACILITY, lists.facility),
+            (CARELESS, lists.careless),
             (REMEMBER, lists.remember),
             (TALLY, [(type, n) for type, n in lists.tally.items() if n]),
         ):
@@ -294,10 +309,11 @@ class Group:
             many(REMOVE[table], sorted(removed))
         for table, added in lists.add.items():
             insert_index(self._connection, table, added)
+        _insert(self._connection, "care", CARE, sorted(set(lists.care)), on_conflict="OR REPLACE ")
         if lists.audit:
-            rows, self.lane = self.lane.onward(lists.audit)
-            _insert(self._connection, "audit", ENTRY, rows.entries)
-            _insert(self._connection, "audit_subject", SUBJECT, sorted(rows.subjects))
+            told, self.lane = self.lane.onward(lists.audit)
+            _insert(self._connection, "audit", ENTRY, told.entries)
+            _insert(self._connection, "audit_subject", SUBJECT, sorted(told.subjects))
 
 
 def insert_index(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:

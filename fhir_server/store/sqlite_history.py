@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
+from fhir_server.store.condition import within_reach
 from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
-from fhir_server.store.dialect import SQLITE
+from fhir_server.store.dialect import OWNER, SQLITE
 from fhir_server.store.row import packed_id, stored
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import last_seq
@@ -40,7 +41,7 @@ def history(reader: Reader, codec: Codec, asked: History) -> Page:
         bound = last if asked.bound is None else _number(asked.bound, DAMAGED)
         where = _asked(reader, asked, bound)
         rows = reader.rows(*_page(asked, where))
-    page = [stored(row, codec) for row in rows[: asked.limit]]
+    page = [stored(row, codec, owner=row[12]) for row in rows[: asked.limit]]
     return Page(page, len(rows) > asked.limit, str(bound))
 
 
@@ -66,7 +67,7 @@ def _page(asked: History, where: list[Part]) -> tuple[str, tuple[object, ...]]:
         f"SELECT * FROM (SELECT v.seq FROM version v WHERE {s.text} {ending})" for s in sources
     ]
     text = (
-        f"SELECT {SQLITE.columns} FROM ({' UNION ALL '.join(pages)}) p"
+        f"SELECT {SQLITE.columns}, {OWNER} FROM ({' UNION ALL '.join(pages)}) p"
         f" CROSS JOIN version v ON v.seq = p.seq {ending}"
     )
     return text, tuple(value for source in sources for value in source.values)
@@ -110,19 +111,16 @@ def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
         where.append(Part(replaced, (low,)))
     if asked.key is not None:
         where.append(Part("v.id = ?", (packed_id(asked.key.id),)))
-        if asked.restriction.types is not None and asked.key.type not in asked.restriction.types:
-            where.append(Part("false"))
-    return where + _owned(asked.restriction)
+    return where + _reached(asked.restriction)
 
 
-def _owned(restriction: Restriction) -> list[Part]:
-    if restriction.owners is None:
+def _reached(restriction: Restriction) -> list[Part]:
+    """What the caller may reach is told by the newest version."""
+    if restriction.is_free:
         return []
-    owned = (
-        "EXISTS (SELECT 1 FROM current c WHERE c.rid = v.rid"
-        " AND c.owner IN (SELECT value FROM json_each(?)))"
-    )
-    return [Part(owned, (json.dumps(sorted(restriction.owners)),))]
+    within = within_reach(restriction, "c", SQLITE)
+    text = f"EXISTS (SELECT 1 FROM current c WHERE c.rid = v.rid AND {within.text})"
+    return [Part(text, within.values)]
 
 
 def _both(parts: list[Part]) -> Part:
@@ -161,7 +159,12 @@ def _number(text: str, complaint: str) -> int:
 
 
 def feed(
-    reader: Reader, codec: Codec, cursor: str | None, types: Iterable[str], limit: int
+    reader: Reader,
+    codec: Codec,
+    cursor: str | None,
+    types: Iterable[str],
+    restriction: Restriction,
+    limit: int,
 ) -> Feed:
     """Versions after the cursor, oldest first. The cursor is `<epoch>.<mark>.<seq>`."""
     wanted = tuple(types)
@@ -173,7 +176,7 @@ def feed(
         if wanted:
             numbers = json.dumps(type_numbers(wanted))
             where.append(Part("+v.type IN (SELECT value FROM json_each(?))", (numbers,)))
-        source = _both(where)
+        source = _both(where + _reached(restriction))
         text = f"SELECT {SQLITE.columns} FROM version v WHERE {source.text} ORDER BY v.seq LIMIT ?"
         rows = reader.rows(text, (*source.values, limit))
     reached = rows[-1][1] if len(rows) == limit and rows else last

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.condition import behind_sql, keys_of
+from fhir_server.store.condition import behind_sql, keys_of, within_reach
 from fhir_server.store.contract import (
     AllOf,
     Beneath,
@@ -55,7 +55,7 @@ from fhir_server.store.types import NAMES
 AT_ONCE = 500  # resources looked up by one statement
 NEWEST = (
     f"SELECT {SQLITE.columns}, p.main_lo, p.owner"
-    " FROM current p CROSS JOIN version v ON v.seq = p.seq WHERE p.rid"
+    " FROM current p CROSS JOIN version v ON v.seq = p.seq"
 )
 AT_VERSION = (
     f"SELECT {SQLITE.columns}, 0, p.owner FROM version v CROSS JOIN current p ON p.rid = v.rid"
@@ -74,10 +74,10 @@ def newest(
     """The newest version of each that exists, deletions included."""
     wanted = {rid(key): key for key in keys}
     found: dict[Key, Stored] = {}
-    for row in _newest_rows(reader, list(wanted)):
-        version = stored(row, codec, row[12])
+    for row in _newest_rows(reader, list(wanted), restriction):
+        version = stored(row, codec, *row[12:])
         # Two ids can share a number; the store holds the first of them only.
-        if version.key == wanted[row[0]] and restriction.allows(version.key.type, row[13]):
+        if version.key == wanted[row[0]]:
             found[version.key] = version
     return found
 
@@ -87,19 +87,20 @@ def by_rid(
 ) -> list[Stored]:
     """The newest versions of these numbers, deletions left out."""
     return [
-        stored(row, codec, row[12])
-        for row in _newest_rows(reader, list(dict.fromkeys(rids)))
-        if row[11] is not None and restriction.allows(NAMES[row[7] - 1], row[13])
+        stored(row, codec, *row[12:])
+        for row in _newest_rows(reader, list(dict.fromkeys(rids)), restriction)
+        if row[11] is not None
     ]
 
 
-def _newest_rows(reader: Reader, rids: list[int]) -> Iterator[Row]:
+def _newest_rows(reader: Reader, rids: list[int], restriction: Restriction) -> Iterator[Row]:
+    """What is out of reach is no row: it costs what an id costs that nothing has."""
+    within = within_reach(restriction, "p", SQLITE)
     for start in range(0, len(rids), AT_ONCE):
         some = rids[start : start + AT_ONCE]
-        if len(some) == 1:
-            yield from reader.rows(f"{NEWEST} = ?", some)
-        else:
-            yield from reader.rows(f"{NEWEST} IN ({','.join('?' * len(some))})", some)
+        asked = "= ?" if len(some) == 1 else f"IN ({','.join('?' * len(some))})"
+        text = f"{NEWEST} WHERE p.rid {asked} AND {within.text}"
+        yield from reader.rows(text, (*some, *within.values))
 
 
 def at_version(
@@ -109,9 +110,11 @@ def at_version(
     if (named := parse_version_id(version_id)) is None:
         return None
     generation, digest = named
-    for row in reader.rows(AT_VERSION, (rid(key), *halves(digest), generation)):
-        version = stored(row, codec)
-        if version.key == key and restriction.allows(key.type, row[13]):
+    within = within_reach(restriction, "p", SQLITE)
+    values = (rid(key), *halves(digest), generation, *within.values)
+    for row in reader.rows(f"{AT_VERSION} AND {within.text}", values):
+        version = stored(row, codec, *row[12:])
+        if version.key == key:
             return version
     return None
 
@@ -121,8 +124,9 @@ def at_versions(
 ) -> list[Stored]:
     """Those of these versions that there are, in no order."""
     rids, digests = marks(wanted)
-    rows = reader.rows(AT_VERSIONS, (json.dumps(rids), json.dumps(digests)))
-    return those(rows, codec, wanted, restriction, owner=13)
+    within = within_reach(restriction, "p", SQLITE)
+    values = (json.dumps(rids), json.dumps(digests), *within.values)
+    return those(reader.rows(f"{AT_VERSIONS} AND {within.text}", values), codec, wanted)
 
 
 # --- search --------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def meeting(reader: Reader, rids: Sequence[int], select: Select) -> tuple[int, .
 
 def count(reader: Reader, select: Select, at_most: int | None) -> int:
     """How many meet `select`, counted no further than `at_most`."""
-    if select.where == AllOf() and select.restriction.owners is None:
+    if select.where == AllOf() and select.restriction.is_of_types:
         total = _tally(reader, select)
         return total if at_most is None else min(total, at_most)
     driver = driver_of(reader, select)
@@ -213,7 +217,7 @@ def weighed(
 def estimate(reader: Reader, select: Select) -> int:
     """About how many meet `select`: counted where they are few, else told from a sample."""
     counted = count(reader, select, counting.EXACT + 1)
-    if counted <= counting.EXACT or (select.where == AllOf() and select.restriction.owners is None):
+    if counted <= counting.EXACT or (select.where == AllOf() and select.restriction.is_of_types):
         return count(reader, select, None)
     if counting.is_counted(select) or _tally(reader, select) <= counting.FEW:
         return count(reader, select, None)
@@ -235,6 +239,11 @@ def _tally(reader: Reader, select: Select) -> int:
 
 
 # --- small things --------------------------------------------------------------------------------
+
+
+def cared_by(reader: Reader, patient: int, moment: int) -> frozenset[int]:
+    asked = "SELECT facility FROM care WHERE patient = ? AND until > ?"
+    return frozenset(row[0] for row in reader.rows(asked, (patient, moment)))
 
 
 def census(reader: Reader) -> dict[str, int]:

@@ -10,7 +10,7 @@ import time
 from fhir_server.store.arranging import absent, page_of
 from fhir_server.store.asking import answered
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import EVERYTHING, ByMain, Collected, Page
+from fhir_server.store.contract import ByMain, Collected, Page
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.paging import Paging, Wanted
 from fhir_server.store.select import Bound, Driver
@@ -32,7 +32,7 @@ def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
         asking = Paging(wanted, given, driver, SQLITE, codec, look).page()
         page = answered(asking, lambda asked: reader.rows(asked.text, asked.values))
         rids = absent(page)
-        newest = by_rid(reader, codec, rids, EVERYTHING) if rids else ()
+        newest = by_rid(reader, codec, rids, wanted.select.restriction) if rids else ()
         return page_of(page, newest, bound)
 
 

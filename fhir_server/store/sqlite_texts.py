@@ -22,6 +22,7 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.condition import PROGRESS, text_rids
 from fhir_server.store.contract import (
     COUNTED,
+    EVERYTHING,
     EpochEnded,
     Position,
     Standing,
@@ -105,7 +106,7 @@ class SqliteTexts:
         with self._reading, reader.snapshot():
             cursor, kept = self._progress(edition)
             reached = 0 if cursor is None else position(reader, cursor)
-            page = feed(reader, self._codec, cursor, (), limit)
+            page = feed(reader, self._codec, cursor, (), EVERYTHING, limit)
             newest = {rid(version.key): version for version in page.rows}
             rows = [reader.row(REPLACED, (number, reached)) for number in newest]
             after = position(reader, page.next)

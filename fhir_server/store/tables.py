@@ -36,7 +36,10 @@ Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
 REFERENCE_TABLES = frozenset(
     {"dictionary", "idempotency", "setting", "epoch", "tally", "uri", "parameter"}
+    | {"client", "token", "spent"}
 )
+# all other large tables: rid
+SPREAD_BY = {"audit": "chain", "audit_subject": "subject", "care": "patient"}
 
 
 @cache
@@ -50,6 +53,9 @@ def tables(dialect: str) -> MetaData:
     _reference_tables(form)
     _uris(form)
     _parameters(form)
+    _care(form)
+    _access(form)
+    _audit(form)
     if form.sqlite:
         _of_the_one_writer(form)
     else:
@@ -140,6 +146,7 @@ def _current(form: _Form) -> None:
     for it; PostgreSQL's keeps equal ones together, so that one of its own is smaller still.
     moved remembers who changed their place in an order that a search walks, and where they stood
     in that of main dates before, so that a walk meets each once (promise 7 of the architecture).
+    owner and facility are what a caller's reach goes by (contract/reach.py).
     """
     current = form.table(
         "current",
@@ -153,6 +160,7 @@ def _current(form: _Form) -> None:
         *([] if form.sqlite else [_column("num", Integer)]),
         _column("type", form.small),
         _column("deleted", form.flag),
+        Column("facility", form.big, nullable=False, server_default=text("0")),
     )
     if not form.sqlite:
         current.dialect_options["postgresql"]["with"] = {"fillfactor": 90}
@@ -163,6 +171,14 @@ def _current(form: _Form) -> None:
         Index("current_by_date", *by_date)
         living = text("NOT deleted")
         Index("current_by_keys", current.c.type, current.c["keys"], postgresql_where=living)
+    for column in (current.c.owner, current.c.facility):
+        somebodys = text(f"{column.name} <> 0")
+        Index(
+            f"current_by_{column.name}",
+            *(column, *by_date),
+            sqlite_where=somebodys,
+            postgresql_where=somebodys,
+        )
     moved = form.table(
         "moved",
         _column("seq", form.big, key=True),
@@ -274,6 +290,74 @@ def _parameters(form: _Form) -> None:
         _column("rate", form.real),
     )
     Index("parameter_by_change", parameter.c.change)
+
+
+def _care(form: _Form) -> None:
+    """Which facility has which patient in its care, and until when (contract/reach.py)."""
+    care = form.table(
+        "care",
+        _column("basis", form.big, key=True),
+        _column("patient", form.big, key=True),
+        _column("facility", form.big, key=True),
+        _column("until", form.big),
+        rowid=False,
+    )
+    Index("care_by_patient", care.c.patient, care.c.facility, care.c.until)
+
+
+def _access(form: _Form) -> None:
+    """The clients that are registered, their tokens, and what was spent for one
+    (contract/access.py). digest: a token itself is kept nowhere."""
+    form.table(
+        "client",
+        _column("id", form.text, key=True),
+        _column("facts", form.text),
+        _column("changed", form.big),
+        _column("revoked", form.big),
+        rowid=False,
+    )
+    token = form.table(
+        "token",
+        _column("digest", LargeBinary, key=True),
+        _column("kind", form.text),
+        _column("client", form.text),
+        _column("facts", form.text),
+        _column("issued", form.big),
+        _column("expires", form.big),
+        rowid=False,
+    )
+    Index("token_by_client", token.c.client)
+    Index("token_by_end", token.c.expires)
+    spent = form.table(
+        "spent",
+        _column("digest", LargeBinary, key=True),
+        _column("until", form.big),
+        rowid=False,
+    )
+    Index("spent_by_end", spent.c.until)
+
+
+def _audit(form: _Form) -> None:
+    """What is written down of every access, in chains (contract/audit.py), and what it is found
+    by. It is never changed and never forgotten."""
+    audit = form.table(
+        "audit",
+        _column("chain", form.big, key=True),
+        _column("number", form.big, key=True),
+        _column("at", form.big),
+        _column("seal", LargeBinary),
+        _column("body", LargeBinary),
+        rowid=False,
+    )
+    Index("audit_by_time", audit.c.at)
+    form.table(
+        "audit_subject",
+        _column("subject", form.big, key=True),
+        _column("at", form.big, key=True),
+        _column("chain", form.big, key=True),
+        _column("number", form.big, key=True),
+        rowid=False,
+    )
 
 
 def _of_the_one_writer(form: _Form) -> None:

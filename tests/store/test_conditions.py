@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +13,17 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store import sqlite_read
 from fhir_server.store.contract import (
     FIRST,
+    FOREVER,
     LAST,
     MISSING,
     WHOLE_TEXT,
     AllOf,
     AnyOf,
+    Care,
     Contains,
     DateRow,
+    Facts,
+    Ground,
     IndexRows,
     Interval,
     KeyBetween,
@@ -66,6 +71,8 @@ UNITS = [0, 4, 5, 2**62, 2**62 + 4, 2**63 - 1]
 UNIT_MASKS = [-1, 4, 2**62, 2**62 + 4, 2**63 - 4, 2**63 - 1, 0]
 MERIDIANS = [-180.0, -179.999, -75.5, 0.0, 105.85, 105.851, 179.999, 180.0]
 PARALLELS = [-90.0, -89.999, -17.0, 0.0, 21.02, 21.021, 89.999, 90.0]
+FACILITIES = (7, 8)
+MOMENTS = (5, 10, 15)
 METRES = [0.5, 130.0, 1_234.0, 250_000.0, 9_000_000.0, 20_037_000.0]
 
 
@@ -196,23 +203,79 @@ conditions = st.recursive(
     ),
     max_leaves=8,
 )
-restrictions = st.builds(
-    Restriction,
-    st.none() | st.frozensets(st.sampled_from([*TYPES, "Basic"]), max_size=2),
-    st.none() | st.frozensets(st.integers(0, 3), max_size=2),
+owners = st.none() | st.frozensets(st.integers(0, 3), max_size=2)
+facts = {
+    "owners": owners,
+    "facility": st.none() | st.sampled_from(FACILITIES),
+    "in_care_of": st.none() | st.tuples(st.sampled_from(FACILITIES), st.sampled_from(MOMENTS)),
+    "barred": st.frozensets(st.integers(0, 3), max_size=2),
+}
+grounds = st.one_of(
+    st.builds(
+        Ground,
+        st.none() | st.frozensets(st.sampled_from([*TYPES, "Basic"]), max_size=2),
+        **facts,
+    ),
+    st.builds(
+        Ground,
+        st.frozensets(st.sampled_from(TYPES), min_size=1, max_size=1),
+        where=conditions,
+        **facts,
+    ),
 )
+restrictions = st.builds(Restriction, st.none() | st.lists(grounds, max_size=3).map(tuple))
+
+
+@dataclass(frozen=True)
+class Population:
+    """What the resources are now; the cares that each of them, a deleted one too, tells of."""
+
+    rows: dict[Key, IndexRows] = field(default_factory=dict)
+    facility: dict[Key, int] = field(default_factory=dict)
+    cares: dict[Key, tuple[Care, ...]] = field(default_factory=dict)
+
+    def facts(self, key, updated, moment):
+        rows = self.rows[key]
+        return Facts(
+            key.type,
+            rows.owner,
+            self.facility[key],
+            self.cared_by(rows.owner, moment),
+            lambda condition: holds(condition, rows, rid=rid(key), updated=updated),
+        )
+
+    def cared_by(self, patient, moment):
+        told = (care for cares in self.cares.values() for care in cares)
+        return frozenset(c.facility for c in told if c.patient == patient and c.until > moment)
+
+    def reaches(self, restriction, key, updated):
+        """Of each ground by itself, since each is of a moment of its own."""
+        return restriction.is_free or any(
+            ground.holds(self.facts(key, updated, (ground.in_care_of or (0, 0))[1]))
+            for ground in restriction.grounds
+        )
+
+
+def cares_of(draw, key):
+    """What a resource says of care: nothing, or in whose it is that whom are."""
+    if draw.random() < 0.6:
+        return None
+    pairs = [(patient, facility) for patient in (0, 1, 2) for facility in FACILITIES]
+    some = draw.sample(pairs, draw.randrange(3))
+    return tuple(Care(rid(key), *pair, draw.choice((10, 20, FOREVER))) for pair in some)
 
 
 @pytest.fixture
 def population(store, run, clock):
-    """Resources that were written, changed and deleted; and what their rows are now."""
-    draw = random.Random(7)
-    now: dict[Key, IndexRows] = {}
+    """Resources that were written, changed and deleted; and what is known of them now."""
+    draw, there = random.Random(7), Population()
+    now = there.rows
 
     async def live():
         for step in range(140):
             key = draw.choice(KEYS)
             was, rows = await newest(store, str(key)), made(draw, key.type)
+            facility, cares = draw.choice((0, *FACILITIES)), cares_of(draw, key)
             gone = step > 60 and draw.random() < 0.2 and key in now
             new = version(
                 str(key),
@@ -222,13 +285,16 @@ def population(store, run, clock):
                 follows=was,
             )
             clock.now += 1
-            await store.commit(unit(new))
+            await store.commit(unit(replace(new, facility=facility, cares=cares)))
             now[key] = rows
+            there.facility[key] = facility or there.facility.get(key, 0)
+            if cares is not None:
+                there.cares[key] = cares
             if gone:
                 del now[key]
 
     run(live())
-    return now
+    return there
 
 
 def hoping(found, weights, size, page, dialect):
@@ -249,7 +315,7 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
         monkeypatch.setattr(page_module, "REACH", reach)
         for module in (sqlite_read, reading):
             monkeypatch.setattr(module, "for_page", hoping)
-    places = {key: run(newest(store, str(key))) for key in population}
+    places = {key: run(newest(store, str(key))) for key in population.rows}
 
     @settings(
         max_examples=200,
@@ -265,9 +331,9 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
     def law(condition, types, restriction, data):
         found = {
             key
-            for key, rows in population.items()
+            for key, rows in population.rows.items()
             if (not types or key.type in types)
-            and restriction.allows(key.type, rows.owner)
+            and population.reaches(restriction, key, places[key].updated)
             and holds(condition, rows, rid=rid(key), updated=places[key].updated)
         }
         select = Select(tuple(types), condition, restriction)
@@ -284,5 +350,19 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
             page = run(store.search(select, limit=4, after=met[-1], bound=bound))
             met += [Place(p.main, rid(p.key)) for p in page.rows]
         assert met == order
+        seen = run(store.newest(KEYS, restriction))
+        assert {key for key in seen if key in population.rows} == {
+            key
+            for key in population.rows
+            if population.reaches(restriction, key, places[key].updated)
+        }
 
     law()
+
+
+def test_in_whose_care_a_patient_is_goes_by_what_was_said_last(store, run, population):
+    assert any(population.cares.values())
+    for patient in (0, 1, 2, 3):
+        for moment in MOMENTS:
+            told = run(store.cared_by(patient, moment))
+            assert told == population.cared_by(patient, moment)

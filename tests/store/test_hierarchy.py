@@ -22,13 +22,13 @@ from fhir_server.store.contract import (
     KeyIs,
     KeyRow,
     Not,
-    Restriction,
     Select,
     UriRow,
     UriStarts,
     hash128,
     rid,
 )
+from fhir_server.store.contract.reach import only
 from fhir_server.store.stamp import Stamp
 from tests.store.world import newest, unit, version
 
@@ -148,7 +148,7 @@ async def test_a_hierarchy_is_asked_for_beside_other_conditions(store):
 async def test_what_a_caller_may_not_reach_leads_no_further(store):
     """The place that is hidden still is where its visit says it is: that is the visit's own."""
     await build(store, {"ward": HIDDEN})
-    some = Restriction(owners=frozenset({0}))
+    some = only(owners=frozenset({0}))
     down = Beneath(AT, (place("house"),), (PART,))
     assert await found(store, down) == {"house", "floor", "annex", "ward", "room", "bed"}
     assert await found(store, down, some) == {"house", "floor", "annex"}
@@ -157,7 +157,7 @@ async def test_what_a_caller_may_not_reach_leads_no_further(store):
     assert await found(store, up) == {"bed", "room", "ward", "floor", "house"}
     assert await found(store, up, some) == {"bed", "room", "ward"}
     assert await found(store, await by_keys(store, up, some)) == {"bed", "room", "ward"}
-    no_places = Restriction(types=frozenset({"Encounter"}))
+    no_places = only(types=frozenset({"Encounter"}))
     assert await found(store, down, no_places) == {"house"}
     assert await found(store, up, no_places) == {"bed"}
 

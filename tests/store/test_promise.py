@@ -18,6 +18,7 @@ from fhir_server.store.contract import (
     Assumption,
     DateRow,
     EpochEnded,
+    Facts,
     History,
     IndexRows,
     KeyIs,
@@ -27,7 +28,6 @@ from fhir_server.store.contract import (
     QuantityRow,
     Remember,
     Remembered,
-    Restriction,
     RidIn,
     Select,
     Stale,
@@ -36,6 +36,7 @@ from fhir_server.store.contract import (
     WordStarts,
     rid,
 )
+from fhir_server.store.contract.reach import only
 from fhir_server.store.schema import sqlite_path
 from tests.store.world import DAY, has, newest, rows, unit, version
 
@@ -459,14 +460,14 @@ async def test_a_restriction_is_honoured_on_every_read(store):
     known = (await store.history(History(limit=100))).rows
     for allowed in (
         EVERYTHING,
-        Restriction(types=frozenset({"Patient"})),
-        Restriction(owners=frozenset({1})),
-        Restriction(frozenset({"Encounter", "Basic"}), frozenset({0, 1})),
-        Restriction(types=frozenset()),
-        Restriction(owners=frozenset()),
+        only(types=frozenset({"Patient"})),
+        only(owners=frozenset({1})),
+        only(frozenset({"Encounter", "Basic"}), frozenset({0, 1})),
+        only(types=frozenset()),
+        only(owners=frozenset()),
     ):
         owners = {one.key: 1 if one.key.id == "gone" else int(one.key.id) for one in known}
-        seen = {key for key, owner in owners.items() if allowed.allows(key.type, owner)}
+        seen = {key for key, owner in owners.items() if allowed.allows(Facts(key.type, owner))}
         alive = {key for key in seen if key.id != "gone"}
         assert set(await store.newest(list(owners), allowed)) == seen
         everyone = [rid(key) for key in owners]
@@ -493,7 +494,7 @@ async def test_a_restriction_is_honoured_on_every_read(store):
 
 async def test_an_assumption_sees_only_what_the_caller_may_reach(store):
     await put(store, "Patient/1", "a", rows=rows("x", owner=1))
-    hidden = Select(("Patient",), has("x"), Restriction(owners=frozenset({2})))
+    hidden = Select(("Patient",), has("x"), only(owners=frozenset({2})))
     await store.commit(unit(version("Encounter/1"), assumptions=(Assumption(hidden, (), 2, (1,)),)))
 
 

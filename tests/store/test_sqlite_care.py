@@ -260,8 +260,20 @@ def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
     before = on(path, work, codec=Codec(first))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM dictionary WHERE id = 2")
-        for later in ("uri", "parameter"):
+        for later in (
+            "uri",
+            "parameter",
+            "care",
+            "client",
+            "token",
+            "spent",
+            "audit",
+            "audit_subject",
+        ):
             connection.execute(f"DROP TABLE {later}")
+        for index in ("current_by_owner", "current_by_facility"):
+            connection.execute(f"DROP INDEX {index}")
+        connection.execute("ALTER TABLE current DROP COLUMN facility")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     assert migrate(f"sqlite:///{path}")[0].startswith("0002")
     assert on(path, everything) == before

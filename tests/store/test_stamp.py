@@ -17,7 +17,7 @@ from fhir_server.demo.load import load
 from fhir_server.foundation.outcome import Unavailable, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction import delete, read, update
-from fhir_server.interaction.context import DEFAULT, Server
+from fhir_server.interaction.context import BY_OPERATOR, Server
 from fhir_server.search.index import Indexer
 from fhir_server.server import build, indexer_of
 from fhir_server.settings import Settings
@@ -193,7 +193,7 @@ async def live(database: Database, zone: str) -> None:
     server = build(settings(database, zone))
     await server.store.open()
     try:
-        await load(server, patients=PATIENTS)
+        await load(server, patients=PATIENTS, circumstances=BY_OPERATOR)
         page = await server.store.census()
         assert sum(page.values()) > 2000
         await change_some(server)
@@ -216,13 +216,13 @@ async def change_some(server: Server) -> None:
         await put(server, {**seen, "period": {"start": start}})
     for id in ("gone", "back"):
         await put(server, {**seen, "id": id, "period": {"start": "2025-01-01"}})
-        await delete.delete(server, delete.Ask("Encounter", id), DEFAULT)
+        await delete.delete(server, delete.Ask("Encounter", id), BY_OPERATOR)
     await put(server, {**seen, "id": "back"})
 
 
 async def put(server: Server, resource: Resource) -> None:
     ask = update.Ask(resource["resourceType"], resource["id"], resource)
-    await update.update(server, ask, DEFAULT)
+    await update.update(server, ask, BY_OPERATOR)
 
 
 def rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
@@ -336,7 +336,7 @@ async def test_what_cannot_be_indexed_is_told_and_stays(database: Database) -> N
     assert done.refused == ["`Patient/2`: This Patient cannot be indexed."]
     server = build(settings(database, "+07:00"))
     await server.store.open()
-    found = await read.read(server, read.Ask(Key("Patient", "2")), DEFAULT)
+    found = await read.read(server, read.Ask(Key("Patient", "2")), BY_OPERATOR)
     await server.store.close()
     assert found.key == Key("Patient", "2")
 

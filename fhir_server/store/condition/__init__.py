@@ -24,7 +24,7 @@ from fhir_server.store.condition.taking import (
 )
 from fhir_server.store.condition.texts import PROGRESS, text_rids
 from fhir_server.store.condition.words import Asked, alternatives, walked, word_row
-from fhir_server.store.condition.writer import context_of
+from fhir_server.store.condition.writer import context_of, within_reach
 
 __all__ = [
     "LONGEST",
@@ -58,5 +58,6 @@ __all__ = [
     "texts_in",
     "walked",
     "wide_in",
+    "within_reach",
     "word_row",
 ]

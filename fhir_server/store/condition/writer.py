@@ -19,7 +19,7 @@ from fhir_server.store.condition import (
     wholes,
     words,
 )
-from fhir_server.store.condition.context import Context
+from fhir_server.store.condition.context import Context, reach
 from fhir_server.store.condition.part import NO, YES, Part, both, either, member
 from fhir_server.store.contract import (
     EVERYTHING,
@@ -95,6 +95,11 @@ WRITERS: dict[type, Callable[[Context, Any], Part]] = {
     AnyOf: any_of,
     Not: negated,
 }
+
+
+def within_reach(restriction: Restriction, row: str, dialect: Dialect) -> Part:
+    """Of a row of `current`, deletions too: whether the caller may reach it."""
+    return reach(context_of(dialect, restriction).of(row))
 
 
 def context_of(

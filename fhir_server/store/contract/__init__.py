@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.access import AccessTable, Issued, Registered, Spent
+from fhir_server.store.contract.audit import AuditLog, Before, Entered, Entry, Head, Sought
 from fhir_server.store.contract.index import (
     CUT,
-    EVERYTHING,
     FIRST,
     LAST,
     NO_DATE,
@@ -40,9 +41,7 @@ from fhir_server.store.contract.index import (
     QuantityRow,
     ReferredBy,
     Refers,
-    Restriction,
     RidIn,
-    Select,
     StringRow,
     TextHas,
     UpdatedWithin,
@@ -85,6 +84,16 @@ from fhir_server.store.contract.parameter import (
     only,
     without,
 )
+from fhir_server.store.contract.reach import (
+    EVERYTHING,
+    FOREVER,
+    NOTHING,
+    Care,
+    Facts,
+    Ground,
+    Restriction,
+    Select,
+)
 from fhir_server.store.contract.text import COUNTED, Standing, Terms, TextIndex
 from fhir_server.store.contract.version import (
     Assumption,
@@ -108,11 +117,13 @@ __all__ = [
     "CUT",
     "EVERYTHING",
     "FIRST",
+    "FOREVER",
     "GONE",
     "HASH_MASK",
     "LAST",
     "MISSING",
     "NEWEST",
+    "NOTHING",
     "NO_DATE",
     "NO_ROWS",
     "PARAM_SHIFT",
@@ -120,13 +131,17 @@ __all__ = [
     "REMOVED",
     "UNDATED",
     "WHOLE_TEXT",
+    "AccessTable",
     "AllOf",
     "AnyOf",
     "Assumption",
+    "AuditLog",
+    "Before",
     "Beneath",
     "ByMain",
     "ByRow",
     "ByUpdated",
+    "Care",
     "Collected",
     "Committed",
     "Condition",
@@ -134,13 +149,19 @@ __all__ = [
     "DateRow",
     "Declaration",
     "Declared",
+    "Entered",
+    "Entry",
     "EpochEnded",
+    "Facts",
     "Feed",
     "Filling",
+    "Ground",
+    "Head",
     "Health",
     "History",
     "IndexRows",
     "Interval",
+    "Issued",
     "KeyBetween",
     "KeyIs",
     "KeyRow",
@@ -157,11 +178,14 @@ __all__ = [
     "Reached",
     "ReferredBy",
     "Refers",
+    "Registered",
     "Remember",
     "Remembered",
     "Restriction",
     "RidIn",
     "Select",
+    "Sought",
+    "Spent",
     "Stale",
     "Standing",
     "Store",
@@ -257,6 +281,14 @@ class Store(Protocol):
     def parameters(self) -> ParameterTable:
         """The parameters that are not R4's own."""
 
+    @property
+    def access(self) -> AccessTable:
+        """The clients that are registered, and their tokens."""
+
+    @property
+    def audit(self) -> AuditLog:
+        """What was written down of every access."""
+
     async def open(self) -> None:
         """Connect. Raises SchemaUnknown where the schema is not the one this program knows, and
         IndexDiffers where the index was made by other rules than this server's."""
@@ -321,7 +353,14 @@ class Store(Protocol):
 
     async def count_history(self, asked: History) -> int: ...
 
-    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
+    async def feed(
+        self,
+        cursor: str | None,
+        *,
+        types: Iterable[str] = (),
+        restriction: Restriction = EVERYTHING,
+        limit: int,
+    ) -> Feed:
         """Every version after the cursor, in order, none skipped while others commit late.
 
         None starts at the beginning. Raises EpochEnded."""
@@ -330,6 +369,9 @@ class Store(Protocol):
         """Write it all, durably, or nothing. Raises Stale; Unavailable, OutOfSpace, Conflict."""
 
     async def remembered(self, key: str) -> Remembered | None: ...
+
+    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
+        """The facilities that have the patient in their care at the moment (see Facts)."""
 
     async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
         """The newest versions of these numbers, deletions left out."""

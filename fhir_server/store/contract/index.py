@@ -351,28 +351,3 @@ Condition = (
     | ReferredBy
     | Beneath
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Restriction:
-    """What a caller may reach; part of every query and every write. None: without limit."""
-
-    types: frozenset[str] | None = None
-    owners: frozenset[int] | None = None  # rids of patients; 0: what belongs to no patient
-
-    def allows(self, type: str, owner: int) -> bool:
-        return (self.types is None or type in self.types) and (
-            self.owners is None or owner in self.owners
-        )
-
-
-EVERYTHING = Restriction()
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """Which current, undeleted resources. An empty `types` means every type."""
-
-    types: tuple[str, ...]
-    where: Condition = AllOf()
-    restriction: Restriction = EVERYTHING

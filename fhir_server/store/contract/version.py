@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.audit import Entry
-from fhir_server.store.contract.index import NO_ROWS, IndexRows, Select
+from fhir_server.store.contract.index import NO_ROWS, IndexRows
+from fhir_server.store.contract.reach import Care, Select
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 6, in lower case
 PAIRS = tuple(one + other for one in LETTERS for other in LETTERS)
@@ -82,6 +83,8 @@ class NewVersion:
     before: IndexRows = NO_ROWS  # all rows of the version it follows
     follows: Stored | None = None  # the newest version when looked at; None: never existed
     unsure: frozenset[int] = frozenset()  # parameters whose rows of `before` may not be there
+    facility: int = 0  # rid of the Organization whose record it is; 0: as the version before
+    cares: tuple[Care, ...] | None = None  # in whose care it says that whom is; None: nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,9 @@ class Unit:
     @property
     def only_tells(self) -> bool:
         """Whether it changes and assumes nothing, and only writes down what was done."""
-        return not (self.versions or self.assumptions or self.unchanged or self.remember)
+        return bool(self.audit) and not (
+            self.versions or self.assumptions or self.unchanged or self.remember
+        )
 
 
 class Committed(NamedTuple):

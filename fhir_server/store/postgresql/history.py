@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec
-from fhir_server.store.condition import NO, Part, both, member
-from fhir_server.store.contract import EpochEnded, Feed, History, Page, Position, rid
-from fhir_server.store.dialect import POSTGRESQL
+from fhir_server.store.condition import NO, Part, both, member, within_reach
+from fhir_server.store.contract import EpochEnded, Feed, History, Page, Position, Restriction, rid
+from fhir_server.store.dialect import OWNER, POSTGRESQL
 from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
 from fhir_server.store.row import packed_id, stored
@@ -26,7 +26,6 @@ REPLACED = (
     "not exists (select 1 from version n where n.rid = v.rid and n.seq > v.seq"
     " and (n.updated <= %s or n.updated = v.updated))"
 )
-OWNED = "exists (select 1 from current c where c.rid = v.rid and {owner})"
 FOREIGN = "`cursor` is not one this server gave. Leave it out to start again."
 
 
@@ -46,13 +45,13 @@ async def history(pool: Pool, codec: Codec, asked: History) -> Page:
     told = both(where)
     ordered = ", ".join(f"{column} {order}" for column in place)
     text = (
-        f"select {COLUMNS}, pg_current_snapshot()::text, {BASE} from version v"
+        f"select {COLUMNS}, pg_current_snapshot()::text, {BASE}, {OWNER} from version v"
         f" where {told.text} order by {ordered} limit {asked.limit + 1:d}"
     )
     found = await rows(pool, text, told.values, prepare=_alike(asked))
     if pin is None and found:
         pin = bound_of(found[0][12], found[0][13])
-    page = [stored(row, codec) for row in found[: asked.limit]]
+    page = [stored(row, codec, owner=row[14]) for row in found[: asked.limit]]
     return Page(page, len(found) > asked.limit, "0" if pin is None else str(pin))
 
 
@@ -86,10 +85,16 @@ def _asked(asked: History, pin: Bound | None) -> list[Part]:
         low, high = asked.at
         where.append(Part("v.updated < %s", (high,)))
         where.append(Part(REPLACED, (low,)))
-    if asked.restriction.owners is not None:
-        owner = member("c.owner", sorted(asked.restriction.owners), POSTGRESQL)
-        where.append(NO if owner is NO else Part(OWNED.format(owner=owner.text), owner.values))
-    return where
+    return where + _reached(asked.restriction)
+
+
+def _reached(restriction: Restriction) -> list[Part]:
+    """What the caller may reach is told by the newest version."""
+    if restriction.is_free:
+        return []
+    within = within_reach(restriction, "c", POSTGRESQL)
+    text = f"exists (select 1 from current c where c.rid = v.rid and {within.text})"
+    return [Part(text, within.values)]
 
 
 def _of(asked: History) -> list[Part]:
@@ -118,16 +123,22 @@ ORDER = " order by v.seq, v.num limit {limit:d}"
 
 
 async def feed(
-    pool: Pool, codec: Codec, cursor: str | None, types: Iterable[str], limit: int
+    pool: Pool,
+    codec: Codec,
+    cursor: str | None,
+    types: Iterable[str],
+    restriction: Restriction,
+    limit: int,
 ) -> Feed:
     """Versions after the cursor, oldest first. The cursor is `<epoch>.<mark>.<seq>.<num>`."""
     epochs = await rows(pool, EPOCHS, ())
     number, mark = epochs[-1][:2]
     after = Position(0, -1) if cursor is None else position(cursor, epochs)
     wanted = tuple(types)
-    only = member("v.type", type_numbers(wanted), POSTGRESQL) if wanted else Part("true")
-    text = f"{AFTER} and {only.text}{ORDER.format(limit=limit)}"
-    found = await rows(pool, text, (*after, *only.values), prepare=not wanted)
+    asked = [member("v.type", type_numbers(wanted), POSTGRESQL)] if wanted else []
+    told = both(asked + _reached(restriction))
+    text = f"{AFTER} and {told.text}{ORDER.format(limit=limit)}"
+    found = await rows(pool, text, (*after, *told.values), prepare=not wanted)
     page = [stored(row, codec) for row in found]
     reached = page[-1].position if page else after
     return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")

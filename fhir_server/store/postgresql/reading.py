@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.condition import behind_sql, keys_of
+from fhir_server.store.condition import behind_sql, keys_of, within_reach
 from fhir_server.store.contract import (
     Beneath,
     Condition,
+    Facts,
     KeyIs,
     Remembered,
     Restriction,
@@ -54,16 +55,16 @@ from fhir_server.store.types import NAMES
 
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
-    f"select {COLUMNS}, p.main_lo, p.owner from current p"
+    f"select {COLUMNS}, p.main_lo, p.owner, p.facility from current p"
     " join version v on v.rid = p.rid and v.seq = p.seq where p.rid "
 )
 ONE, MANY = f"{NEWEST}= %s", f"{NEWEST}= any(%s)"
 AT_VERSION = (
-    f"select {COLUMNS}, p.owner from version v join current p on p.rid = v.rid"
+    f"select {COLUMNS}, 0, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = %s and v.digest_hi = %s and v.digest_lo = %s and v.generation = %s"
 )
 AT_VERSIONS = (
-    f"select {COLUMNS}, p.owner from version v join current p on p.rid = v.rid"
+    f"select {COLUMNS}, 0, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = any(%s) and v.digest_hi = any(%s)"
 )
 BASE = "(select base from epoch order by number desc limit 1)"
@@ -77,6 +78,16 @@ class Newest:
         self._gathering: Gathering[tuple[int, ...], list[Row]] = Gathering(
             self._together, weight=len, most=500, under_way=2
         )
+
+    async def reached(self, rids: tuple[int, ...], restriction: Restriction) -> list[Row]:
+        """Those of them that the caller may reach, none of which is unpacked before."""
+        if restriction.is_of_row:
+            return [row for row in await self.rows(rids) if _is_reached(row, restriction)]
+        if not rids:
+            return []
+        within = within_reach(restriction, "p", POSTGRESQL)
+        text, values = f"{MANY} and {within.text}", (Bigints(rids), *within.values)
+        return await rows(self._pool, text, values)
 
     async def rows(self, rids: tuple[int, ...]) -> list[Row]:
         if WATCH.get() is not None and rids:  # who watches is to see what is theirs alone
@@ -95,16 +106,20 @@ class Newest:
         return [[by_rid[number] for number in rids if number in by_rid] for rids in asked]
 
 
+def _is_reached(row: Row, restriction: Restriction) -> bool:
+    return restriction.is_free or restriction.allows(Facts(NAMES[row[7] - 1], row[13], row[14]))
+
+
 async def newest(
     those: Newest, codec: Codec, keys: Sequence[Key], restriction: Restriction
 ) -> dict[Key, Stored]:
     """The newest version of each that exists, deletions included."""
     wanted = {rid(key): key for key in keys}
     found: dict[Key, Stored] = {}
-    for row in await those.rows(tuple(wanted)):
-        version = stored(row, codec, row[12])
+    for row in await those.reached(tuple(wanted), restriction):
+        version = stored(row, codec, *row[12:14])
         # Two ids can share a number; the store holds the first of them only.
-        if version.key == wanted[row[0]] and restriction.allows(version.key.type, row[13]):
+        if version.key == wanted[row[0]]:
             found[version.key] = version
     return found
 
@@ -114,9 +129,9 @@ async def by_rid(
 ) -> list[Stored]:
     """The newest versions of these numbers, deletions left out."""
     return [
-        stored(row, codec, row[12])
-        for row in await those.rows(tuple(dict.fromkeys(rids)))
-        if row[11] is not None and restriction.allows(NAMES[row[7] - 1], row[13])
+        stored(row, codec, *row[12:14])
+        for row in await those.reached(tuple(dict.fromkeys(rids)), restriction)
+        if row[11] is not None
     ]
 
 
@@ -127,9 +142,11 @@ async def at_version(
     if (named := parse_version_id(version_id)) is None:
         return None
     generation, digest = named
-    for row in await rows(pool, AT_VERSION, (rid(key), *halves(digest), generation)):
-        version = stored(row, codec)
-        if version.key == key and restriction.allows(key.type, row[12]):
+    within = within_reach(restriction, "p", POSTGRESQL)
+    values = (rid(key), *halves(digest), generation, *within.values)
+    for row in await rows(pool, f"{AT_VERSION} and {within.text}", values):
+        version = stored(row, codec, *row[12:])
+        if version.key == key:
             return version
     return None
 
@@ -139,8 +156,9 @@ async def at_versions(
 ) -> list[Stored]:
     """Those of these versions that there are, in no order."""
     rids, digests = marks(wanted)
-    found = await rows(pool, AT_VERSIONS, (Bigints(rids), Bigints(digests)))
-    return those(found, codec, wanted, restriction, owner=12)
+    within = within_reach(restriction, "p", POSTGRESQL)
+    values = (Bigints(rids), Bigints(digests), *within.values)
+    return those(await rows(pool, f"{AT_VERSIONS} and {within.text}", values), codec, wanted)
 
 
 def bound_of(snapshot: str, base: int) -> Bound:
@@ -258,6 +276,11 @@ async def weighed(
 async def remembered(pool: Pool, key: str) -> Remembered | None:
     found = await rows(pool, "select digest, answer from idempotency where key = %s", (key,))
     return Remembered(*found[0]) if found else None
+
+
+async def cared_by(pool: Pool, patient: int, moment: int) -> frozenset[int]:
+    asked = "select facility from care where patient = %s and until > %s"
+    return frozenset(row[0] for row in await rows(pool, asked, (patient, moment)))
 
 
 async def census(pool: Pool) -> dict[str, int]:

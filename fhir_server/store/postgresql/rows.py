@@ -34,9 +34,9 @@ Rows = list[tuple[Any, ...]]
 def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
     """The columns of `n` (see statement.py)."""
     rows = [_version(number, version, codec) for number, version in enumerate(new)]
-    columns = list(zip(*rows, strict=True)) or [()] * 16
-    numbers = [Bigints(column) for column in columns[:14]]
-    return (*numbers, Bodies(columns[14]), Bodies(columns[15]))
+    columns = list(zip(*rows, strict=True)) or [()] * 17
+    numbers = [Bigints(column) for column in columns[:15]]
+    return (*numbers, Bodies(columns[15]), Bodies(columns[16]))
 
 
 def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
@@ -56,9 +56,18 @@ def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
         *new.rows.main,
         *before,
         bits(new.rows.keys),
+        new.facility,
         packed_id(new.key.id),
         body,
     )
+
+
+def cares(new: Sequence[NewVersion]) -> list[Bigints]:
+    """What they say of care, as columns, and whose word on it is taken."""
+    said = {rid(version.key): version.cares for version in new if version.cares is not None}
+    rows = sorted({care for told in said.values() for care in told})
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    return [*map(Bigints, columns), Bigints(said)]
 
 
 def differences(new: Sequence[NewVersion]) -> tuple[dict[str, Rows], dict[str, Rows]]:

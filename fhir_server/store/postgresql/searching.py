@@ -12,7 +12,7 @@ from functools import partial
 from fhir_server.store.arranging import Arranged, absent, page_of
 from fhir_server.store.asking import Asking, awaited, onward
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import EVERYTHING, ByMain, Collected, Page
+from fhir_server.store.contract import ByMain, Collected, Page
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.paging import Paging, Wanted
 from fhir_server.store.postgresql.connection import Pool, Row, rows
@@ -41,7 +41,8 @@ async def search(pool: Pool, newest: Newest, codec: Codec, wanted: Wanted) -> Pa
         asking = Paging(wanted, bound, driver, POSTGRESQL, codec).page()
         page = await awaited(asking, partial(_rows, pool))
     rids = absent(page)
-    found = await by_rid(newest, codec, rids, EVERYTHING) if rids else ()
+    # Read a moment later: who is out of reach by then is gone.
+    found = await by_rid(newest, codec, rids, wanted.select.restriction) if rids else ()
     return page_of(page, found, bound)
 
 
@@ -52,7 +53,7 @@ async def _at_once(pool: Pool, asking: Asking[Arranged]) -> tuple[Arranged, Boun
     found = await _rows(pool, asked)
     page = onward(asking, found)
     assert isinstance(page, Arranged), "there is one stretch"
-    bound = bound_of(str(found[0][13]), int(found[0][14])) if found else Bound(0)
+    bound = bound_of(str(found[0][13]), int(found[0][15])) if found else Bound(0)
     return page, bound
 
 

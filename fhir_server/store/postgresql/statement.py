@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/http.html#transaction
 Everything it inserts, updates or deletes depends on `s`, and `s` on `ok`: where something the unit
 assumed is no longer so, or its index rows were made by other parameters than there are, it writes
 nothing and returns no row. The values are bound in the order of the text: n, the checks, the
-rules, `updated`, the index rows, the answer to remember, the audit.
+rules, `updated`, the index rows, who is in whose care, the answer to remember, the audit.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fhir_server.store.audit import ENTRY, SUBJECT
 from fhir_server.store.postgresql.connection import numbered
 from fhir_server.store.row import INDEX
 
-NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
+NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
   rid, num, digest_hi, digest_lo, generation, type, dictionary, method, owner, main_lo, main_hi,
-  seq_before, num_before, keys, id, body))"""
+  seq_before, num_before, keys, facility, id, body))"""
 FOLLOWS = """not exists (select from n left join current c on c.rid = n.rid
   where coalesce(c.seq, -1) <> n.seq_before or coalesce(c.num, -1) <> n.num_before)"""
 UNCHANGED = """not exists (select from unnest(%s, %s, %s) u(rid, seq, num)
@@ -34,14 +34,21 @@ VERSION = """version_ as (insert into version (rid, seq, updated, digest_hi, dig
   select n.rid, s.seq, %s, n.digest_hi, n.digest_lo, n.num, n.generation, n.type, n.dictionary,
   n.method, n.id, n.body from s, n)"""
 FRESH = """fresh_ as (insert into current (rid, owner, born, seq, main_lo, main_hi, keys, num,
-  type, deleted) select n.rid, n.owner, s.seq, s.seq, n.main_lo, n.main_hi, n.keys, n.num, n.type,
-  n.body is null from s, n where n.seq_before = -1)"""
+  type, deleted, facility) select n.rid, n.owner, s.seq, s.seq, n.main_lo, n.main_hi, n.keys, n.num,
+  n.type, n.body is null, n.facility from s, n where n.seq_before = -1)"""
 UPDATED = """updated_ as (update current c set owner = n.owner, seq = s.seq, main_lo = n.main_lo,
   main_hi = n.main_hi, num = n.num, deleted = n.body is null, keys = n.keys,
+  facility = case n.facility when 0 then c.facility else n.facility end,
   born = case when c.deleted and n.body is not null then s.seq else c.born end
   from s, n where c.rid = n.rid and n.seq_before <> -1)"""
 MOVED = """moved_ as (insert into moved (seq, rid, main_lo)
   select s.seq, m.rid, m.main_lo from s, unnest(%s, %s) m(rid, main_lo))"""
+CARE = """said as materialized (select s.seq, a.* from s, unnest(%s, %s, %s, %s)
+  a(basis, patient, facility, until)), careless_ as (delete from care c using s
+  where c.basis = any(%s) and not exists (select from said a where a.basis = c.basis
+  and a.patient = c.patient and a.facility = c.facility)), care_ as (insert into care
+  (basis, patient, facility, until) select a.basis, a.patient, a.facility, a.until from said a
+  on conflict (basis, patient, facility) do update set until = excluded.until)"""
 REMEMBER = """remember_ as (insert into idempotency (key, digest, at, answer)
   select %s, %s, %s, %s from s)"""
 
@@ -58,6 +65,7 @@ class Shape:
     updated: bool
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    cares: bool = False
     audit: bool = False
 
 
@@ -77,6 +85,7 @@ def statement(shape: Shape) -> bytes:
     parts += [UPDATED] if shape.updated else []
     parts += [_remove(table) for table in shape.removed]
     parts += [MOVED if table == "moved" else _add(table) for table in shape.added]
+    parts += [CARE] if shape.cares else []
     parts += [REMEMBER] if shape.remember else []
     parts += told("s, ") if shape.audit else ()
     return numbered(f"with {', '.join(parts)} select seq from s")

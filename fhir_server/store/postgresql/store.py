@@ -17,7 +17,10 @@ from fhir_server.foundation.outcome import FhirError, Unavailable
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, shipped_dictionaries
 from fhir_server.store.contract import (
+    EVERYTHING,
     NEWEST,
+    AccessTable,
+    AuditLog,
     Beneath,
     Committed,
     Feed,
@@ -41,6 +44,8 @@ from fhir_server.store.migrate import check
 from fhir_server.store.paging import Wanted
 from fhir_server.store.postgresql import history, reading, searching, writing
 from fhir_server.store.postgresql import stamp as stamps
+from fhir_server.store.postgresql.access import PostgresqlAccess
+from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
@@ -97,6 +102,7 @@ class PostgresqlStore:
         self._uris = Uris(self._writers)
         self._texts = PostgresqlTexts(self._readers, self._writers)
         self._parameters = PostgresqlParameters(url, readers=self._readers, writers=self._writers)
+        self._audit = PostgresqlAudit(readers=self._readers, writers=self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
             weight=lambda unit: len(unit.versions),
@@ -127,6 +133,7 @@ class PostgresqlStore:
         if self._forgetting is not None:
             await self._forgetting
         await self._plain.finished()
+        await self._audit.finished()
         await self._writers.close()
         await self._readers.close()
 
@@ -201,8 +208,18 @@ class PostgresqlStore:
     async def count_history(self, asked: History) -> int:
         return await history.count_history(self._readers, asked)
 
-    async def feed(self, cursor: str | None, *, types: Iterable[str] = (), limit: int) -> Feed:
-        return await history.feed(self._readers, self._codec, cursor, types, limit)
+    async def feed(
+        self,
+        cursor: str | None,
+        *,
+        types: Iterable[str] = (),
+        restriction: Restriction = EVERYTHING,
+        limit: int,
+    ) -> Feed:
+        return await history.feed(self._readers, self._codec, cursor, types, restriction, limit)
+
+    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
+        return await reading.cared_by(self._readers, patient, moment)
 
     async def remembered(self, key: str) -> Remembered | None:
         return await reading.remembered(self._readers, key)
@@ -215,6 +232,14 @@ class PostgresqlStore:
     def parameters(self) -> ParameterTable:
         return self._parameters
 
+    @property
+    def access(self) -> AccessTable:
+        return PostgresqlAccess(readers=self._readers, writers=self._writers)
+
+    @property
+    def audit(self) -> AuditLog:
+        return self._audit
+
     async def census(self) -> dict[str, int]:
         return await reading.census(self._readers)
 
@@ -225,13 +250,17 @@ class PostgresqlStore:
         if now >= self._due:
             self._due = now + HOUR
             self._forgetting = asyncio.create_task(self._forget(now - self._keep))
+        if unit.only_tells:
+            return await self._audit.tell(unit)
         await self._uris.keep(unit.versions)
         if writing.is_plain(unit):
             return await self._plain.ask(unit)
-        return await writing.commit(self._writers, self._codec, unit, self._clock)
+        lanes = self._audit.lanes
+        return await writing.commit(self._writers, self._codec, unit, self._clock, lanes)
 
     async def _commit_together(self, units: Sequence[Unit]) -> Sequence[Committed | BaseException]:
-        return await writing.commit_together(self._writers, self._codec, units, self._clock)
+        lanes = self._audit.lanes
+        return await writing.commit_together(self._writers, self._codec, units, self._clock, lanes)
 
     async def _forget(self, before: int) -> None:
         try:

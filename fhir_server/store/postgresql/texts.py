@@ -18,6 +18,7 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.condition import PROGRESS, text_rids
 from fhir_server.store.contract import (
     COUNTED,
+    EVERYTHING,
     EpochEnded,
     Position,
     Standing,
@@ -87,7 +88,7 @@ class PostgresqlTexts:
             epochs = await rows(self._readers, EPOCHS, ())
             cursor = cursor_of(None if kept is None else kept[0], edition, epochs)
             before = 0 if kept is None or cursor is None else json.loads(kept[0])["read"]
-            page = await feed(self._readers, self.codec, cursor, (), limit)
+            page = await feed(self._readers, self.codec, cursor, (), EVERYTHING, limit)
             newest = {rid(version.key): version for version in page.rows}
             told = await asyncio.to_thread(_told, newest.values(), terms)
             if cursor is None:

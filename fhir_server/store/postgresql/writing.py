@@ -20,11 +20,13 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from fhir_server.foundation.outcome import Conflict, FhirError, Unavailable
+from fhir_server.store.audit import Lanes, Rows
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
+from fhir_server.store.postgresql import audit
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
-from fhir_server.store.postgresql.rows import arrays, differences, versions
+from fhir_server.store.postgresql.rows import arrays, cares, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
 from fhir_server.store.row import SHARED, halves, id_of
 from fhir_server.store.select import find_sql
@@ -45,11 +47,20 @@ UNKNOWN = (
 )
 
 
-async def commit(pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int]) -> Committed:
+async def commit(
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], lanes: Lanes
+) -> Committed:
     """Write it all, durably, or nothing."""
+    with lanes.rows(unit.audit) as told:
+        return await _committed(pool, codec, unit, clock, told)
+
+
+async def _committed(
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], told: Rows
+) -> Committed:
     followed = [new.follows for new in unit.versions if new.follows]
     updated = max([clock(), *(version.updated for version in followed)])
-    text, values = _written(unit, codec, updated)
+    text, values = _written(unit, codec, updated, told)
     locks = _locks(unit)
     try:
         async with refusing():
@@ -70,13 +81,15 @@ async def commit(pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int])
 
 
 async def commit_together(
-    pool: Pool, codec: Codec, units: Sequence[Unit], clock: Callable[[], int]
+    pool: Pool, codec: Codec, units: Sequence[Unit], clock: Callable[[], int], lanes: Lanes
 ) -> list[Committed | BaseException]:
     """Plain units that came at one time, as one transaction; each by itself where that fails."""
     if len(units) > 1:
         try:
             rules = min(unit.rules for unit in units)
-            whole = await commit(pool, codec, Unit(_all_versions(units), rules=rules), clock)
+            entries = tuple(entry for unit in units for entry in unit.audit)
+            together = Unit(_all_versions(units), rules=rules, audit=entries)
+            whole = await commit(pool, codec, together, clock, lanes)
         except (Stale, FhirError):
             pass  # one of them spoils it, and only by itself is it known which
         else:
@@ -85,7 +98,7 @@ async def commit_together(
                 Committed(whole.updated, list(itertools.islice(positions, len(unit.versions))))
                 for unit in units
             ]
-    return [await _alone(pool, codec, unit, clock) for unit in units]
+    return [await _alone(pool, codec, unit, clock, lanes) for unit in units]
 
 
 def _all_versions(units: Sequence[Unit]) -> tuple[NewVersion, ...]:
@@ -93,10 +106,10 @@ def _all_versions(units: Sequence[Unit]) -> tuple[NewVersion, ...]:
 
 
 async def _alone(
-    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int]
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], lanes: Lanes
 ) -> Committed | BaseException:
     try:
-        return await commit(pool, codec, unit, clock)
+        return await commit(pool, codec, unit, clock, lanes)
     except (Stale, FhirError) as refused:
         return refused
 
@@ -127,7 +140,7 @@ def is_plain(unit: Unit) -> bool:
     return not conditions and all(new.follows is None for new in unit.versions)
 
 
-def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
+def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[bytes, list[Any]]:
     """The statement and its values, in the same order."""
     finds = [
         find_sql(one.select, at_most=one.at_most, dialect=POSTGRESQL) for one in unit.assumptions
@@ -143,6 +156,8 @@ def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
         updated=any(new.follows is not None for new in unit.versions),
         removed=tuple(removed),
         added=tuple(added),
+        cares=any(new.cares is not None for new in unit.versions),
+        audit=bool(audited.entries),
     )
     values: list[Any] = [*versions(unit.versions, codec)]
     if unit.unchanged:
@@ -154,9 +169,11 @@ def _written(unit: Unit, codec: Codec, updated: int) -> tuple[bytes, list[Any]]:
     for changed in (removed, added):
         for table, changes in changed.items():
             values += arrays(table, changes)
+    values += cares(unit.versions) if shape.cares else ()
     if unit.remember:
         told = unit.remember
         values += (told.key, told.digest, updated, told.answer(updated))
+    values += audit.values(audited) if audited.entries else ()
     return statement(shape), values
 
 

@@ -27,7 +27,6 @@ from fhir_server.store.condition import (
     once,
     only_keys,
     owners,
-    reach,
     walked,
     word_row,
 )
@@ -195,8 +194,7 @@ def _body(
     dialect = context.dialect
     parts = [
         *where,
-        Part(dialect.alive),
-        reach(select.types, select.restriction, "c", dialect),
+        context.within(select.types),
         *(context.write(condition) for condition in conditions),
     ]
     told = both(parts)

@@ -24,7 +24,7 @@ def collected_sql(
     driver: Driver | None = None,
 ) -> Rendered:
     """All that match, in no order: rows of `dialect.columns` (without `bodies` the last is null),
-    then the seq of the version that is the newest now."""
+    then the seq of the version that is the newest now, and the owner."""
     columns = dialect.columns if bodies else dialect.columns.replace("v.body", "null")
     return _as_it_was(ordinary(select, dialect, driver), limit, bound, columns)
 
@@ -48,8 +48,8 @@ def _as_it_was(body: Body, limit: int, bound: Bound | None, columns: str) -> Ren
         newest = Part(text, changed.values + then.values)
     told = both(where)
     text = (
-        f"select {columns}, p.now from (select c.rid as rid, {newest.text} as seq, c.seq as now"
-        f" from {body.source.text} where {told.text} limit {limit:d}) p"
-        f" {dialect.version}"
+        f"select {columns}, p.now, p.owner from (select c.rid as rid, {newest.text} as seq,"
+        f" c.seq as now, c.owner as owner from {body.source.text} where {told.text}"
+        f" limit {limit:d}) p {dialect.version}"
     )
     return Rendered(text, newest.values + body.source.values + told.values, body.prepare)

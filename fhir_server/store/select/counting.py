@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fhir_server.store.condition import Part, both, check, context_of, reach
+from fhir_server.store.condition import both, check, context_of, reach
 from fhir_server.store.contract import Condition, Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.body import ordinary
@@ -68,18 +68,17 @@ class Sample(NamedTuple):
 
 
 def is_counted(select: Select) -> bool:
-    """Whether even an estimate counts: what a sample says of the few owners one may reach would
-    be told by what others have."""
-    return select.restriction.owners is not None
+    """Whether even an estimate counts: what a sample says of the few one may reach would be
+    told by what others have."""
+    return not select.restriction.is_of_types
 
 
 def sample_sql(select: Select, dialect: Dialect, *, at_most: int) -> Rendered:
     """The row of a Sample: of what the caller may reach."""
     check(select.where)
     context = context_of(dialect, select.restriction)
-    types = Part(dialect.alive), reach(select.types, select.restriction, "c", dialect)
-    told = both([*types, context.write(select.where)])
-    of, within = both(types), reach((), select.restriction, "x", dialect)
+    of, within = context.within(select.types), reach(context.of("x"))
+    told = both([of, context.write(select.where)])
     text = (
         f"select count(*), max(c.rid), sum(case when {of.text} then 1 else 0 end),"
         f" sum(case when {told.text} then 1 else 0 end)"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fhir_server.store.condition import Part, both, joined, member, reach
+from fhir_server.store.condition import Part, both, context_of, joined, member
 from fhir_server.store.condition.part import YES
 from fhir_server.store.contract import (
     FIRST,
@@ -24,7 +24,7 @@ from fhir_server.store.contract import (
     Place,
     Select,
 )
-from fhir_server.store.dialect import Bigints, Dialect
+from fhir_server.store.dialect import OWNER, Bigints, Dialect
 from fhir_server.store.select.body import (
     CURRENT,
     Body,
@@ -90,7 +90,7 @@ def is_missing(place: Place) -> bool:
 def page_sql(
     select: Select, window: Window, *, dialect: Dialect, driver: Driver | None = None
 ) -> Rendered:
-    """Rows of `dialect.columns`, the place's value, and what a Bound is made of.
+    """Rows of `dialect.columns`, the place's value, what a Bound is made of, and the owner.
 
     The last column is null where a bound was given. On SQLite it is the newest seq, so the bound
     is `Bound(seq + 1)`; on PostgreSQL it is a snapshot.
@@ -108,7 +108,7 @@ def page_sql(
     snapshot = dialect.snapshot if window.bound is None else "null"
     way = window.direction
     text = (
-        f"select {dialect.columns}, p.place, {snapshot} from ({inner.text}) p"
+        f"select {dialect.columns}, p.place, {snapshot}, {OWNER} from ({inner.text}) p"
         f" {dialect.version}"
         f" order by p.place {way}, p.rid {way} limit {window.limit:d}"
     )
@@ -171,10 +171,10 @@ def _hoped(hope: Body, otherwise: Body, window: Window) -> Part:
 
 
 def _by_main(select: Select, window: Window, dialect: Dialect, driver: Driver | None) -> list[Body]:
-    one_type = len(select.types) == 1 and select.restriction.owners is None
+    one_type = len(select.types) == 1 and select.restriction.is_of_types
     if isinstance(driver, Hoped):
-        those = Part(dialect.alive), reach(select.types, select.restriction, "c", dialect)
-        hope = from_(select, dialect, both(those))
+        context = context_of(dialect, select.restriction)
+        hope = from_(select, dialect, context.within(select.types))
         bodies = [replace(ordinary(select, dialect, driver), hope=hope)]
     elif driver == COMMON and one_type and not gathered(select):
         bodies = [from_(select, dialect, CURRENT)]

@@ -65,7 +65,7 @@ def worth_weighing(found: Sequence[Condition]) -> bool:
 def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
     """The type that a page could be found on a walk through, where words are all that is asked for:
     then it is worth knowing how many there are of it."""
-    alone = len(select.types) == 1 and select.restriction.owners is None
+    alone = len(select.types) == 1 and select.restriction.is_of_types
     words = bool(found) and all(map(alternatives, found)) and {*found} == {*every(select.where)}
     return select.types[0] if alone and words else None
 

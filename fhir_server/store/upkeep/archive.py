@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import zstandard
 from psycopg import sql
 
+from fhir_server.store.audit import KEPT, carried
 from fhir_server.store.migrate import SchemaUnknown, migrate, unknown
 from fhir_server.store.postgresql.epoch import FORGET
 from fhir_server.store.schema import POSTGRESQL, SCHEMA
@@ -216,14 +217,16 @@ def refuse_use(connection: Connection, url: str) -> None:
 
 
 def empty(connection: Connection, url: str, *, replace: bool) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, layout()))
+    tables = layout()
+    names = sql.SQL(", ").join(map(sql.Identifier, tables))
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names))
     if not replace and one(connection, "SELECT EXISTS (SELECT 1 FROM version)")[0]:
         raise FileExistsError(
             f"`{shown(url)}` holds records already. Say `--replace` to lose them, or give an empty"
             " database."
         )
-    connection.execute(sql.SQL("TRUNCATE {}").format(names))
+    lost = sql.SQL(", ").join(map(sql.Identifier, tables.keys() - KEPT.keys()))
+    connection.execute(sql.SQL("TRUNCATE {}").format(lost))
 
 
 def read_tables(connection: Connection, stream: Records) -> None:
@@ -241,8 +244,9 @@ def read_tables(connection: Connection, stream: Records) -> None:
 
 def read_table(connection: Connection, stream: Records, table: str, columns: list[str]) -> None:
     digest, rows = hashlib.sha256(), 0
+    into = beside(connection, table)
     with connection.cursor() as cursor:
-        with cursor.copy(copying(table, columns, "FROM STDIN")) as copy:
+        with cursor.copy(copying(into, columns, "FROM STDIN")) as copy:
             while (record := stream.next()).letter == b"D":
                 digest.update(record.body)
                 rows += record.body.count(b"\n")
@@ -251,3 +255,17 @@ def read_table(connection: Connection, stream: Records, table: str, columns: lis
             raise BadBackup(f"The backup's table `{table}` is damaged: its checksum differs.")
         if cursor.rowcount != rows:
             raise BadBackup(f"The table `{table}` took {cursor.rowcount} of {rows} rows.")
+    if into != table:
+        connection.execute(carried(table, into).encode())
+
+
+def beside(connection: Connection, table: str) -> str:
+    """Where a table's rows are read into: what was audited since the backup stays where it is, and
+    is joined by what the backup has."""
+    if table not in KEPT:
+        return table
+    into = f"restored_{table}"
+    made = "CREATE TEMPORARY TABLE {} (LIKE {}) ON COMMIT DROP"
+    named = map(sql.Identifier, (into, table))
+    connection.execute(sql.SQL(made).format(*named))
+    return into
