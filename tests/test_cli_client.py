@@ -6,16 +6,22 @@ import json
 import re
 import shutil
 import stat
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
 
 import pytest
 from joserfc import jwk, jwt
 
 from fhir_server.cli.exits import Exit
 from fhir_server.security.tokens import client
+from fhir_server.security.tokens.assertion import KIND
 from fhir_server.security.tokens.keys import registered
 from fhir_server.store.migrate import migrate
 from fhir_server.store.upkeep import access
-from tests.test_cli import fhir_server
+from tests.test_cli import fhir_server, serving
 
 ADD = ("--scope", "system/*.rs", "--role", "system", "--facility", "bv-1", "--purpose", "TREAT")
 
@@ -129,3 +135,54 @@ def test_what_is_registered_is_kept_as_json_of_its_own(at):
     run(at, "add", "his-1", *ADD, "--jwks", "his.jwks.json", "--name", "Bệnh viện")
     row = access.client(f"sqlite:///{at}/data/fhir.db", "his-1")
     assert json.loads(row.facts)["name"] == "Bệnh viện"
+
+
+def posted(url, told):
+    body = urllib.parse.urlencode(told).encode()
+    with urllib.request.urlopen(url, body, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def fetched(url, token=None):
+    asked = urllib.request.Request(url)
+    if token is not None:
+        asked.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_from_a_key_to_the_first_search_and_to_the_end_of_it(at):
+    """What a vendor does on the first day, and an operator on the last."""
+    added = run(at, "add", "his-1", "--scope", "system/*.rs", "--role", "system",
+                "--facility", "bv-1", "--purpose", "TREAT", "--jwks", "his.jwks.json")  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    kid = json.loads((at / "his.jwks.json").read_text())["keys"][0]["kid"]
+    key = jwk.import_key((at / "his.pem").read_bytes(), "EC", {"kid": kid})
+    with serving("--access", "on", at=at) as (_, base):
+        assert fetched(f"{base}/Patient") == 401
+        token_url = f"{base}/oauth/token"
+        claims = {"iss": "his-1", "sub": "his-1", "aud": token_url, "jti": str(uuid.uuid4())}
+        claims["exp"] = int(time.time()) + 240
+        head = {"alg": "ES384", "kid": kid, "typ": "JWT"}
+        assertion = jwt.encode(head, claims, key, algorithms=["ES384"])
+        answer = posted(
+            token_url,
+            {
+                "grant_type": "client_credentials",
+                "scope": "system/*.rs",
+                "client_assertion_type": KIND,
+                "client_assertion": assertion,
+            },
+        )
+        token = answer["access_token"]
+        assert fetched(f"{base}/Patient", token) == 200
+        assert fetched(f"{base}/Patient", token + "x") == 401
+        assert run(at, "revoke", "his-1").returncode == 0
+        until = time.monotonic() + 60
+        while fetched(f"{base}/Patient", token) == 200 and time.monotonic() < until:
+            time.sleep(0.5)
+        assert fetched(f"{base}/Patient", token) == 401
