@@ -13,7 +13,7 @@ from typing import Any
 
 from fhir_server.demo import Way, facility_bundles, visits
 from fhir_server.interaction import bundle
-from fhir_server.interaction.context import Circumstances, Server
+from fhir_server.interaction.context import BY_OPERATOR, Server
 from fhir_server.server import build
 from fhir_server.settings import Settings
 
@@ -46,5 +46,5 @@ async def _filled(url: str, patients: int, seed: int) -> int:
 
 
 async def _sent(server: Server, told: dict[str, Any]) -> None:
-    answer = await bundle.bundle(server, bundle.Ask(told), Circumstances())
+    answer = await bundle.bundle(server, bundle.Ask(told), BY_OPERATOR)
     assert answer.status == 200

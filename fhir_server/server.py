@@ -20,7 +20,9 @@ from fhir_server.conformance.places import folder
 from fhir_server.conformance.r4_resources import SOURCE, canonicals_of_r4
 from fhir_server.conformance.snapshot import BrokenProfile, Snapshots
 from fhir_server.foundation.resource import Resource
-from fhir_server.interaction.context import Limits, Server
+from fhir_server.interaction.admitting import Guarded
+from fhir_server.interaction.anchoring import Anchoring
+from fhir_server.interaction.context import Limits, OpenGate, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
@@ -30,12 +32,14 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.texts import Texts
+from fhir_server.security.policy_file import built_in
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.fetching import FileKeys, Https, UrlKeys
 from fhir_server.security.tokens.provider import ALGORITHMS, Provider
 from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
+from fhir_server.store.schema import anchors_file
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
@@ -60,6 +64,7 @@ def build(settings: Settings) -> Server:
         stamp=indexer.stamp,
         keep_days=settings.idempotency_days,
     )
+    authority = authority_of(settings, store) if settings.access == "on" else None
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
     return Server(
         definitions=known,
@@ -68,6 +73,7 @@ def build(settings: Settings) -> Server:
         knowledge=knowledge,
         following=Following(knowledge, store, alone=settings.workers == 1, declaring=declaring),
         store=store,
+        gate=OpenGate() if authority is None else Guarded(authority, built_in()),
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
@@ -76,7 +82,9 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
-        authority=authority_of(settings, store) if settings.access == "on" else None,
+        audit=settings.audit,
+        anchoring=anchoring_of(settings, store),
+        authority=authority,
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
@@ -96,6 +104,13 @@ def authority_of(settings: Settings, store: Store) -> Authority:
         )
         outside = Provider(settings.provider, keys, settings.provider_audience or base)
     return Authority(store, base=base, outside=outside, fetch=fetch)
+
+
+def anchoring_of(settings: Settings, store: Store) -> Anchoring | None:
+    file = anchors_file(settings.database_url, settings.audit_anchors)
+    if not settings.audit or file is None:
+        return None
+    return Anchoring(store, file, settings.audit_anchor_seconds)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -15,7 +15,7 @@ from fhir_server.demo.facility import organizations, people
 from fhir_server.demo.records import events, resources
 from fhir_server.demo.world import World
 from fhir_server.foundation.resource import Key, key
-from fhir_server.interaction.context import DEFAULT, Server
+from fhir_server.interaction.context import BY_OPERATOR, Server
 from fhir_server.interaction.writing import new_version, with_id
 from fhir_server.store.contract import EVERYTHING, NewVersion, Stored, Unit
 
@@ -72,7 +72,7 @@ def _versions(
     server: Server, part: Iterable[Resource], before: dict[Key, Stored]
 ) -> tuple[NewVersion, ...]:
     return tuple(
-        new_version(server, DEFAULT, with_id(one, one["id"]), "PUT", before.get(key(one)))
+        new_version(server, BY_OPERATOR, with_id(one, one["id"]), "PUT", before.get(key(one)))
         for one in part
     )
 

@@ -95,6 +95,7 @@ def write_demo(folder: Path, patients: int, seed: int, format: Format) -> None:
 async def load_demo(settings: Settings, patients: int, seed: int) -> DemoLoaded:
     from fhir_server.cli.running import opened
     from fhir_server.demo.load import load as load_world
+    from fhir_server.interaction.context import BY_OPERATOR
 
     async with opened(settings) as server:
         with bar(f"Loading {patients:,} patients") as bars:
@@ -104,6 +105,7 @@ async def load_demo(settings: Settings, patients: int, seed: int) -> DemoLoaded:
                 patients=patients,
                 seed=seed,
                 progress=lambda done, total: bars.update(task, completed=done, total=total),
+                circumstances=BY_OPERATOR,
             )
 
 
@@ -143,6 +145,7 @@ def load(
 async def load_files(settings: Settings, files: list[Path]) -> Loaded:
     from fhir_server.cli.running import opened
     from fhir_server.exchange.load import load as load_all
+    from fhir_server.interaction.context import BY_OPERATOR
 
     def tell(refusal: Refusal) -> None:
         typer.echo(f"{refusal.place}: {refusal.sentence}", err=True)
@@ -155,6 +158,7 @@ async def load_files(settings: Settings, files: list[Path]) -> Loaded:
                 files,
                 refused=tell,
                 progress=lambda done: bars.update(task, completed=done),
+                circumstances=BY_OPERATOR,
             )
 
 

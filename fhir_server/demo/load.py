@@ -13,7 +13,7 @@ from fhir_server.demo.records import expected, generate
 from fhir_server.demo.visit import put, transaction
 from fhir_server.foundation.resource import key
 from fhir_server.interaction.bundle import Ask, bundle
-from fhir_server.interaction.context import DEFAULT, Circumstances, Server
+from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.store.contract import EVERYTHING
 
 ENTRIES = 500  # stored at once, or not at all
@@ -33,7 +33,7 @@ async def load(
     patients: int,
     seed: int = 1,
     progress: Progress | None = None,
-    circumstances: Circumstances = DEFAULT,
+    circumstances: Circumstances,
 ) -> Loaded:
     """Store a world's records. What is there already is left as it is, even where it was changed
     or deleted since; so a load that was broken off can simply be done again.

@@ -21,8 +21,8 @@ from typing import BinaryIO, NamedTuple, cast
 from fhir_server.foundation import wire
 from fhir_server.foundation.outcome import FhirError, Invalid, TooLarge, Unavailable
 from fhir_server.foundation.resource import Resource
-from fhir_server.interaction import bundle, create, update
-from fhir_server.interaction.context import DEFAULT, Circumstances, Server
+from fhir_server.interaction import auditing, bundle, create, update
+from fhir_server.interaction.context import Circumstances, Server
 
 ENTRIES = 250  # stored at once, or not at all
 LONGEST = 64 * 1024 * 1024  # bytes of one line, or of one file that is not NDJSON
@@ -60,7 +60,7 @@ async def load(
     *,
     refused: Refused,
     progress: Progress,
-    circumstances: Circumstances = DEFAULT,
+    circumstances: Circumstances,
 ) -> Loaded:
     """Load files in their order. What is refused is told and left out; the rest is stored."""
     loaded = Loaded()
@@ -78,7 +78,8 @@ async def load(
         with file.open("rb") as opened:
             items = read(file, opened, refuse)
             while part := list(islice(items, ENTRIES)):
-                await store(server, part, loaded, refuse, circumstances)
+                each = auditing.of_file(server, circumstances, "load", str(file))
+                await store(server, part, loaded, refuse, each)
                 progress(before + opened.tell())
             before += opened.tell()
     return loaded

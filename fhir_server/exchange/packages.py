@@ -21,8 +21,8 @@ from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, Can
 from fhir_server.conformance.package import Package
 from fhir_server.foundation.outcome import Conflict, FhirError, Issue, NotFound, Unavailable
 from fhir_server.foundation.resource import ID, Key, Resource
-from fhir_server.interaction import bundle, update
-from fhir_server.interaction.context import DEFAULT, Server
+from fhir_server.interaction import auditing, bundle, update
+from fhir_server.interaction.context import BY_OPERATOR, Circumstances, Server
 from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import Place, Select, Stored, rid
 from fhir_server.validation.validator import Validator
@@ -92,13 +92,19 @@ async def put(server: Server, resources: Sequence[Resource]) -> None:
         for one in resources
     ]
     whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-    await bundle.bundle(server, bundle.Ask(whole), DEFAULT)
+    await bundle.bundle(server, bundle.Ask(whole), by_command(server))
+
+
+def by_command(server: Server) -> Circumstances:
+    return auditing.of_file(server, BY_OPERATOR, "package", "")
 
 
 async def put_alone(server: Server, resource: Resource, added: Added) -> None:
     try:
         await update.update(
-            server, update.Ask(resource["resourceType"], resource["id"], resource), DEFAULT
+            server,
+            update.Ask(resource["resourceType"], resource["id"], resource),
+            by_command(server),
         )
         added.stored += 1
     except Unavailable:
@@ -194,7 +200,7 @@ async def remove(server: Server, name: str, *, even_if_needed: bool = False) -> 
     for part in parts(keys):
         entries = [{"request": {"method": "DELETE", "url": str(key)}} for key in part]
         whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        await bundle.bundle(server, bundle.Ask(whole), DEFAULT)
+        await bundle.bundle(server, bundle.Ask(whole), by_command(server))
     return package.definitions
 
 

@@ -49,6 +49,11 @@ async def written_down(
         await server.store.commit(Unit((), audit=entries))
 
 
+def of_file(server: Server, circumstances: Circumstances, name: str, file: str) -> Circumstances:
+    """What a command stores from a file is written down as such, with each transaction."""
+    return replace(circumstances, record=Record(name, file) if server.audit else None)
+
+
 def refuse_write(type: str) -> None:
     """Raises MethodNotAllowed where somebody would write an AuditEvent."""
     if type == TYPE:

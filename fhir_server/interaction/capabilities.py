@@ -16,7 +16,8 @@ from fhir_server.conformance.subset import shaped
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.foundation.wire import parse, render
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.interaction import auditing
+from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.interaction.patch import UNPATCHED
 from fhir_server.search.include import EVERY, references
 from fhir_server.search.parameters import Parameter, Parameters
@@ -50,7 +51,7 @@ class Ask:
     mode: str = "full"
 
 
-async def capabilities(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def capabilities(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid for a mode R4 does not know."""
     if ask.mode not in MODES:
         modes = ", ".join(f"`{mode}`" for mode in MODES)
@@ -116,6 +117,8 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
 
 def resource_type(server: Server, type: str, profiles: list[str], referring: list[str]) -> Resource:
     """CapabilityStatement.rest.resource of one type."""
+    if type == auditing.TYPE:
+        return auditing.capability()
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",

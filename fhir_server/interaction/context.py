@@ -4,37 +4,91 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.conformance.subset import WHOLE, Shape
-from fhir_server.foundation.outcome import FhirError, Issue, UnknownType
+from fhir_server.foundation.outcome import FhirError, Forbidden, Issue, UnknownType
 from fhir_server.foundation.resource import Key, Resource
+from fhir_server.interaction.anchoring import Anchoring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
-from fhir_server.store.contract import EVERYTHING, Restriction, Store
+from fhir_server.security.audit.record import Record
+from fhir_server.security.caller import OPEN, OPERATOR, Caller
+from fhir_server.security.decision import Access
+from fhir_server.security.tokens.credentials import Credentials
+from fhir_server.store.contract import NOTHING, Restriction, Store, Stored
 from fhir_server.validation.knowledge import Knowledge
 from fhir_server.validation.validator import Validator
+
+if TYPE_CHECKING:
+    from fhir_server.security.tokens.authority import Authority
 
 # R4 http#parameters: "for use with all of the interactions"; they are no criteria.
 GENERAL = ("_format", "_pretty", "_summary", "_elements")
 Pairs = Sequence[tuple[str, str]]  # the parameters of a query, decoded, in their order
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and what they may reach. Today: everyone, everything."""
+class Rights(Protocol):
+    """What a caller may; fhir_server/security/decision.py makes it out, as an Access."""
 
-    client: str = "anyone"
-    restriction: Restriction = EVERYTHING
+    def reach(self, interaction: str) -> Restriction:
+        """The part of every query: of what is beyond, nothing is told."""
+
+    def demand(self, interaction: str, type: str) -> None:
+        """Raises Forbidden where no record of the type could be reached, whatever there are."""
+
+    def able(self, ability: str) -> bool:
+        """Whether they may do or see what is no resource: `metrics`, `reindex`."""
+
+    def may_ask(self, parameter: str) -> bool:
+        """Whether records may be searched, sorted or counted by it."""
 
 
-ANYONE = Caller()
+class Admitted(NamedTuple):
+    """Who asks, and what they may."""
+
+    caller: Caller
+    access: Rights
+
+
+class Gate(Protocol):
+    """Says of each request whose it is."""
+
+    async def admitted(self, credentials: Credentials) -> Admitted:
+        """Raises Unauthorized, Forbidden, and Invalid for what is malformed."""
+
+
+class Shut:
+    """The rights of who has not been admitted: none."""
+
+    def reach(self, interaction: str) -> Restriction:  # noqa: ARG002 - the signature is Rights'
+        return NOTHING
+
+    def demand(self, interaction: str, type: str) -> None:
+        raise Forbidden(f"Nobody has said who asks, so `{type}` is not reached by {interaction}.")
+
+    def able(self, ability: str) -> bool:  # noqa: ARG002 - the signature is Rights'
+        return False
+
+    def may_ask(self, parameter: str) -> bool:  # noqa: ARG002 - the signature is Rights'
+        return False
+
+
+NOBODY = Admitted(Caller(OPEN.client), Shut())
+EVERYBODY = Admitted(OPEN, Access.open(OPEN))
+
+
+class OpenGate:
+    """Everybody comes in, to everything: a server that only its own machine reaches."""
+
+    async def admitted(self, credentials: Credentials) -> Admitted:  # noqa: ARG002 - whoever it is
+        return EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +172,8 @@ class Server:
     knowledge: Knowledge
     following: Following
     store: Store
-    secret: bytes  # signs cursors
+    gate: Gate  # who comes in
+    secret: bytes  # seals cursors
     new_id: Callable[[], str]
     limits: Limits = field(default_factory=Limits)
     software_version: str = "0"
@@ -126,6 +181,9 @@ class Server:
     many_deletes: bool = False  # a conditional delete may remove more than one
     operations: Operations = field(default_factory=NoOperations)
     texts: TextFollowing | None = None  # None: no index of words is kept
+    authority: Authority | None = None  # who gives and knows tokens; None: nobody is asked for any
+    audit: bool = False  # whether every access is written down
+    anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
@@ -159,19 +217,36 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What comes with any request, beside the thing that is asked."""
+    """What comes with any request, beside the thing that is asked.
 
+    Who asks and what they reach have no default: whoever forgot them would reach everything.
+    """
+
+    caller: Caller
+    access: Rights
     base: str = "http://127.0.0.1:8000/fhir"  # the base URL as the client sees it
-    caller: Caller = ANYONE
     strict: bool = True  # Prefer: handling=strict | lenient
     shape: Shape = WHOLE  # _summary and _elements
     once: Once | None = None
     representation: bool = False  # Prefer: return=representation, for the entries of a Bundle
     language: str | None = None  # in which issues are told: en, vi; None: both
     text: tuple[bytes, str] | None = None  # the body, and `json` or `xml`: for lines of issues
+    record: Record | None = None  # gathers what is told, for the audit; None: none is kept
+
+    def tell(self, *versions: Stored) -> None:
+        """These are put into the answer."""
+        if self.record is not None:
+            self.record.tell(versions)
+
+    def reach(self, interaction: str) -> Restriction:
+        """What the caller reaches by this interaction: create, read, update, patch, delete,
+        search, history or operation."""
+        return self.access.reach(interaction)
 
 
-DEFAULT = Circumstances()
+BY_OPERATOR = Circumstances(
+    OPERATOR, Access.open(OPERATOR)
+)  # the command line of the machine itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction import writing
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.aiming import the_match
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.writing import Proposal, settled
 from fhir_server.store.contract import Assumption, Unit
 
@@ -26,7 +27,7 @@ class Ask:
     if_none_exist: str | None = None
 
 
-async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def create(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid, Unprocessable, MultipleMatches, Forbidden, Conflict."""
     resource, warnings = await writing.checked(server, ask.resource, ask.type, circumstances)
 
@@ -34,8 +35,9 @@ async def create(server: Server, ask: Ask, circumstances: Circumstances = DEFAUL
         assumptions: tuple[Assumption, ...] = ()
         if ask.if_none_exist is not None:
             condition = criteria(ask.if_none_exist)
-            found, assumed = await writing.the_match(server, circumstances, ask.type, condition)
+            found, assumed = await the_match(server, circumstances, ask.type, condition, "create")
             if found:
+                circumstances.tell(found)
                 unit = Unit((), unchanged=(writing.still(found),))
                 return Proposal(unit, lambda _now: writing.unwritten(found))
             assumptions = (assumed,)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from fhir_server.foundation.outcome import MultipleMatches
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import update, writing
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction import aiming, auditing, writing
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.writing import Proposal, settled
-from fhir_server.store.contract import Assumption, Stale, Stored, Unit
+from fhir_server.store.contract import Assumption, Stored, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,15 @@ class Ask:
     if_match: str | None = None
 
 
-async def delete(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def delete(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises PreconditionFailed, MultipleMatches. What is not there is as good as deleted."""
+    auditing.refuse_write(ask.type)
 
     async def propose() -> Proposal:
         if ask.condition is None:
             assert ask.id is not None, "a delete has an id or a condition"
             key = Key(ask.type, ask.id)
-            stored = await update.newest(server, circumstances, key)
+            stored = await aiming.newest(server, circumstances, key, "delete")
             writing.demand_version(ask.if_match, stored, key)
             return proposed(server, [stored] if stored else [], ())
         found, assumed = await condemned(server, circumstances, ask.type, ask.condition)
@@ -46,17 +47,14 @@ async def condemned(
 ) -> tuple[list[Stored], Assumption]:
     """What a conditional delete would remove: one, or many where the server is set to allow it."""
     most = server.limits.conditional_delete if server.many_deletes else 1
-    found, assumed = await writing.matches(server, circumstances, type, condition, at_most=most + 1)
+    found, assumed = await aiming.matches(server, circumstances, type, condition, at_most=most + 1)
     if len(found) > most:
         bound = "conditional_delete" if server.many_deletes else "many_deletes"
         raise MultipleMatches(
-            f"More than {most} {type} match `{writing.told(condition)}`; "
+            f"More than {most} {type} match `{aiming.told(condition)}`; "
             f"one delete removes at most {most} (setting `{bound}`)."
         )
-    stored = list(await server.store.by_rid(found, circumstances.caller.restriction))
-    if len(stored) != len(found):
-        raise Stale
-    return stored, assumed
+    return await aiming.matched(server, circumstances, found, "delete"), assumed
 
 
 def proposed(server: Server, found: list[Stored], assumptions: tuple[Assumption, ...]) -> Proposal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import time
+from typing import NamedTuple
 
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant, status_line
@@ -15,13 +16,16 @@ from fhir_server.foundation.outcome import Invalid, Issue, NotFound, NotSupporte
 from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction import auditing
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import STRANGE, question_of, url
+from fhir_server.interaction.reaching import those_within
 from fhir_server.interaction.read import in_shape
 from fhir_server.search.page import seal, unseal
-from fhir_server.store.contract import History, Page, Position, Stored
+from fhir_server.store.contract import History, Position, Stored
 
 PRESENTATION = ("_format", "_pretty", "_summary", "_elements")
+LOOKS = 50  # at the store for one page: what was another's once is passed over
 SORTS = {"-_lastUpdated": False, "_lastUpdated": True}  # -> ascending
 
 
@@ -34,30 +38,32 @@ class Ask:
     pairs: Pairs = ()
 
 
-async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def history(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises NotFound where an instance never existed; Invalid for a malformed parameter."""
+    auditing.refuse_history(ask.type)
     path = "/".join(part for part in (ask.type, ask.id, "_history") if part)
     asked = History(
         key=Key(ask.type, ask.id) if ask.type and ask.id else None,
         types=(ask.type,) if ask.type else (),
-        restriction=circumstances.caller.restriction,
+        restriction=circumstances.reach(by_name(ask)),
         limit=server.limits.page_size,
     )
     asked, used, ignored, cursor = understood(server, asked, ask.pairs, strict=circumstances.strict)
     kept = [pair for pair in used if pair[0] != "_cursor"]
     question = question_of(path, kept)
     if cursor is not None:
-        asked = resumed(server, asked, question, cursor)
-    page = Page((), more=False, bound="") if asked.limit == 0 else await server.store.history(asked)
+        asked = resumed(server, circumstances, asked, question, cursor)
+    page = await _page(server, circumstances, asked, by_name(ask))
     if asked.key and not page.rows and not await _existed(server, asked):
         raise NotFound(f"`{asked.key}` is not here and never was.")
     total = await _total(server, asked, page) if cursor is None else None
     links = [("self", url(circumstances, path, used)), ("first", url(circumstances, path, kept))]
     if page.more:
-        onward = {"q": question, "p": list(page.rows[-1].position), "b": page.bound}
-        sealed = seal(server.secret, onward)
+        onward = {"q": question, "p": list(page.ended), "b": page.bound}
+        sealed = seal(server.secret, onward, to=circumstances.caller.identity)
         links.append(("next", url(circumstances, path, [*kept, ("_cursor", sealed)])))
     entries = [_entry(server, circumstances, stored) for stored in page.rows]
+    circumstances.tell(*page.rows)
     if ignored:
         entries.append(
             Entry(resource=render(operation_outcome(ignored)), search={"mode": "outcome"})
@@ -67,10 +73,51 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances = DEFAU
     return Answer(status=200, body=body)
 
 
-async def _total(server: Server, asked: History, page: Page) -> int | None:
-    """Told where it costs little: a page that holds everything, one resource, or when asked."""
+def by_name(ask: Ask) -> str:
+    """The interaction, as R4 names it."""
+    return "history-instance" if ask.id else "history-type" if ask.type else "history-system"
+
+
+class Seen(NamedTuple):
+    """A page as its caller sees it. ended: where the next one goes on."""
+
+    rows: list[Stored]
+    more: bool
+    bound: str
+    ended: Position
+
+
+async def _page(
+    server: Server, circumstances: Circumstances, asked: History, interaction: str
+) -> Seen:
+    """Of what is within reach now the versions that were so then; as many as if there were no
+    others, since how many a page holds would tell of them."""
+    rows: list[Stored] = []
+    at, bound, more = asked.after or Position(0, 0), asked.bound or "", asked.limit > 0
+    for _ in range(LOOKS):
+        if not more or len(rows) > asked.limit:
+            break
+        page = await server.store.history(asked)
+        rows += await those_within(server, circumstances, interaction, page.rows)
+        more, bound = page.more, page.bound
+        if page.rows:
+            at = page.rows[-1].position
+            asked = replace(asked, after=at, bound=bound)
+        if asked.restriction.is_free:
+            break
+    if len(rows) > asked.limit:
+        rows, more = rows[: asked.limit], True
+        at = rows[-1].position
+    return Seen(rows, more, bound, at)
+
+
+async def _total(server: Server, asked: History, page: Seen) -> int | None:
+    """Told where it costs little: a page that holds everything, one resource, or when asked. Not
+    where some of what is counted may have been another's once."""
     if not page.more and asked.limit:
         return len(page.rows)
+    if not asked.restriction.is_free:
+        return None
     return await server.store.count_history(asked) if asked.key or not asked.limit else None
 
 
@@ -79,8 +126,10 @@ async def _existed(server: Server, asked: History) -> bool:
     return bool(await server.store.newest((asked.key,), asked.restriction))
 
 
-def resumed(server: Server, asked: History, question: str, cursor: str) -> History:
-    held = unseal(server.secret, cursor)
+def resumed(
+    server: Server, circumstances: Circumstances, asked: History, question: str, cursor: str
+) -> History:
+    held = unseal(server.secret, cursor, to=circumstances.caller.identity)
     if held.get("q") != question:
         raise Invalid(
             "This `_cursor` belongs to another history. Follow the `next` link as it was given.",

@@ -20,6 +20,7 @@ from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.interaction.pointing import Page, Pointed, asked_of, definitions_of, pointing
+from fhir_server.interaction.reaching import those_within
 from fhir_server.search.include import FORWARD, REVERSE
 from fhir_server.search.site import Site
 from fhir_server.search.wanted import Include
@@ -85,7 +86,7 @@ class _Walk:
 
     @property
     def restriction(self) -> Restriction:
-        return self.circumstances.caller.restriction
+        return self.circumstances.reach("search")
 
     @property
     def room(self) -> int:
@@ -129,6 +130,7 @@ class _Walk:
         if wanted:
             self.questions += 1
             rows = await self.server.store.at_versions(wanted, self.restriction)
+            rows = await those_within(self.server, self.circumstances, "search", rows)
             there = {(stored.key, stored.version_id): stored for stored in rows}
             kept = [there[one] for one in wanted if one in there]
             self.old.update((stored.key, stored.version_id) for stored in kept)

@@ -38,7 +38,8 @@ class Cursor:
     backward: bool = False
     begun: str = "w"
 
-    def sealed(self, secret: bytes, question: str) -> str:
+    def sealed(self, secret: bytes, question: str, *, to: str) -> str:
+        """The letters of a link; to: the identity of who is given it."""
         payload = {
             "q": question,
             "p": list(self.after),
@@ -47,14 +48,16 @@ class Cursor:
             "o": self.begun,
             "t": self.since,
         }
-        return seal(secret, payload)
+        return seal(secret, payload, to=to)
 
 
-def resumed(server: Server, question: str, cursor: str | None) -> Cursor | None:
-    """Where a page begins. A cursor answers only the question it was made for."""
+def resumed(
+    server: Server, circumstances: Circumstances, question: str, cursor: str | None
+) -> Cursor | None:
+    """Where a page begins. A cursor answers only whom and the question it was made for."""
     if cursor is None:
         return None
-    held = unseal(server.secret, cursor)
+    held = unseal(server.secret, cursor, to=circumstances.caller.identity)
     if held.get("q") != question:
         raise Invalid(
             "This `_cursor` belongs to another search. Follow the `next` link as it was given, "

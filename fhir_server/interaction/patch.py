@@ -11,8 +11,8 @@ from typing import Any
 
 from fhir_server.foundation.outcome import Gone, Issue, MethodNotAllowed, NotFound, Unprocessable
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction import fhirpath_patch, json_patch, update, writing
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction import aiming, fhirpath_patch, json_patch, update, writing
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.update import Target
 from fhir_server.interaction.writing import Proposal, settled
 from fhir_server.store.codec import resource_of
@@ -33,7 +33,7 @@ class Ask:
     condition: Pairs | None = None
 
 
-async def patch(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def patch(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises NotFound, Gone, Invalid, Unprocessable, PreconditionFailed, MultipleMatches."""
     warnings: list[Issue] = []
 
@@ -55,11 +55,13 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
     if ask.condition is None:
         assert ask.id is not None, "a patch has an id or a condition"
         key = Key(ask.type, ask.id)
-        target = Target(key, await update.newest(server, circumstances, key))
+        target = Target(key, await aiming.newest(server, circumstances, key, "patch"))
     else:
-        found, assumed = await writing.the_match(server, circumstances, ask.type, ask.condition)
+        found, assumed = await aiming.the_match(
+            server, circumstances, ask.type, ask.condition, "patch"
+        )
         if found is None:
-            raise NotFound(f"No {ask.type} matches `{writing.told(ask.condition)}`.")
+            raise NotFound(f"No {ask.type} matches `{aiming.told(ask.condition)}`.")
         target = Target(found.key, found, (assumed,))
     if target.stored is None:
         raise NotFound(f"`{target.key}` is not here, so it cannot be patched.")

@@ -12,7 +12,9 @@ from fhir_server.conformance.subset import Shape, shaped
 from fhir_server.foundation.outcome import Gone, NotFound
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.interaction import auditing
+from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.interaction.reaching import those_within
 from fhir_server.store.codec import resource_of, whole
 from fhir_server.store.contract import Stored
 
@@ -23,20 +25,22 @@ class Ask:
     version_id: str | None = None
 
 
-async def read(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def read(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises NotFound; Gone, with the deletion's ETag."""
-    restriction = circumstances.caller.restriction
+    if ask.key.type == auditing.TYPE:
+        return await auditing.read(server, ask.key.id, ask.version_id, circumstances)
     if ask.version_id is None:
-        stored = (await server.store.newest((ask.key,), restriction)).get(ask.key)
+        stored = (await server.store.newest((ask.key,), circumstances.reach("read"))).get(ask.key)
         name = f"`{ask.key}`"
     else:
-        stored = await server.store.at_version(ask.key, ask.version_id, restriction)
+        stored = await _at_version(server, ask.key, ask.version_id, circumstances)
         name = f"Version `{ask.version_id}` of `{ask.key}`"
     if stored is None:
         raise NotFound(f"{name} is not here.")
     if stored.deleted:
         etag = {"ETag": f'W/"{stored.version_id}"'}
         raise Gone(f"{name} was deleted. A PUT brings it back to life.", headers=etag)
+    circumstances.tell(stored)
     return Answer(
         status=200,
         body=in_shape(server, stored, circumstances.shape),
@@ -44,6 +48,16 @@ async def read(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT)
         version_id=stored.version_id,
         updated=stored.updated,
     )
+
+
+async def _at_version(
+    server: Server, key: Key, version_id: str, circumstances: Circumstances
+) -> Stored | None:
+    """An old version is within reach where the resource is, and where it was one when it said so:
+    a record that was another patient's then is that patient's still."""
+    stored = await server.store.at_version(key, version_id, circumstances.reach("vread"))
+    found = [stored] if stored is not None else []
+    return next(iter(await those_within(server, circumstances, "vread", found)), None)
 
 
 def in_shape(server: Server, stored: Stored, shape: Shape) -> bytes:

@@ -14,11 +14,12 @@ from time import time
 from fhir_server.conformance.subset import Shape
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
-from fhir_server.foundation.outcome import Issue, operation_outcome
+from fhir_server.foundation.outcome import Forbidden, Issue, operation_outcome
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
+from fhir_server.interaction import auditing
 from fhir_server.interaction.asking import understood
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.elements import known_elements
 from fhir_server.interaction.including import Included, included
 from fhir_server.interaction.naming import named
@@ -45,8 +46,11 @@ class Ask:
     compartment: Key | None = None
 
 
-async def search(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def search(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid, NotSupported: an unknown or malformed parameter is never passed over."""
+    if auditing.TYPE in ask.types:
+        auditing.refuse_compartment(ask.compartment)
+        return await auditing.search(server, ask.pairs, circumstances)
     with Step("understanding"):
         query = await asked_of(server, ask, circumstances)
     if server.texts is not None and texts_in(query.where):
@@ -66,11 +70,26 @@ async def asked_of(server: Server, ask: Ask, circumstances: Circumstances) -> Qu
         strict=circumstances.strict,
         fixed=within(server, ask),
     )
+    demand_searchable(circumstances, query)
     return known_elements(server, circumstances, query)
 
 
+def demand_searchable(circumstances: Circumstances, query: Query) -> None:
+    """Who is not shown who somebody is, cannot find out by searching, sorting and counting."""
+    may_ask = circumstances.access.may_ask
+    codes = [(name, name if "." in name else name.partition(":")[0]) for name, _, _ in query.asked]
+    codes += [("_sort", key.code) for key in query.sort]
+    for name, code in codes:
+        if not may_ask(code):
+            raise Forbidden(
+                f"Records without names are not searched or sorted by `{code[:80]}`: it could tell "
+                "whose they are. `access.toml` names the parameters they are searched by.",
+                expression=f"http.{name[:80]}",
+            )
+
+
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
-    asked = Select(query.types, query.where, circumstances.caller.restriction)
+    asked = Select(query.types, query.where, circumstances.reach("search"))
     with Step("links"):
         select = await resolved(server, await named(server, asked))
     path = path_of(ask)
@@ -79,13 +98,13 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
             step.found = counted = await counted_of(server, select, query)
         return _bundle(query, [], links(circumstances, path, query), total=counted)
     question = question_of(path, criteria(query))
-    cursor = resumed(server, question, query.cursor)
+    cursor = resumed(server, circumstances, question, query.cursor)
     order, page = await matches(server, query, select, cursor)
     with Step("total") as step:
         more = page.more or cursor is not None
         step.found = total = await total_of(server, select, query, len(page.rows), more=more)
     ways = [
-        one.sealed(server.secret, question) if one else None
+        one.sealed(server.secret, question, to=circumstances.caller.identity) if one else None
         for one in cursors(cursor, page, begun_as(order))
     ]
     shape = Shape(summary=query.summary, elements=tuple(query.elements or ()))
@@ -94,6 +113,7 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
         besides = await included(server, circumstances, query.includes, page.rows)
         step.found = len(besides.rows)
     entries += _besides(server, circumstances, query, besides)
+    circumstances.tell(*page.rows, *besides.rows)
     told = links(circumstances, path, query, *ways)
     return _bundle(query, entries, told, total=total, issues=besides.issues)
 

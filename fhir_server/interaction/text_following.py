@@ -40,6 +40,12 @@ UNREADABLE = (
 )  # fmt: skip
 Observer = Callable[[int], None]
 
+# How far it is tells how much others have written: `/metrics` tells it to those who may know.
+BEHIND = (
+    "The index of words has not read all that was written, and reads on. `_text`, `_content` and "
+    "`:text` are answered once it has; try again later."
+)
+
 
 class TextFollowing:
     """Reads the store's change log into its index of words."""
@@ -88,7 +94,7 @@ class TextFollowing:
         target = found.newest
         while not found.made or found.reached < target:
             if found.behind >= FAR or time.monotonic() > until:
-                raise Unavailable(_behind(found), headers={"Retry-After": LATER})
+                raise Unavailable(BEHIND, headers={"Retry-After": LATER})
             if not await self.look():
                 await asyncio.sleep(ELSEWHERE)
             found = await self.standing()
@@ -117,12 +123,3 @@ class TextFollowing:
         except UNREADABLE:
             log.warning("The words of one %s cannot be read.", stored.key.type)
             return ()
-
-
-def _behind(found: Standing) -> str:
-    """Why a search by words is refused, and how far the index has come."""
-    return (
-        f"The index of words has read {found.read:,} of about {found.total:,} versions, and reads "
-        "on. `_text`, `_content` and `:text` are answered once it has read them all; try again "
-        "later."
-    )

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import ID, Key, Resource
-from fhir_server.interaction import writing
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Pairs, Server
+from fhir_server.interaction import aiming, writing
+from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.writing import Proposal, settled
 from fhir_server.store.contract import Assumption, Stored, Unit
 
@@ -43,7 +43,7 @@ class Target:
         self.key, self.stored, self.assumptions = key, stored, assumptions
 
 
-async def update(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def update(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid, Unprocessable, PreconditionFailed, MultipleMatches, Forbidden, Conflict."""
     resource, warnings = await writing.checked(server, ask.resource, ask.type, circumstances)
     if ask.id is not None:
@@ -61,14 +61,16 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
     """Which resource an update means. R4 http#cond-update lists the five cases."""
     if ask.condition is None:
         assert ask.id is not None, "an update has an id or a condition"
-        key = Key(ask.type, ask.id)
-        return Target(key, await newest(server, circumstances, key))
-    found, assumed = await writing.the_match(server, circumstances, ask.type, ask.condition)
+        return await _named(server, circumstances, Key(ask.type, ask.id))
+    found, assumed = await aiming.the_match(
+        server, circumstances, ask.type, ask.condition, "update"
+    )
     id = ask.resource.get("id")
     if found is None:
-        key = Key(ask.type, id or server.new_id())
-        stored = await newest(server, circumstances, key) if id else None
-        return Target(key, stored, (assumed,))
+        if id is None:
+            return Target(Key(ask.type, server.new_id()), None, (assumed,))
+        target = await _named(server, circumstances, Key(ask.type, id))
+        return Target(target.key, target.stored, (assumed,))
     if id is not None and id != found.key.id:
         raise Invalid(
             f"The criteria match `{found.key}`, but the resource's id is `{id}`. "
@@ -78,8 +80,11 @@ async def aim(server: Server, circumstances: Circumstances, ask: Ask) -> Target:
     return Target(found.key, found, (assumed,))
 
 
-async def newest(server: Server, circumstances: Circumstances, key: Key) -> Stored | None:
-    return (await server.store.newest((key,), circumstances.caller.restriction)).get(key)
+async def _named(server: Server, circumstances: Circumstances, key: Key) -> Target:
+    stored = await aiming.newest(server, circumstances, key, "update")
+    if stored is None:
+        await aiming.demand_new(server, circumstances, key)
+    return Target(key, stored)
 
 
 def proposed(
@@ -93,6 +98,7 @@ def proposed(
     named = writing.with_id(resource, target.key.id)
     before = target.stored
     if before is not None and writing.says(before, named):
+        circumstances.tell(before)
         unit = Unit((), target.assumptions, unchanged=(writing.still(before),))
         return Proposal(unit, lambda _now: writing.unwritten(before))
     version = writing.new_version(server, circumstances, named, method, before)

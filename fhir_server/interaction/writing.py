@@ -15,34 +15,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import orjson
-
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
 from fhir_server.foundation.outcome import (
     Conflict,
-    Forbidden,
     Invalid,
     Issue,
-    MultipleMatches,
-    NotSupported,
     PreconditionFailed,
     Unprocessable,
 )
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction.asking import understood
-from fhir_server.interaction.context import Answer, Circumstances, Once, Pairs, Server
+from fhir_server.interaction import auditing, care, facility
+from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.interaction.judging import judged
+from fhir_server.interaction.reaching import allowed, readable
+from fhir_server.interaction.repeating import remembering, replayed
 from fhir_server.search import custom
 from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
-from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import (
     NO_ROWS,
-    Assumption,
     IndexRows,
     NewVersion,
     Position,
-    Remember,
-    Select,
     Stale,
     Stored,
     Unchanged,
@@ -123,9 +116,11 @@ def new_version(
 ) -> NewVersion:
     """The next version of a resource that already has its id (see with_id)."""
     key = Key(resource["resourceType"], resource["id"])
+    auditing.refuse_write(key.type)
     rows = server.indexer.rows(resource)
-    if not circumstances.caller.restriction.allows(key.type, rows.owner):
-        raise Forbidden(f"You may not write `{key.type}` here.")
+    named = facility.named(server, circumstances, resource)
+    if not named and follows is None:
+        named = facility.of_caller(circumstances)
     parents = [follows.version_id] if follows else []
     return NewVersion(
         key=key,
@@ -137,6 +132,8 @@ def new_version(
         before=rows_of(server, follows),
         follows=follows,
         unsure=server.live.current.building,
+        facility=named,
+        cares=care.brought(server, circumstances, resource, rows.owner),
     )
 
 
@@ -175,61 +172,6 @@ def rows_of(server: Server, stored: Stored | None) -> IndexRows:
     return server.indexer.rows(resource_of(stored))
 
 
-# --- conditions ----------------------------------------------------------------------------------
-
-
-class Matches(NamedTuple):
-    """What a condition found, and the assumption that it still finds just that."""
-
-    found: tuple[int, ...]
-    assumption: Assumption
-
-
-async def matches(
-    server: Server,
-    circumstances: Circumstances,
-    type: str,
-    condition: Pairs,
-    *,
-    at_most: int = 2,
-) -> Matches:
-    """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
-    query = await understood(server, circumstances, (type,), condition)
-    if not query.has_criteria:
-        raise PreconditionFailed(
-            "A conditional interaction needs at least one search parameter, "
-            "such as `identifier=system|value`."
-        )
-    if texts_in(query.where):
-        raise NotSupported(
-            "`_text`, `_content` and `:text` cannot decide what is written, because the index of "
-            "words follows what is written a moment later. Give other parameters, such as "
-            "`identifier=system|value`."
-        )
-    select = Select((type,), query.where, circumstances.caller.restriction)
-    found = tuple(await server.store.find(select, at_most=at_most))
-    return Matches(found, Assumption(select, found, at_most, query.locks))
-
-
-async def the_match(
-    server: Server, circumstances: Circumstances, type: str, condition: Pairs
-) -> tuple[Stored | None, Assumption]:
-    """The one resource that meets the criteria, if any. Raises MultipleMatches."""
-    found, assumption = await matches(server, circumstances, type, condition)
-    if len(found) > 1:
-        raise MultipleMatches(
-            f"More than one {type} matches `{told(condition)}`. Give criteria only one can meet."
-        )
-    stored = await server.store.by_rid(found, circumstances.caller.restriction)
-    if found and not stored:  # it went away between the two looks
-        raise Stale
-    return (stored[0] if stored else None), assumption
-
-
-def told(condition: Pairs) -> str:
-    return "&".join(f"{name}={value}" for name, value in condition)
-
-
 def demand_version(if_match: str | None, stored: Stored | None, key: Key) -> None:
     """R4 http#versionaware: If-Match names the version the client saw, or nothing is written."""
     if if_match is None:
@@ -259,7 +201,8 @@ async def settled(
     circumstances: Circumstances,
     propose: Callable[[], Awaitable[Proposal]],
 ) -> Answer:
-    """Propose and commit until nothing has moved in between."""
+    """Propose and commit until nothing has moved in between. Raises Forbidden for what the caller
+    may not write; who may write, and not read, is not answered with what is there."""
     once = circumstances.once
     for attempt in range(server.limits.attempts):
         if once and (before := await replayed(server, circumstances, once)):
@@ -268,11 +211,15 @@ async def settled(
         try:
             proposal = await propose()
             if proposal.unit.versions or once:
-                unit = replace(remembering(proposal, once), rules=rules)
+                unit = await allowed(server, circumstances, proposal.unit)
+                unit = replace(remembering(unit, proposal.answer, once), rules=rules)
+                unit = audited(unit, circumstances)
                 committed = await server.store.commit(unit)
+                if circumstances.record is not None and unit.audit:
+                    circumstances.record.committed()
                 await tell_definitions(server, unit, committed.updated)
-                return proposal.answer(committed.updated)
-            return proposal.answer(0)
+                return await readable(server, circumstances, proposal.answer(committed.updated))
+            return await readable(server, circumstances, proposal.answer(0))
         except Stale:
             if attempt % RENEWED == 1 and server.following.declaring is not None:
                 await server.following.declaring.refresh()  # it may be the rules that moved
@@ -280,61 +227,19 @@ async def settled(
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
 
 
+def audited(unit: Unit, circumstances: Circumstances) -> Unit:
+    """The unit with what is written down of it."""
+    record = circumstances.record
+    if record is None or not unit.versions:
+        return unit
+    return replace(unit, audit=(record.written(circumstances.caller, unit.versions),))
+
+
 async def tell_definitions(server: Server, unit: Unit, updated: int) -> None:
     """A definition that was stored holds from now on."""
     definitions = [v for v in unit.versions if v.key.type in CONFORMANCE_TYPES]
     if definitions:
         await server.following.committed(as_stored(version, updated) for version in definitions)
-
-
-def remembering(proposal: Proposal, once: Once | None) -> Unit:
-    if once is None:
-        return proposal.unit
-    remember = Remember(once.key, once.digest, lambda now: kept(proposal.answer(now)))
-    return replace(proposal.unit, remember=remember)
-
-
-def kept(answer: Answer) -> bytes:
-    """An answer as it is kept: a resource's bytes are in the store already."""
-    return orjson.dumps(
-        {
-            "status": answer.status,
-            "key": list(answer.key) if answer.key else None,
-            "version": answer.version_id,
-            "updated": answer.updated,
-            "created": answer.created,
-            "body": None if answer.key or answer.body is None else answer.body.decode(),
-        }
-    )
-
-
-async def replayed(server: Server, circumstances: Circumstances, once: Once) -> Answer | None:
-    """The answer already given under this Idempotency-Key, if any."""
-    remembered = await server.store.remembered(once.key)
-    if remembered is None:
-        return None
-    if remembered.digest != once.digest:
-        raise Unprocessable(
-            "This `Idempotency-Key` was used before with another body. Use a new key for a new "
-            "request, and the same key only to send the same request again.",
-            expression="http.Idempotency-Key",
-        )
-    facts = orjson.loads(remembered.answer)
-    key = Key(*facts["key"]) if facts["key"] else None
-    body = facts["body"].encode() if facts["body"] is not None else None
-    if key and facts["version"]:
-        restriction = circumstances.caller.restriction
-        stored = await server.store.at_version(key, facts["version"], restriction)
-        body = whole(stored) if stored and not stored.deleted else None
-    return Answer(
-        status=facts["status"],
-        body=body,
-        key=key,
-        version_id=facts["version"],
-        updated=facts["updated"],
-        created=facts["created"],
-        headers={"Idempotent-Replayed": "true"},
-    )
 
 
 def written(version: NewVersion, status: int, updated: int, *, with_body: bool = True) -> Answer:

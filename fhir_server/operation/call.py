@@ -82,7 +82,8 @@ class Operation:
     is offered beside POST (it changes nothing and its parameters are simple). bodies: the types of
     resource it takes as they are, without Parameters. delete: whether DELETE is offered besides, to
     break off what its place tells of. judges: it takes content in whatever state,
-    because that is what it is asked about; others are given valid R4 only.
+    because that is what it is asked about; others are given valid R4 only. ability: what the
+    caller must be able to do by the policy, where it is not about records.
     """
 
     name: str  # without `$`
@@ -95,3 +96,4 @@ class Operation:
     delete: bool = False
     bodies: frozenset[str] = frozenset()
     judges: bool = False
+    ability: str | None = None

@@ -42,7 +42,7 @@ async def reindex(server: Server, call: Call, circumstances: Circumstances) -> A
     table = await server.store.parameters.all()
     waiting = [
         row
-        for row in await meant(server, call, table, circumstances.caller.restriction)
+        for row in await meant(server, call, table, circumstances.reach("read"))
         if row.state == BUILDING
     ]
     if any(not row.began for row in waiting):
@@ -95,7 +95,7 @@ async def meant(
 async def status(server: Server, call: Call, circumstances: Circumstances) -> Answer:
     """How far it is: 202 while it goes on, 200 when it is done. By DELETE it is broken off."""
     table = await server.store.parameters.all()
-    rows = await meant(server, call, table, circumstances.caller.restriction)
+    rows = await meant(server, call, table, circumstances.reach("read"))
     running = [row for row in rows if row.state == BUILDING and row.began]
     if call.method == "DELETE":
         await server.store.parameters.cancel([row.number for row in running])
@@ -154,6 +154,7 @@ OPERATIONS = (
         parameters=frozenset(),
         perform=reindex,
         get=False,
+        ability="reindex",
     ),
     Operation(
         name=STATUS,
@@ -163,5 +164,6 @@ OPERATIONS = (
         parameters=frozenset(),
         perform=status,
         delete=True,
+        ability="reindex",
     ),
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fhir_server.foundation.outcome import (
+    Forbidden,
     Invalid,
     MethodNotAllowed,
     NotSupported,
@@ -28,6 +29,7 @@ from fhir_server.operation import (
     translate,
     validate,
     validate_code,
+    who_viewed,
 )
 from fhir_server.operation.call import Call, Given, Operation
 from fhir_server.operation.parameters import of_query, of_resource
@@ -41,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *translate.OPERATIONS,
     *reindex.OPERATIONS,
     *explain.OPERATIONS,
+    *who_viewed.OPERATIONS,
 )
 
 PLACEHOLDER: Resource = {"resourceType": "Basic", "code": {"text": "-"}}  # for a resource within
@@ -60,6 +63,11 @@ class Table:
             raise MethodNotAllowed(
                 f"`${operation.name}` must be asked by {allowed}.",
                 headers={"Allow": ", ".join([*methods(operation), "OPTIONS"])},
+            )
+        if operation.ability and not circumstances.access.able(operation.ability):
+            raise Forbidden(
+                f"`${operation.name}` is for who runs this server: none of your roles can "
+                f"`{operation.ability}`."
             )
         if asked.unreadable is not None and not operation.judges:
             raise asked.unreadable

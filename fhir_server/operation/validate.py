@@ -21,7 +21,7 @@ from fhir_server.foundation.outcome import (
     operation_outcome,
 )
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction import read, update
+from fhir_server.interaction import aiming, read
 from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.interaction.judging import LONG_WORK, judged
 from fhir_server.operation.call import Call, Given, Operation
@@ -152,7 +152,7 @@ async def stored(server: Server, call: Call, circumstances: Circumstances) -> Re
         )
     key = Key(call.type or "", call.id or "")
     await read.read(server, read.Ask(key), circumstances)  # refuses what is not there
-    found = await update.newest(server, circumstances, key)
+    found = await aiming.newest(server, circumstances, key, "read")
     if found is None or found.deleted:
         raise Invalid(f"`{key}` was deleted meanwhile.")
     return resource_of(found)

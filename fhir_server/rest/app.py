@@ -81,6 +81,8 @@ class App:
             self.following.append(asyncio.create_task(self.server.texts.follow()))
         if self.server.reindexing is not None:
             self.following.append(asyncio.create_task(self.server.reindexing.work()))
+        if self.server.anchoring is not None:
+            self.following.append(asyncio.create_task(self.server.anchoring.work()))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -95,6 +97,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self.following, return_exceptions=True)
         await self.server.store.close()
+        if self.server.anchoring is not None:
+            await self.server.anchoring.tell()
         self.log.flush()
 
 

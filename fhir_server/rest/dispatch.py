@@ -19,8 +19,9 @@ from fhir_server.foundation.outcome import (
     Unavailable,
     UriTooLong,
 )
+from fhir_server.interaction import auditing
 from fhir_server.interaction.context import Answer, Server
-from fhir_server.rest import cors, headers, reply, routes
+from fhir_server.rest import authorization, cors, headers, recording, reply, routes
 from fhir_server.rest.address import address
 from fhir_server.rest.base_url import base_url
 from fhir_server.rest.host import refuse_host
@@ -32,9 +33,11 @@ from fhir_server.rest.perform import PERFORM, refuse_parameters, shape
 from fhir_server.rest.reply import Reply
 from fhir_server.rest.request import ClientGone, Held, Receive, Request, Scope, Send
 from fhir_server.rest.routes import Grammar
+from fhir_server.security.tokens.credentials import Credentials
 
 CLIENT_GONE = 499  # for the log alone: nobody is there to be told
-UNKNOWN_CALLER = 401
+TOLD_TO_ALL = authorization.PATHS | {b"metadata"}  # how to ask, before one can
+WRITES = frozenset({"create", "update", "patch", "delete"})
 READS = frozenset({"read", "vread", "capabilities"})
 SEARCHES = frozenset(
     row.interaction
@@ -95,17 +98,21 @@ class Dispatcher:
         definitions = self.server.definitions
         try:
             self._head(scope, request)
+            await self._admit(request, path)
             request.turn = self.limits.take(request.caller.client, request.address)
             found = await self._done(request, path)
         except FhirError as refusal:
-            if refusal.status == UNKNOWN_CALLER:
+            if not request.turn and not isinstance(refusal, TooMany):
                 self.limits.failed(request.address)
+            await recording.refused(self.server, request, refusal.status, refusal.issues[0].code)
             found = await reply.refused(definitions, request, refusal)
         except ClientGone:
             raise
         except Exception as error:
             self.log.trouble(request_id=request.id, interaction=request.interaction, error=error)
-            found = await reply.refused(definitions, request, unexpected(request))
+            trouble = unexpected(request)
+            await recording.refused(self.server, request, trouble.status, trouble.code)
+            found = await reply.refused(definitions, request, trouble)
         if self.options.cors_origins:
             found.headers += cors.exposed(self.options, request.headers)
         return found
@@ -124,9 +131,9 @@ class Dispatcher:
                 " (`concurrency`). Try again in a moment.",
                 headers={"Retry-After": "1"},
             )
-        refuse_host(options.allowed_hosts, request.headers.get(b"host"))
         request.address = address(options, request.headers, scope.get("client"))
         self.limits.look(request.address)
+        refuse_host(options.allowed_hosts, request.headers.get(b"host"))
         length = len(request.raw_path) + len(request.raw_query)
         if length > options.max_url:
             raise UriTooLong(
@@ -150,9 +157,25 @@ class Dispatcher:
             refuse_host(options.allowed_hosts, request.base.split("/", 3)[2])
         cors.refuse_foreign(options, request.headers, method=request.method, base=request.base)
 
+    async def _admit(self, request: Request, path: bytes) -> None:
+        """Make out who asks, and what they may. Raises Unauthorized, Forbidden, Invalid."""
+        if request.method == "OPTIONS" or path in TOLD_TO_ALL:
+            return
+        told = Credentials(
+            request.header(b"authorization"),
+            request.address,
+            request.method,
+            path.decode("latin-1"),
+        )
+        request.caller, request.access = await self.server.gate.admitted(told)
+
     # --- doing it ---
 
     async def _done(self, request: Request, path: bytes) -> Reply:
+        if self.server.authority is not None and path in authorization.PATHS:
+            told = await authorization.answered(self.server.authority, request, path)
+            await recording.done(self.server, request, told.status)
+            return told
         try:
             request.place = self.grammar.place(path)
         finally:  # a refusal of the path is told in the format that was asked for, too
@@ -162,10 +185,13 @@ class Dispatcher:
         row = request.row = routes.row(request.place, request.method)
         request.interaction = row.interaction
         routes.refuse_id(request.place, request.method)
+        if row.interaction in WRITES:
+            auditing.refuse_write(request.place.type or "")
         if request.pairs:
             refuse_parameters(request, row)
             request.shape = shape(self.server, request)
         answer = await self._performed(request)
+        await recording.done(self.server, request, answer.status)
         return await reply.answered(self.server.definitions, request, answer)
 
     async def _performed(self, request: Request) -> Answer:

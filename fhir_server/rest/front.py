@@ -21,13 +21,9 @@ STYLE = (
 )
 
 
-async def page(server: Server, base: str) -> str:
-    """The page as HTML; it runs no script and loads nothing."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            census = await server.store.census()
-    except Exception:
-        census = None
+async def page(server: Server, base: str, *, counted: bool) -> str:
+    """The page as HTML; it runs no script and loads nothing. counted: with what is in the server,
+    which is not for everybody."""
     links = "".join(
         f'<li><a href="{escape(f"{base}/{path}")}"><code>{escape(path)}</code></a>: {what}</li>'
         for path, what in TRY
@@ -40,15 +36,21 @@ async def page(server: Server, base: str) -> str:
         " search and write over HTTP.</p>"
         f"<p>The base URL for clients: <code>{escape(base)}</code></p>"
         f"<h2>Three things to try</h2><ul>{links}</ul>"
-        f"<h2>What is in it</h2>{_held(census)}"
+        f"{await _counted(server) if counted else ''}"
         '<p>For operators: <a href="/readyz">ready?</a>, <a href="/metrics">metrics</a>,'
         ' <a href="/openapi.json">OpenAPI</a>.</p></html>'
     )
 
 
-def _held(census: dict[str, int] | None) -> str:
-    if census is None:
+async def _counted(server: Server) -> str:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return f"<h2>What is in it</h2>{_held(await server.store.census())}"
+    except Exception:
         return "<p>The database cannot be reached at the moment.</p>"
+
+
+def _held(census: dict[str, int]) -> str:
     held = {type: count for type, count in census.items() if count}
     if not held:
         return "<p>Nothing yet. <code>fhir-server demo</code> loads invented records.</p>"

@@ -40,7 +40,7 @@ class Limits:
             self._refuse_rate(wait)
 
     def failed(self, address: str) -> None:
-        """This address did not show who it is; `take` counts for those who did."""
+        """It was refused before it was known who asks; `take` counts the others."""
         who = counted(address)
         if who and self._options.client_rate:
             self._count(who)

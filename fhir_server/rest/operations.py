@@ -13,13 +13,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from fhir_server.foundation.outcome import Issue, operation_outcome
-from fhir_server.interaction.context import Server
+from fhir_server.foundation.outcome import FhirError, Forbidden, Issue, operation_outcome
+from fhir_server.interaction.context import Admitted, Server
 from fhir_server.rest import front, metrics, openapi
 from fhir_server.rest.base_url import base_url
 from fhir_server.rest.headers import collected
 from fhir_server.rest.metrics import Metrics
 from fhir_server.rest.options import Options
+from fhir_server.security.tokens.credentials import Credentials
 
 PATIENCE = 5.0  # seconds a database may take to say how it is: one that hangs says nothing
 READ = ["GET", "HEAD"]  # load balancers ask by HEAD
@@ -29,6 +30,7 @@ PAGE = PLAIN | {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
+FHIR = "application/fhir+json; charset=utf-8"
 ISSUE_CODES = {404: "not-found", 405: "not-supported"}
 
 
@@ -46,7 +48,12 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
         return await readiness(server)
 
     @app.api_route("/metrics", methods=READ)
-    async def measured() -> Response:
+    async def measured(request: Request) -> Response:
+        """How much is asked tells what others do: for whom the policy says so."""
+        if not (await admitted(server, request)).access.able("metrics"):
+            raise Forbidden(
+                "The metrics are for who runs this server: your roles cannot `metrics`."
+            )
         return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
     @app.api_route("/openapi.json", methods=READ)
@@ -55,13 +62,32 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
 
     @app.api_route("/", methods=READ)
     async def page(request: Request) -> Response:
-        return HTMLResponse(await front.page(server, seen_base(options, request)), headers=PAGE)
+        try:
+            counted = (await admitted(server, request)).access.able("census")
+        except FhirError:  # the page itself is for everybody
+            counted = False
+        told = await front.page(server, seen_base(options, request), counted=counted)
+        return HTMLResponse(told, headers=PAGE)
+
+    @app.exception_handler(FhirError)
+    async def kept_out(_: Request, error: FhirError) -> Response:
+        told = operation_outcome(error.issues)
+        return JSONResponse(told, error.status, PLAIN | error.headers, FHIR)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         return outside(options, request, error)
 
     return app
+
+
+async def admitted(server: Server, request: Request) -> Admitted:
+    """Who asks, and what they may. Raises Unauthorized, Forbidden, Invalid."""
+    address = request.client.host if request.client else ""
+    told = Credentials(
+        request.headers.get("authorization"), address, request.method, request.url.path
+    )
+    return await server.gate.admitted(told)
 
 
 def seen_base(options: Options, request: Request) -> str:
@@ -107,5 +133,5 @@ def outside(options: Options, request: Request, error: HTTPException) -> Respons
         operation_outcome([issue]),
         error.status_code,
         headers=PLAIN | dict(error.headers or {}),
-        media_type="application/fhir+json; charset=utf-8",
+        media_type=FHIR,
     )

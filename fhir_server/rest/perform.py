@@ -15,6 +15,7 @@ from fhir_server.foundation.outcome import Invalid, NotSupported, PreconditionFa
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.foundation.wire import parse, parse_json
 from fhir_server.interaction import (
+    aiming,
     bundle,
     capabilities,
     create,
@@ -27,7 +28,7 @@ from fhir_server.interaction import (
 )
 from fhir_server.interaction.context import GENERAL, Answer, Asked, Circumstances, Server
 from fhir_server.operation.explain import NAME as EXPLAIN
-from fhir_server.rest import binary, formats, headers, routes
+from fhir_server.rest import binary, formats, headers, recording, routes
 from fhir_server.rest.formats import FORM, JSON, JSON_PATCH, RAW, XML
 from fhir_server.rest.request import LONG_WORK, Request
 from fhir_server.rest.routes import Pairs, Row
@@ -36,24 +37,26 @@ RESOURCE = (JSON, XML)
 SAFE = ("GET", "HEAD")
 
 
-def circumstances(request: Request, body: bytes | None = None) -> Circumstances:
+def circumstances(server: Server, request: Request, body: bytes | None = None) -> Circumstances:
     """What comes with the request. `body` is given where an Idempotency-Key may be."""
     caller = request.caller
     once = None
     if body is not None and b"idempotency-key" in request.headers:
         url = b"%b?%b" % (request.raw_path, request.raw_query)
         once = headers.once(
-            request.headers, client=caller.client, method=request.method, url=url, body=body
+            request.headers, client=caller.identity, method=request.method, url=url, body=body
         )
     return Circumstances(
-        base=request.base,
         caller=caller,
+        access=request.access,
+        base=request.base,
         strict=request.preferences.strict,
         shape=request.shape,
         once=once,
         representation=request.preferences.returned == "representation",
         language=request.language,
         text=request.text,
+        record=recording.record_of(request) if server.audit else None,
     )
 
 
@@ -166,7 +169,7 @@ async def if_match(server: Server, request: Request) -> str | None:
             expression="http.If-Match",
         )
     key = request.place.key
-    stored = (await server.store.newest((key,), request.caller.restriction)).get(key)
+    stored = await aiming.newest(server, circumstances(server, request), key, request.interaction)
     if stored is None or stored.version_id not in wanted:
         raise PreconditionFailed(f"`{key}` is at none of the versions `If-Match` names.")
     return stored.version_id
@@ -187,7 +190,7 @@ def refuse_if_none_match(request: Request) -> None:
 
 async def _read_one(server: Server, request: Request) -> Answer:
     ask = read.Ask(request.place.key, request.place.last)
-    return await read.read(server, ask, circumstances(request))
+    return await read.read(server, ask, circumstances(server, request))
 
 
 async def _update(server: Server, request: Request) -> Answer:
@@ -198,7 +201,7 @@ async def _update(server: Server, request: Request) -> Answer:
     if request.media == RAW and id:
         content = {**content, "id": id}
     ask = update.Ask(type, id, content, await if_match(server, request), criteria)
-    return await update.update(server, ask, circumstances(request, body))
+    return await update.update(server, ask, circumstances(server, request, body))
 
 
 async def _patch(server: Server, request: Request) -> Answer:
@@ -222,7 +225,7 @@ async def _patch(server: Server, request: Request) -> Answer:
             )
     name = "json-patch" if kind == JSON_PATCH else "fhirpath"
     ask = patch.Ask(type, id, document, name, await if_match(server, request), criteria)
-    return await patch.patch(server, ask, circumstances(request, body))
+    return await patch.patch(server, ask, circumstances(server, request, body))
 
 
 async def _delete(server: Server, request: Request) -> Answer:
@@ -230,14 +233,14 @@ async def _delete(server: Server, request: Request) -> Answer:
     id = request.place.id
     criteria = None if id else condition(request)
     ask = delete.Ask(request.place.type or "", id, criteria, await if_match(server, request))
-    return await delete.delete(server, ask, circumstances(request, b""))
+    return await delete.delete(server, ask, circumstances(server, request, b""))
 
 
 async def _create(server: Server, request: Request) -> Answer:
     content, body = await resource_sent(server, request)
     exists = request.header(b"if-none-exist")
     ask = create.Ask(request.place.type or "", content, exists)
-    return await create.create(server, ask, circumstances(request, body))
+    return await create.create(server, ask, circumstances(server, request, body))
 
 
 async def _search(server: Server, request: Request) -> Answer:
@@ -250,7 +253,7 @@ async def _search(server: Server, request: Request) -> Answer:
         ask = search.Ask(types, request.pairs, Key(place.type or "", place.id or ""))
     else:
         ask = search.Ask((place.type,) if place.type else (), request.pairs)
-    return await search.search(server, ask, circumstances(request))
+    return await search.search(server, ask, circumstances(server, request))
 
 
 async def form(request: Request) -> None:
@@ -269,7 +272,7 @@ async def form(request: Request) -> None:
 
 async def _capabilities(server: Server, request: Request) -> Answer:
     ask = capabilities.Ask(dict(request.pairs).get("mode", "full"))
-    return await capabilities.capabilities(server, ask, circumstances(request))
+    return await capabilities.capabilities(server, ask, circumstances(server, request))
 
 
 async def _bundle(server: Server, request: Request) -> Answer:
@@ -280,12 +283,12 @@ async def _bundle(server: Server, request: Request) -> Answer:
     content = await resource(server, body, kind)
     if content.get("type") == "batch":
         request.interaction = "batch"
-    return await bundle.bundle(server, bundle.Ask(content), circumstances(request, body))
+    return await bundle.bundle(server, bundle.Ask(content), circumstances(server, request, body))
 
 
 async def _history(server: Server, request: Request) -> Answer:
     ask = history.Ask(request.place.type, request.place.id, request.pairs)
-    return await history.history(server, ask, circumstances(request))
+    return await history.history(server, ask, circumstances(server, request))
 
 
 async def _operation(server: Server, request: Request) -> Answer:
@@ -311,7 +314,7 @@ async def _operation(server: Server, request: Request) -> Answer:
         text=text,
         unreadable=unreadable,
     )
-    return await server.operations.perform(server, asked, circumstances(request))
+    return await server.operations.perform(server, asked, circumstances(server, request))
 
 
 PERFORM: dict[str, Callable[[Server, Request], Coroutine[Any, Any, Answer]]] = {

@@ -20,7 +20,7 @@ from fhir_server.security.audit.record import Record
 from fhir_server.security.decision import Access
 from fhir_server.store.contract import Stale
 
-OPEN_TO_ALL = frozenset({"capabilities", "options"})
+OPEN_TO_ALL = frozenset({"capabilities", "options", "smart-configuration"})
 THROTTLED = 429
 UNKNOWN = "none"  # the interaction of a request whose place or method is not known
 ATTEMPT = "attempt"

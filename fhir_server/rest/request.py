@@ -11,12 +11,13 @@ from typing import Any
 
 from fhir_server.conformance.subset import WHOLE
 from fhir_server.foundation.outcome import Invalid, NotAcceptable, TooLarge, TooMany, TooSlow
-from fhir_server.interaction.context import ANYONE
+from fhir_server.interaction.context import NOBODY
 from fhir_server.rest import formats, headers, routes
 from fhir_server.rest.compression import decompressed
 from fhir_server.rest.headers import NO_PREFERENCE, Headers, Preferences
 from fhir_server.rest.options import Options
 from fhir_server.rest.routes import Pairs, Place, Row
+from fhir_server.security.audit.record import Record
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,6 +45,7 @@ class Request:
     """One request. What a refusal may need is there from the beginning, with its default."""
 
     __slots__ = (
+        "access",
         "address",
         "base",
         "caller",
@@ -64,6 +66,7 @@ class Request:
         "raw_path",
         "raw_query",
         "receive",
+        "record",
         "row",
         "shape",
         "text",
@@ -88,7 +91,8 @@ class Request:
         self.address = "unknown"  # where it came from
         self.turn = ""  # whose request it is counted as, until it is answered
         self.shape = WHOLE  # _summary and _elements
-        self.caller = ANYONE  # everyone, until who asks is made out, in Dispatcher._head
+        self.caller, self.access = NOBODY  # until who asks is made out, in Dispatcher._admit
+        self.record: Record | None = None  # what it is told, for the audit
         self.interaction = "none"  # for the log and the metrics
         self.place: Place = routes.NOWHERE
         self.row: Row = routes.NOTHING

@@ -78,8 +78,8 @@ class Live:
         for row in self.table.rows:
             if row.number == parameter.number and row.began:
                 return Unavailable(
-                    f"{told} is being indexed: {progress(row)}. Until that is done it cannot be"
-                    " searched by.",
+                    f"{told} is being indexed, and cannot be searched by until that is done. How"
+                    " far it is, `$reindex-status` tells those who may know.",
                     headers={"Retry-After": str(AGAIN)},
                 )
         source = next((r.source for r in self.table.rows if r.number == parameter.number), "")

@@ -31,7 +31,7 @@ async def whole_or_refused(client):
     """Whether it was answered; an answer is the whole answer."""
     answer = await client.ask("GET", "Patient?_content=duc&_summary=count")
     if answer.status == 503:
-        assert "The index of words has read" in answer.refusal
+        assert "The index of words has not read" in answer.refusal
         return False
     assert (answer.status, answer.json["total"]) == (200, PATIENTS)
     return True

@@ -18,6 +18,7 @@ from fhir_server.foundation.outcome import Conflict, NotFound
 from fhir_server.interaction import create
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.validator import Validator
+from tests.interaction.conftest import BY_ANYBODY
 
 BASE = "http://hospital.example"
 
@@ -156,7 +157,7 @@ async def test_a_profile_is_tried_on_what_is_stored_before_it_is_switched_on(
         patient = {"resourceType": "Patient", "name": [{"text": "Lý"}], "active": True}
         if number < 2:
             patient["birthDate"] = "1990-01-01"
-        await create.create(server, create.Ask("Patient", patient))
+        await create.create(server, create.Ask("Patient", patient), BY_ANYBODY)
     canonicals = layered(canonicals_of_r4(), [tried])
     validator = Validator(server.definitions, canonicals=canonicals, terms=Terms(canonicals))
     profiles = packages.profiles_of(canonicals, tried)

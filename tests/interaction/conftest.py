@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from urllib.parse import parse_qsl
@@ -13,16 +14,19 @@ import pytest
 from fhir_server.conformance import definitions
 from fhir_server.conformance.links import Links
 from fhir_server.interaction import search, update
-from fhir_server.interaction.context import Circumstances, Limits, Server
+from fhir_server.interaction.context import BY_OPERATOR, Circumstances, Limits, OpenGate, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
+from fhir_server.security.caller import Caller
+from fhir_server.store.contract import Restriction
 from fhir_server.validation.knowledge import base_knowledge
 
 BASE = "http://hospital.example/fhir"
+BY_ANYBODY = replace(BY_OPERATOR, base=BASE)  # for what is the same whoever asks
 
 
 @cache
@@ -39,7 +43,7 @@ def indexer() -> Indexer:
 def server_on(store, **changes) -> Server:
     ids = (f"n{number}" for number in itertools.count(1))
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
-    told |= {"operations": Table()}
+    told |= {"operations": Table(), "gate": OpenGate()}
     told |= {"knowledge": base_knowledge(parts()["definitions"]), **changes}
     live = Live(indexer())
     following = Following(told["knowledge"], store, declaring=Declaring(live, store))
@@ -53,7 +57,7 @@ def server(store):
 
 @pytest.fixture
 def here():
-    return Circumstances(base=BASE)
+    return BY_ANYBODY
 
 
 @pytest.fixture
@@ -61,6 +65,30 @@ def world(request, server, here, run):
     """A server that holds the module's WORLD."""
     run(put(server, here, *request.module.WORLD))
     return server
+
+
+@dataclass(frozen=True)
+class Within:
+    """Rights that are the same for every interaction."""
+
+    restriction: Restriction
+
+    def reach(self, interaction):
+        return self.restriction
+
+    def demand(self, interaction, type):
+        pass
+
+    def able(self, ability):
+        return True
+
+    def may_ask(self, parameter):
+        return True
+
+
+def within(here, restriction, client="citizen", **told) -> Circumstances:
+    """As here, for a caller who reaches only so much, by every interaction."""
+    return replace(here, caller=Caller(client, **told), access=Within(restriction))
 
 
 async def put(server, here, *resources):

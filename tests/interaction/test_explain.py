@@ -10,10 +10,11 @@ import pytest
 from fhir_server.foundation.outcome import FhirError, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import resolving, search, update
-from fhir_server.interaction.context import Asked, Caller
+from fhir_server.interaction.context import Asked
 from fhir_server.search.telling import TELLERS, told
-from fhir_server.store.contract import AnyOf, Condition, Restriction, WordStarts, rid
-from tests.interaction.conftest import BASE, patient
+from fhir_server.store.contract import AnyOf, Condition, WordStarts, rid
+from fhir_server.store.contract.reach import only
+from tests.interaction.conftest import BASE, patient, within
 from tests.interaction.conftest import told as read
 
 
@@ -146,8 +147,8 @@ async def test_no_value_stands_in_a_statement(world, here):
 
 
 async def test_who_may_not_see_all_is_told_no_statements(world, here):
-    reach = Restriction(owners=frozenset({rid(Key("Patient", "p"))}))
-    mine = replace(here, caller=Caller("citizen", reach))
+    reach = only(owners=frozenset({rid(Key("Patient", "p"))}))
+    mine = within(here, reach)
     answer = await explained(world, mine, "Encounter", ("status", "finished"))
     by_name = steps(answer)
     assert dict(by_name["matches"])["found"] == 2  # e2 is another's

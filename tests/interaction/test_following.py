@@ -9,7 +9,7 @@ import asyncio
 
 from fhir_server.interaction import bundle, create, delete, update
 from fhir_server.interaction.following import PAGE, Following
-from tests.interaction.conftest import base_knowledge, server_on
+from tests.interaction.conftest import BY_ANYBODY, base_knowledge, server_on
 
 URL = "http://hospital.example/ValueSet/wards"
 
@@ -37,7 +37,7 @@ def title(following, url=URL):
 
 async def put(server, resource):
     ask = update.Ask(resource["resourceType"], resource["id"], resource)
-    return await update.update(server, ask)
+    return await update.update(server, ask, BY_ANYBODY)
 
 
 async def test_who_stored_it_knows_it_when_the_answer_comes(server):
@@ -45,7 +45,7 @@ async def test_who_stored_it_knows_it_when_the_answer_comes(server):
     assert title(server.following) == "Wards"
     await put(server, value_set(title="Wards of 2026"))
     assert title(server.following) == "Wards of 2026"
-    await delete.delete(server, delete.Ask("ValueSet", "wards"))
+    await delete.delete(server, delete.Ask("ValueSet", "wards"), BY_ANYBODY)
     assert title(server.following) is None
 
 
@@ -55,7 +55,7 @@ async def test_another_worker_knows_it_after_its_next_look(server):
     assert title(other) is None
     await other.look()
     assert title(other) == "Wards"
-    await delete.delete(server, delete.Ask("ValueSet", "wards"))
+    await delete.delete(server, delete.Ask("ValueSet", "wards"), BY_ANYBODY)
     await other.look()
     assert title(other) is None
 
@@ -70,7 +70,7 @@ async def test_a_look_reads_more_than_one_page(server):
             for n in range(start, start + 70)
         ]
         whole = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        await bundle.bundle(server, bundle.Ask(whole))
+        await bundle.bundle(server, bundle.Ask(whole), BY_ANYBODY)
     other = another_worker(server)
     await other.look()
     assert title(other, f"{URL}-{PAGE + 5}") == "Wards"
@@ -86,7 +86,7 @@ async def test_an_older_version_read_late_changes_nothing(server):
 async def test_what_is_no_definition_is_not_kept(server):
     patient = {"resourceType": "Patient", "name": [{"text": "Lý"}]}
     before = server.knowledge.current
-    await create.create(server, create.Ask("Patient", patient))
+    await create.create(server, create.Ask("Patient", patient), BY_ANYBODY)
     assert server.knowledge.current is before
 
 

@@ -10,9 +10,10 @@ import pytest
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, read, search
-from fhir_server.interaction.context import Caller, Limits
-from fhir_server.store.contract import Restriction, rid
-from tests.interaction.conftest import BASE, patient, put, searched, server_on, told
+from fhir_server.interaction.context import Limits
+from fhir_server.store.contract import rid
+from fhir_server.store.contract.reach import only
+from tests.interaction.conftest import BASE, patient, put, searched, server_on, told, within
 
 
 def made(type, id, /, **more):
@@ -200,8 +201,8 @@ async def test_a_versioned_reference_brings_the_version_it_names(server, here):
 
 
 async def test_nothing_beyond_a_callers_reach_is_included(world, here):
-    reach = Restriction(owners=frozenset({rid(Key("Patient", "p"))}))
-    mine = replace(here, caller=Caller("citizen", reach))
+    reach = only(owners=frozenset({rid(Key("Patient", "p"))}))
+    mine = within(here, reach)
     both = "_include=Encounter:*&_revinclude=Observation:encounter"
     bundle = await searched(world, mine, "Encounter", both)
     assert of(bundle, "match") == "Encounter/e1"
@@ -209,8 +210,8 @@ async def test_nothing_beyond_a_callers_reach_is_included(world, here):
     bundle = await searched(world, mine, "Observation", "_include:iterate=Observation:has-member")
     assert of(bundle, "match") == "Observation/o1 Observation/o2"
     assert of(bundle, "include") == ""  # o3 is another's
-    types = Restriction(types=frozenset({"Encounter"}))
-    narrow = replace(here, caller=Caller("clerk", types))
+    types = only(types=frozenset({"Encounter"}))
+    narrow = within(here, types)
     bundle = await searched(world, narrow, "Encounter", "_include=Encounter:*")
     assert of(bundle, "include") == ""
 
@@ -223,8 +224,8 @@ async def test_an_old_version_of_what_is_out_of_reach_is_not_included(server, he
         focus=[ref(f"Patient/q/_history/{version}")],
     )  # fmt: skip
     await put(server, here, seen)
-    reach = Restriction(owners=frozenset({rid(Key("Patient", "p"))}))
-    mine = replace(here, caller=Caller("citizen", reach))
+    reach = only(owners=frozenset({rid(Key("Patient", "p"))}))
+    mine = within(here, reach)
     bundle = await searched(server, mine, "Observation", "_include=Observation:*")
     assert of(bundle, "include") == "Patient/p"
     bundle = await searched(server, here, "Observation", "_include=Observation:*")

@@ -22,9 +22,9 @@ from fhir_server.interaction import (
     sorting,
     stretches,
 )
-from fhir_server.interaction.context import Caller
-from fhir_server.store.contract import EVERYTHING, Restriction, rid
-from tests.interaction.conftest import BASE, patient, put, told
+from fhir_server.store.contract import EVERYTHING, rid
+from fhir_server.store.contract.reach import Facts, only
+from tests.interaction.conftest import BASE, patient, put, told, within
 
 FAMILIES = ("Nguyễn", "Trần", "Lê")
 CODES = ("8480-6", "8462-4")
@@ -133,7 +133,7 @@ class World:
     def seen(self):
         for key, resource in self.resources.items():
             owner = self.server.indexer.rows(resource).owner
-            if self.restriction.allows(key.type, owner):
+            if self.restriction.allows(Facts(key.type, owner)):
                 yield key, resource
 
     def find(self, type, asked):
@@ -247,11 +247,11 @@ def world(server, here, run):
 
 REACH = {
     "everything": EVERYTHING,
-    "two patients": Restriction(owners=frozenset({rid(Key("Patient", i)) for i in ("p0", "p1")})),
-    "two patients and what is nobody's": Restriction(
+    "two patients": only(owners=frozenset({rid(Key("Patient", i)) for i in ("p0", "p1")})),
+    "two patients and what is nobody's": only(
         owners=frozenset({0, *(rid(Key("Patient", i)) for i in ("p2", "p4"))})
     ),
-    "no Organization": Restriction(types=frozenset(LINKS) - {"Organization"}),
+    "no Organization": only(types=frozenset(LINKS) - {"Organization"}),
 }
 # How many at the end of a link are few, how many of them are read, and how long a stretch is.
 PLANS = {
@@ -285,7 +285,7 @@ async def found(server, here, type, *pairs):
 async def test_links_find_what_a_slow_reading_finds(server, here, world, planned, plan, reach):
     planned(plan)
     world.restriction = REACH[reach]
-    here = replace(here, caller=Caller("someone", REACH[reach]))
+    here = within(here, REACH[reach])
     draw, met = random.Random(f"{plan} {reach}"), 0
     for _ in range(40):
         type = draw.choice(sorted(LINKS))

@@ -5,16 +5,14 @@ https://hl7.org/fhir/R4/search.html#modifiers
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.interaction import delete
 from fhir_server.search.kinds.token import MAX_CODES
 from fhir_server.store.condition.keys import PROBED
-from fhir_server.store.contract import Restriction
-from tests.interaction.conftest import BASE, asked, ids, put
+from fhir_server.store.contract.reach import only
+from tests.interaction.conftest import BASE, asked, ids, put, within
 from tests.terminology.known import code_system, system, value_set, where
 
 ILLNESS, V2 = "urn:illness", "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -133,8 +131,8 @@ async def test_what_is_asked_for_by_a_modifier_is_found_on_either_database(serve
 
 async def test_what_a_caller_may_not_reach_leads_to_nothing(server, here):
     await put(server, here, *WORLD)
-    some = Restriction(types=frozenset({"Procedure"}))
-    caller = replace(here, caller=replace(here.caller, restriction=some))
+    some = only(types=frozenset({"Procedure"}))
+    caller = within(here, some)
     for modifier, place, expected in (("below", "house", ["1"]), ("above", "room", ["2"])):
         bundle = await asked(server, caller, ("Procedure",), (f"location:{modifier}", place))
         assert ids(bundle) == expected

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.interaction import delete, search, sorting, update
 from fhir_server.search.page import seal, unseal
-from tests.interaction.conftest import BASE, asked, link, patient, put, told
+from tests.interaction.conftest import BASE, BY_ANYBODY, asked, link, patient, put, told
 
 SECRET = b"s" * 32
+ANYBODY = BY_ANYBODY.caller.identity
 
 
 def ids(bundle):
@@ -237,7 +238,10 @@ FORGED = [
     ("empty but for spaces", lambda right: "  x"),
     ("no base64", lambda right: "*" + right),
     ("not ASCII", lambda right: right + "đ"),
-    ("another server's", lambda right: seal(b"t" * 32, unseal(SECRET, right))),
+    (
+        "another server's",
+        lambda right: seal(b"t" * 32, unseal(SECRET, right, to=ANYBODY), to=ANYBODY),
+    ),
 ]
 
 # what is wrong                             what it holds that it should not
@@ -277,9 +281,9 @@ async def test_a_cursor_this_server_did_not_give_is_refused(server, here, wrong,
 @pytest.mark.parametrize(("wrong", "other"), SEALED)
 async def test_a_cursor_that_holds_something_else_is_refused(server, here, wrong, other):
     await put(server, here, patient("a", "An"), patient("b", "Bùi"))
-    held = unseal(SECRET, await good(server, here, *QUESTION))
+    held = unseal(SECRET, await good(server, here, *QUESTION), to=ANYBODY)
     with pytest.raises(Invalid) as refusal:
-        sealed = seal(SECRET, {**held, **other})
+        sealed = seal(SECRET, {**held, **other}, to=ANYBODY)
         await asked(server, here, ("Patient",), *QUESTION, ("_cursor", sealed))
     assert refusal.value.status == 400, wrong
 

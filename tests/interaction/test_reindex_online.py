@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from fhir_server.foundation.outcome import (
 )
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import bundle, capabilities, create, delete, search, update
-from fhir_server.interaction.context import Asked, Circumstances
+from fhir_server.interaction.context import Asked
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
@@ -30,7 +31,7 @@ from fhir_server.store import upkeep
 from fhir_server.store.contract import EVERYTHING
 from fhir_server.store.contract.parameter import BUILDING, GONE, READY, REMOVED
 from tests.acceptance.whole import wrong_with
-from tests.interaction.conftest import BASE, base_knowledge, indexer, server_on, told
+from tests.interaction.conftest import BASE, BY_ANYBODY, base_knowledge, indexer, server_on, told
 from tests.search.test_custom import definition
 
 WARD = "http://here.example/ward"
@@ -44,12 +45,12 @@ def patient(id, ward=None, **more):
 
 async def put(server, resource):
     ask = update.Ask(resource["resourceType"], resource["id"], resource)
-    return await update.update(server, ask)
+    return await update.update(server, ask, BY_ANYBODY)
 
 
 async def found(server, query="ward=B7", type="Patient", **circumstances):
     pairs = [tuple(part.split("=")) for part in query.split("&")]
-    asked = Circumstances(base=BASE, **circumstances)
+    asked = replace(BY_ANYBODY, **circumstances)
     answer = await search.search(server, search.Ask((type,), pairs), asked)
     entries = told(answer).get("entry", ())
     return sorted(e["resource"]["id"] for e in entries if e["search"]["mode"] == "match")
@@ -58,7 +59,7 @@ async def found(server, query="ward=B7", type="Patient", **circumstances):
 async def operation(server, name="reindex", method="POST", id="ward"):
     type = "SearchParameter" if id else None
     asked = Asked(name, method, type, id)
-    return await server.operations.perform(server, asked, Circumstances(base=BASE))
+    return await server.operations.perform(server, asked, BY_ANYBODY)
 
 
 def reindexing(server, rate=1_000_000):
@@ -125,7 +126,7 @@ async def test_leniently_it_is_left_out_and_that_is_told(server):
     await put(server, patient("old", "B7"))
     await put(server, definition())
     pairs = [("ward", "B7"), ("family", "ly")]
-    asked = Circumstances(base=BASE, strict=False)
+    asked = replace(BY_ANYBODY, strict=False)
     answer = told(await search.search(server, search.Ask(("Patient",), pairs), asked))
     [outcome] = [e["resource"] for e in answer["entry"] if e["search"]["mode"] == "outcome"]
     assert "not indexed yet" in outcome["issue"][0]["diagnostics"]
@@ -145,10 +146,10 @@ async def test_two_of_one_transaction_with_one_code_are_refused(server):
     ]
     whole = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
     with pytest.raises(Unprocessable) as refused:
-        await bundle.bundle(server, bundle.Ask(whole))
+        await bundle.bundle(server, bundle.Ask(whole), BY_ANYBODY)
     assert refused.value.issues[0].expression == "Bundle.entry[1].resource.code"
     del entries[1]
-    await bundle.bundle(server, bundle.Ask(whole))
+    await bundle.bundle(server, bundle.Ask(whole), BY_ANYBODY)
     assert await states(server) == [READY]
 
 
@@ -163,7 +164,7 @@ async def test_a_definition_that_is_deleted_retired_or_changed_ends_what_it_decl
     await operation(server)
     await reindexing(server).turn()
     assert await found(server) == ["1"]
-    await delete.delete(server, delete.Ask("SearchParameter", "ward"))
+    await delete.delete(server, delete.Ask("SearchParameter", "ward"), BY_ANYBODY)
     with pytest.raises(Exception, match="`ward` is not a search parameter"):
         await found(server)
     await reindexing(server).turn()
@@ -172,7 +173,7 @@ async def test_a_definition_that_is_deleted_retired_or_changed_ends_what_it_decl
 
 async def test_the_capability_statement_lists_what_is_ready(server):
     async def listed():
-        whole = told(await capabilities.capabilities(server, capabilities.Ask()))
+        whole = told(await capabilities.capabilities(server, capabilities.Ask(), BY_ANYBODY))
         [type] = [one for one in whole["rest"][0]["resource"] if one["type"] == "Patient"]
         return {one["name"]: one["definition"] for one in type["searchParam"]}
 
@@ -261,7 +262,7 @@ def test_an_index_that_is_made_anew_offline_is_whole_for_them_too(database, run)
     run(put(server, patient("1", "B7")))
     run(put(server, definition()))
     run(put(server, definition("bed")))
-    run(delete.delete(server, delete.Ask("SearchParameter", "bed")))
+    run(delete.delete(server, delete.Ask("SearchParameter", "bed"), BY_ANYBODY))
     run(store.close())
     live = Live(indexer())
     live.take(upkeep.parameters(database.url))
@@ -287,7 +288,7 @@ async def test_a_worker_that_has_not_looked_yet_looks_before_it_writes(server):
     await put(server, definition())
     assert "ward" not in [p.code for p in other.parameters.indexed("Patient")]
     await put(other, patient("1", "C1"))
-    await create.create(other, create.Ask("Patient", patient(None, "C1")))
+    await create.create(other, create.Ask("Patient", patient(None, "C1")), BY_ANYBODY)
     assert [p.code for p in other.parameters.indexed("Patient")] == ["ward"]
     await operation(server)
     await reindexing(server).turn()
@@ -314,9 +315,11 @@ async def write(server, draw, stop):
         dated = {"birthDate": f"19{draw.randrange(10, 99)}-01-01"}
         match draw.randrange(8):
             case 0:
-                await delete.delete(server, delete.Ask("Patient", id))
+                await delete.delete(server, delete.Ask("Patient", id), BY_ANYBODY)
             case 1:
-                await create.create(server, create.Ask("Patient", patient(None, ward, **dated)))
+                await create.create(
+                    server, create.Ask("Patient", patient(None, ward, **dated)), BY_ANYBODY
+                )
             case 2:
                 entries = [
                     {"resource": patient(f"p{n}", ward), "request": {"method": "PUT", "url": u}}
@@ -324,7 +327,7 @@ async def write(server, draw, stop):
                     for u in [f"Patient/p{n}"]
                 ]
                 whole = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-                await bundle.bundle(server, bundle.Ask(whole))
+                await bundle.bundle(server, bundle.Ask(whole), BY_ANYBODY)
             case _:
                 await put(server, patient(id, ward, **dated))
         await asyncio.sleep(0)
@@ -352,7 +355,7 @@ async def crowd(server, seed):
     await operation(server, id=None)
     await asyncio.sleep(draw.uniform(0.1, 0.4))
     await put(other, definition(expression=f"Patient.extension.where(url = '{WARD}').value"))
-    await delete.delete(other, delete.Ask("SearchParameter", "born"))
+    await delete.delete(other, delete.Ask("SearchParameter", "born"), BY_ANYBODY)
     await operation(other, id=None)
     await asyncio.sleep(draw.uniform(0.1, 0.4))
     stop.set()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from fhir_server.foundation.outcome import FhirError, Forbidden, NotFound, PreconditionFailed
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import bundle, create, delete, history, patch, read, search, update
-from fhir_server.interaction.context import Caller
-from fhir_server.store.contract import Restriction, rid
-from tests.interaction.conftest import patient, told
+from fhir_server.store.contract import rid
+from fhir_server.store.contract.reach import only
+from tests.interaction.conftest import patient, told, within
 
 MINE, OTHER = Key("Patient", "mine"), Key("Patient", "other")
 
@@ -37,8 +35,8 @@ def mine(server, here, run):
     ):
         asked = update.Ask(resource["resourceType"], resource["id"], resource)
         run(update.update(server, asked, here))
-    reach = Restriction(owners=frozenset({rid(MINE)}))
-    return replace(here, caller=Caller("citizen", reach))
+    reach = only(owners=frozenset({rid(MINE)}))
+    return within(here, reach)
 
 
 def ids(answer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -11,8 +10,9 @@ from fhir_server.foundation.outcome import FhirError, TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import sorting
 from fhir_server.store import paging
-from fhir_server.store.contract import Restriction, rid
-from tests.interaction.conftest import asked, link, patient, put
+from fhir_server.store.contract import rid
+from fhir_server.store.contract.reach import only
+from tests.interaction.conftest import asked, link, patient, put, within
 
 
 def met(bundle):
@@ -186,9 +186,8 @@ async def test_too_many_to_be_sorted_are_refused_and_told_what_can_be(server, he
 
 async def test_what_one_may_not_reach_is_not_sorted_nor_counted(server, here, monkeypatch):
     await put(server, here, *PEOPLE)
-    mine = Restriction(owners=frozenset({rid(Key("Patient", "a")), rid(Key("Patient", "e"))}))
-    caller = replace(here.caller, restriction=mine)
-    inside = replace(here, caller=caller)
+    mine = only(owners=frozenset({rid(Key("Patient", "a")), rid(Key("Patient", "e"))}))
+    inside = within(here, mine)
     for few in (1000, -1):
         monkeypatch.setattr(sorting, "FEW", few)
         monkeypatch.setattr(sorting, "FEW_TIMES", few)

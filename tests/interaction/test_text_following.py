@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -13,14 +12,13 @@ from fhir_server.foundation.outcome import FhirError, NotSupported, Unavailable
 from fhir_server.interaction import capabilities, create, delete, search, text_following, update
 from fhir_server.interaction.bundle import Ask as BundleAsk
 from fhir_server.interaction.bundle import bundle
-from fhir_server.interaction.context import Caller
 from fhir_server.interaction.text_following import PAGE, TextFollowing
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.texts import Texts
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import Restriction
+from fhir_server.store.contract.reach import only
 
-from .conftest import server_on, told
+from .conftest import BY_ANYBODY, server_on, told, within
 
 
 @pytest.fixture
@@ -50,12 +48,12 @@ def condition(id, text, **more):
 
 async def put(server, resource):
     return await update.update(
-        server, update.Ask(resource["resourceType"], resource["id"], resource)
+        server, update.Ask(resource["resourceType"], resource["id"], resource), BY_ANYBODY
     )
 
 
 async def found(server, type, *pairs):
-    answer = told(await search.search(server, search.Ask((type,), pairs)))
+    answer = told(await search.search(server, search.Ask((type,), pairs), BY_ANYBODY))
     return sorted(entry["resource"]["id"] for entry in answer.get("entry", ()))
 
 
@@ -67,7 +65,7 @@ async def test_what_was_just_written_is_found_by_its_words(server):
     await put(server, condition("c0", "khỏi bệnh"))
     assert await found(server, "Condition", ("_text", "gan 0")) == []
     assert await found(server, "Condition", ("_text", "khoi"), ("_content", "benh")) == ["c0"]
-    await delete.delete(server, delete.Ask("Condition", "c0"))
+    await delete.delete(server, delete.Ask("Condition", "c0"), BY_ANYBODY)
     assert await found(server, "Condition", ("_text", "khoi")) == []
 
 
@@ -119,7 +117,7 @@ async def test_while_it_is_far_behind_searches_by_words_are_refused_and_others_n
     monkeypatch.setattr(text_following, "FAR", 5)
     for number in range(6):
         await put(server, condition(f"c{number}", "gan"))
-    with pytest.raises(Unavailable, match="has read 0 of about 6 versions") as refused:
+    with pytest.raises(Unavailable, match="has not read all") as refused:
         await found(server, "Condition", ("_text", "gan"))
     assert refused.value.headers == {"Retry-After": "10"}
     with pytest.raises(Unavailable):
@@ -175,14 +173,14 @@ async def test_what_is_written_is_never_decided_by_words(server, name):
     await put(server, resource)
     new = {key: value for key, value in resource.items() if key != "id"}
     with pytest.raises(NotSupported, match="cannot decide what is written"):
-        await create.create(server, create.Ask("Condition", new, f"{name}=gan"))
+        await create.create(server, create.Ask("Condition", new, f"{name}=gan"), BY_ANYBODY)
     entry = {
         "resource": new,
         "request": {"method": "PUT", "url": f"Condition?{name}=gan"},
     }
     whole = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
     with pytest.raises(FhirError, match="cannot decide what is written"):
-        await bundle(server, BundleAsk(whole))
+        await bundle(server, BundleAsk(whole), BY_ANYBODY)
 
 
 async def test_without_the_setting_each_is_refused_by_its_name(store):
@@ -198,18 +196,20 @@ async def test_the_statement_of_capabilities_tells_what_can_be_asked_by_words(se
         (found,) = (one for one in rest["resource"] if one["type"] == type)
         return {one["name"]: one for one in found["searchParam"]}
 
-    told_with = told(await capabilities.capabilities(server, capabilities.Ask()))
+    told_with = told(await capabilities.capabilities(server, capabilities.Ask(), BY_ANYBODY))
     assert "503" in named(told_with, "Condition")["_text"]["documentation"]
     assert {"_content"} == {"_text", "_content"} & named(told_with, "Binary").keys()
     everywhere = {one["name"] for one in told_with["rest"][0]["searchParam"]}
     assert {"_content"} == {"_text", "_content"} & everywhere
-    without = told(await capabilities.capabilities(server_on(store), capabilities.Ask()))
+    without = told(
+        await capabilities.capabilities(server_on(store), capabilities.Ask(), BY_ANYBODY)
+    )
     assert not {"_text", "_content"} & named(without, "Condition").keys()
 
 
 async def test_what_a_caller_may_not_reach_is_not_found_by_its_words(server, here):
     await put(server, condition("1", "gan"))
-    caller = Caller("x", Restriction(types=frozenset({"Patient"})))
+    caller = within(here, only(types=frozenset({"Patient"})))
     ask = search.Ask(("Condition",), (("_text", "gan"),))
-    answer = await search.search(server, ask, replace(here, caller=caller))
+    answer = await search.search(server, ask, caller)
     assert "entry" not in told(answer)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import totals
 from fhir_server.store import sqlite_connection
-from fhir_server.store.contract import Restriction, Select, rid
+from fhir_server.store.contract import Select, rid
+from fhir_server.store.contract.reach import only
 from fhir_server.store.select import counting
-from tests.interaction.conftest import asked, patient, put, server_on
+from tests.interaction.conftest import asked, patient, put, server_on, within
 from tests.store.world import has, rows, unit, version
 
 MANY = 3000
@@ -88,8 +87,8 @@ async def test_an_estimate_is_near_without_counting_everything(store, monkeypatc
         (Select(("Patient",), has("x")), 3000),
         (Select(("Patient",), has("y")), 1000),
         (Select((), has("y")), 1000),
-        (Select(("Patient",), has("y"), Restriction(owners=frozenset({1}))), 500),
-        (Select((), has("y"), Restriction(types=frozenset({"Patient"}))), 1000),
+        (Select(("Patient",), has("y"), only(owners=frozenset({1}))), 500),
+        (Select((), has("y"), only(types=frozenset({"Patient"}))), 1000),
     ):
         assert abs(await store.estimate(select) - true) < true / 4
     assert await store.estimate(Select(("Patient",), has("z"))) == 0
@@ -112,8 +111,8 @@ def test_a_sample_says_as_much_of_the_rest(sample, estimate):
 
 async def test_what_one_may_not_reach_is_in_no_total(server, here):
     await people(server, here, 5)
-    mine = Restriction(owners=frozenset({rid(Key("Patient", "p0")), rid(Key("Patient", "p1"))}))
-    inside = replace(here, caller=replace(here.caller, restriction=mine))
+    mine = only(owners=frozenset({rid(Key("Patient", "p0")), rid(Key("Patient", "p1"))}))
+    inside = within(here, mine)
     for pairs in ([("_total", "estimate")], [("_total", "accurate")], [("_summary", "count")]):
         bundle = await asked(server, inside, ("Patient",), ("_count", "1"), *pairs)
         assert bundle["total"] == 2

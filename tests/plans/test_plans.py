@@ -23,7 +23,7 @@ from bench.search.facts import Facts
 from bench.search.shapes import SHAPES, Sample, some
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import search
-from fhir_server.interaction.context import DEFAULT
+from fhir_server.interaction.context import BY_OPERATOR
 from fhir_server.server import build
 from fhir_server.settings import Settings
 from fhir_server.store.contract.watch import watching
@@ -113,7 +113,7 @@ def complaints(runner, server, shape, question):
 
     async def asked():
         with watching() as watch:
-            await search.search(server, ask, DEFAULT)
+            await search.search(server, ask, BY_OPERATOR)
         return watch.steps
 
     for step in runner.run(asked()):

@@ -270,11 +270,12 @@ def test_a_parameter_whose_index_is_not_whole_is_written_and_refused_to_who_asks
         parse(waiting.current.parameters, ("Observation",), [("subject.ward", "B7")])
 
 
-def test_while_it_is_indexed_the_refusal_tells_how_long_that_takes():
+def test_while_it_is_indexed_the_refusal_tells_nothing_of_how_much_there_is():
     row = declared(definition(), state=BUILDING, began=1, done=1200, total=64_000, rate=800.0)
-    with pytest.raises(Unavailable, match="1,200 of 64,000 resources, about 78 sec") as refused:
+    with pytest.raises(Unavailable, match="is being indexed") as refused:
         parse(live(row).current.parameters, ("Patient",), [("ward", "B7")])
     assert refused.value.headers["Retry-After"]
+    assert not any(sign.isdigit() for sign in str(refused.value))
 
 
 def test_what_is_ready_is_searched_by_and_what_is_gone_is_unknown():

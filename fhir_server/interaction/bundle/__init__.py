@@ -11,7 +11,7 @@ from fhir_server.foundation.outcome import Invalid, NotSupported, TooLarge
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.bundle.batch import batch
 from fhir_server.interaction.bundle.transaction import transaction
-from fhir_server.interaction.context import DEFAULT, Answer, Circumstances, Server
+from fhir_server.interaction.context import Answer, Circumstances, Server
 
 KINDS = {"batch": batch, "transaction": transaction}
 
@@ -21,7 +21,7 @@ class Ask:
     resource: Resource
 
 
-async def bundle(server: Server, ask: Ask, circumstances: Circumstances = DEFAULT) -> Answer:
+async def bundle(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid, TooLarge; a transaction raises what its first refused entry would."""
     resource = ask.resource
     if resource.get("resourceType") != "Bundle":

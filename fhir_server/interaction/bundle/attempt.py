@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 
 from fhir_server.conformance.links import CONDITIONAL
 from fhir_server.foundation.outcome import (
-    FhirError,
     Invalid,
     Issue,
     PreconditionFailed,
@@ -20,11 +19,11 @@ from fhir_server.foundation.outcome import (
     Unprocessable,
 )
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction import create, delete, patch, update, writing
+from fhir_server.interaction import aiming, create, delete, patch, update, writing
 from fhir_server.interaction.asking import understood
 from fhir_server.interaction.bundle.entry import Request
 from fhir_server.interaction.bundle.references import Names, Reading
-from fhir_server.interaction.bundle.respond import located
+from fhir_server.interaction.bundle.respond import at
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.search.evaluate import holds
 from fhir_server.search.query import Query
@@ -37,6 +36,8 @@ from fhir_server.store.contract import (
     Unit,
     rid,
 )
+
+INTERACTIONS = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class Attempt:
     async def _aim(self, action: Action) -> None:
         request = action.request
         condition = request.condition
-        try:
+        with at(request.place):
             match request.method:
                 case "POST":
                     await self._aim_create(action)
@@ -125,16 +126,13 @@ class Attempt:
                 case _:
                     assert condition is not None, "who names nobody has a condition"
                     await self._aim_condition(action, condition)
-        except FhirError as refusal:
-            refusal.issues = [located(request.place, issue) for issue in refusal.issues]
-            raise
 
     async def _aim_create(self, action: Action) -> None:
         request = action.request
         assert request.if_none_exist is not None
         condition = create.criteria(request.if_none_exist)
-        found, assumed = await writing.the_match(
-            self.server, self.circumstances, request.type, condition
+        found, assumed = await aiming.the_match(
+            self.server, self.circumstances, request.type, condition, "create"
         )
         self.assumptions.append(assumed)
         action.key = found.key if found else Key(request.type, self.server.new_id())
@@ -152,17 +150,24 @@ class Attempt:
         self.assumptions.extend(target.assumptions)
 
     async def _read_targets(self) -> None:
-        """The newest version of everything named by its id, in one question."""
-        named = [a for a in self.actions if a.request.id is not None and a.key is not None]
-        keys = [action.key for action in named if action.key]
-        if not keys:
-            return
-        held = await self.server.store.newest(keys, self.circumstances.caller.restriction)
-        for action in named:
-            assert action.key is not None
-            action.stored = held.get(action.key)
-            if action.request.method == "DELETE" and action.stored:
-                action.gone = [action.stored]
+        """The newest version of everything named by its id, in one question for each method."""
+        for method, interaction in INTERACTIONS.items():
+            named = [
+                (action, action.key)
+                for action in self.actions
+                if action.request.method == method and action.request.id is not None and action.key
+            ]
+            if not named:
+                continue
+            keys = [key for _, key in named]
+            held = await aiming.all_newest(self.server, self.circumstances, keys, interaction)
+            for action, key in named:
+                action.stored = held.get(key)
+                if method == "DELETE" and action.stored:
+                    action.gone = [action.stored]
+                if method == "PUT" and action.stored is None:
+                    with at(action.request.place):
+                        await aiming.demand_new(self.server, self.circumstances, key)
 
     def _demand_one_writer_each(self) -> None:
         """R4 http#trules: "A resource can only appear in a transaction once (by identity)."""
@@ -218,11 +223,11 @@ class Attempt:
         parts = CONDITIONAL.fullmatch(reference)
         assert parts is not None, "only conditional references are collected"
         type = parts["type"]
-        try:
+        with at(where.place):
             if type not in self.server.definitions.resource_types:
                 raise Invalid(f"`{type}` in `{reference}` is not a resource type of R4.")
             condition = parse_qsl(parts["query"], keep_blank_values=True)
-            found, assumed = await writing.matches(self.server, self.circumstances, type, condition)
+            found, assumed = await aiming.matches(self.server, self.circumstances, type, condition)
             self.assumptions.append(assumed)
             keys = await self._keys(type, found, condition)
             if len(keys) != 1:
@@ -231,14 +236,11 @@ class Attempt:
                     f"The conditional reference `{reference}` must match exactly one {type}; "
                     f"{many} {type} matches."
                 )
-        except FhirError as refusal:
-            refusal.issues = [located(where.place, issue) for issue in refusal.issues]
-            raise
         return str(keys.pop())
 
     async def _keys(self, type: str, found: tuple[int, ...], condition: Pairs) -> set[Key]:
         """Matches as they will be after this transaction: R4 resolves these references last."""
-        stored = await self.server.store.by_rid(found, self.circumstances.caller.restriction)
+        stored = await self.server.store.by_rid(found, self.circumstances.reach("search"))
         if len(stored) != len(found):
             raise Stale
         keys = {s.key for s in stored if s.key not in self.writers or self._is_kept(s.key)}
@@ -273,12 +275,8 @@ class Attempt:
         """What is patched is what it will be from here on."""
         for action in self.actions:
             if action.request.method == "PATCH":
-                try:
+                with at(action.request.place):
                     action.content = await self._patched(action)
-                except FhirError as refusal:
-                    place = action.request.place
-                    refusal.issues = [located(place, issue) for issue in refusal.issues]
-                    raise
 
     async def _patched(self, action: Action) -> Resource:
         key, stored = action.key, action.stored
@@ -308,7 +306,7 @@ class Attempt:
         if action.found is not None:
             self.unchanged.append(writing.still(action.found))
             return
-        try:
+        with at(request.place):
             if request.method == "DELETE":
                 if request.id is not None:
                     key = Key(request.type, request.id)
@@ -317,9 +315,6 @@ class Attempt:
                 action.versions = [writing.deletion(self.server, stored) for stored in alive]
             else:
                 self._build_content(action)
-        except FhirError as refusal:
-            refusal.issues = [located(request.place, issue) for issue in refusal.issues]
-            raise
 
     def _build_content(self, action: Action) -> None:
         request, key = action.request, action.key
@@ -376,4 +371,5 @@ class Attempt:
             return writing.written(action.versions[0], status, updated, with_body=wanted)
         kept = action.found or action.stored
         assert kept is not None, "nothing was written, so it was there"
+        self.circumstances.tell(kept)
         return writing.unwritten(kept)

@@ -50,9 +50,21 @@ async def batch(server: Server, resource: Resource, circumstances: Circumstances
                     refusals[request.index] = answer
                 else:
                     done[request.index] = answer
+    if circumstances.record is not None:
+        for index, why in refusals.items():
+            asked = asked_by(entries[index])
+            circumstances.record.refuse("batch", asked, why.status, why.issues[0].code)
     done |= await refused(refusals, circumstances)
     answered = [done[index] for index in range(len(entries))]
     return Answer(status=200, body=bundle.rendered("batch-response", answered))
+
+
+def asked_by(entry: Any) -> str:
+    """`GET Patient/1`, of an entry in whatever state."""
+    asked = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(asked, dict):
+        return ""
+    return f"{str(asked.get('method'))[:10]} {asked.get('url')}"
 
 
 async def _one(

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from fhir_server.foundation.outcome import FhirError, Invalid, UnknownType
 from fhir_server.foundation.resource import ID, Resource
+from fhir_server.interaction import auditing
 from fhir_server.interaction.context import Pairs, Server
 
 # R4 http#trules: the order in which the entries of a transaction are processed.
@@ -148,6 +149,7 @@ def demand_write(server: Server, request: Request) -> None:
         )
     if request.type not in server.definitions.resource_types:
         raise UnknownType(f"`{request.type}` is not a resource type of R4.", expression=where)
+    auditing.refuse_write(request.type)
     if request.id is not None and not ID.fullmatch(request.id):
         raise Invalid(f"`{request.id[:80]}` is not an id.", expression=where)
     if request.method != "DELETE" and not isinstance(request.resource, dict):

@@ -6,7 +6,8 @@ https://hl7.org/fhir/R4/http.html#transaction-response
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
@@ -39,6 +40,16 @@ def responded(request: Request, answer: Answer, circumstances: Circumstances) ->
         resource=answer.body if wanted and request.method != "HEAD" else None,
         response=response,
     )
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """A refusal from within is told of this entry."""
+    try:
+        yield
+    except FhirError as refusal:
+        refusal.issues = [located(place, issue) for issue in refusal.issues]
+        raise
 
 
 async def refused(
