@@ -14,14 +14,14 @@ from collections.abc import Iterator
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.interaction.context import Server
+from fhir_server.search.live import Live
 from fhir_server.search.query import parse
 from fhir_server.security.agreeing import MAX_CONSENTS
 from fhir_server.security.caller import Caller
 from fhir_server.security.decision import weighs_consents
 from fhir_server.security.policy import Policy
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import EVERYTHING, Restriction, Select, rid
+from fhir_server.store.contract import EVERYTHING, Restriction, Select, Store, rid
 from fhir_server.store.contract.reach import Ground
 
 CONSENT = frozenset({"Consent"})
@@ -33,8 +33,8 @@ KEPT = 256  # callers for whom it is
 class Consenting:
     """The Consents about each caller, remembered for a few seconds."""
 
-    def __init__(self, server: Server, policy: Policy) -> None:
-        self._server, self._policy = server, policy
+    def __init__(self, store: Store, live: Live, policy: Policy) -> None:
+        self._store, self._live, self._policy = store, live, policy
         self._known: OrderedDict[str, tuple[int, list[Resource]]] = OrderedDict()
 
     async def about(self, caller: Caller, moment: int) -> list[Resource]:
@@ -51,9 +51,9 @@ class Consenting:
         return found
 
     async def _found(self, caller: Caller, moment: int) -> list[Resource]:
-        store, rids = self._server.store, set[int]()
+        rids = set[int]()
         for select in self._asked(caller, moment):
-            rids.update(await store.find(select, at_most=MAX_CONSENTS + 1))
+            rids.update(await self._store.find(select, at_most=MAX_CONSENTS + 1))
             if len(rids) > MAX_CONSENTS:
                 raise TooCostly(
                     f"More than {MAX_CONSENTS} Consents are about you; ask for a token for one"
@@ -61,7 +61,7 @@ class Consenting:
                 )
         numbers, found = sorted(rids), list[Resource]()
         for at in range(0, len(numbers), AT_ONCE):
-            rows = await store.by_rid(numbers[at : at + AT_ONCE], EVERYTHING)
+            rows = await self._store.by_rid(numbers[at : at + AT_ONCE], EVERYTHING)
             found += map(resource_of, rows)
         return found
 
@@ -78,5 +78,5 @@ class Consenting:
             yield self._select(Restriction((own, Ground(CONSENT, in_care_of=(number, moment)))))
 
     def _select(self, restriction: Restriction, *pairs: tuple[str, str]) -> Select:
-        asked = parse(self._server.parameters, ("Consent",), [("status", "active"), *pairs])
+        asked = parse(self._live.current.parameters, ("Consent",), [("status", "active"), *pairs])
         return Select(("Consent",), asked.where, restriction)

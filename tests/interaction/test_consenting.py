@@ -43,6 +43,10 @@ def patient(id: str, facility: str) -> dict:
     return {"resourceType": "Patient", "id": id, "managingOrganization": place}
 
 
+def about(server) -> Consenting:
+    return Consenting(server.store, server.live, built_in())
+
+
 WORLD = [
     *(patient("p", "a"), patient("q", "b"), patient("r", "b")),
     consent("of-ours", "p"),
@@ -71,18 +75,18 @@ def ids(found: list[dict]) -> set[str]:
     ids=lambda value: getattr(value, "client", None),
 )
 def test_those_about_the_caller_are_found(world, run, caller, found) -> None:
-    told = run(Consenting(world, built_in()).about(caller, NOW))
+    told = run(about(world).about(caller, NOW))
     assert ids(told) == found
 
 
 def test_a_patient_in_context_brings_all_its_consents(world, run) -> None:
     caller = Caller("his", roles=DOCTOR.roles, patient="q")
-    found = run(Consenting(world, built_in()).about(caller, NOW))
+    found = run(about(world).about(caller, NOW))
     assert ids(found) == {"names-us", "names-others"}
 
 
 def test_a_consent_counts_after_some_seconds_at_most(world, here, run) -> None:
-    known = Consenting(world, built_in())
+    known = about(world)
     assert "new" not in ids(run(known.about(DOCTOR, NOW)))
     run(put(world, here, consent("new", "q", "Organization/a")))
     assert "new" not in ids(run(known.about(DOCTOR, NOW + KNOWN_MS - 1)))
@@ -92,11 +96,11 @@ def test_a_consent_counts_after_some_seconds_at_most(world, here, run) -> None:
 def test_more_than_a_query_holds_are_refused_by_their_number(world, run, monkeypatch) -> None:
     monkeypatch.setattr(consenting, "MAX_CONSENTS", 2)
     with pytest.raises(TooCostly, match="More than 2 Consents"):
-        run(Consenting(world, built_in()).about(DOCTOR, NOW))
+        run(about(world).about(DOCTOR, NOW))
 
 
 def test_who_denied_is_not_found_and_nothing_else_is_missing(world, here, run) -> None:
-    consents = run(Consenting(world, built_in()).about(DOCTOR, NOW))
+    consents = run(about(world).about(DOCTOR, NOW))
     denied = decide(built_in(), DOCTOR, consents=consents, moment=NOW).reach("search")
     unasked = decide(built_in(), DOCTOR, moment=NOW).reach("search")
     assert run(searched(world, within(here, unasked), "Patient", ""))["total"] == 1

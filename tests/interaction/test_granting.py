@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.interaction.context import Server
-from fhir_server.interaction.granting import meaning
+from fhir_server.interaction.granting import Granting
 from fhir_server.security.scope import parse
 from fhir_server.store.contract.reach import Ground, Restriction
 from tests.interaction.conftest import put, searched, server_on, within
@@ -25,7 +25,7 @@ def encounter(id: str, code: str, status: str = "finished") -> dict:
 
 def of(server: Server, scope: str):
     (one,) = parse(scope)
-    return meaning(server, one.type, one.parameters)
+    return Granting(server.live, server.knowledge)(one.type, one.parameters)
 
 
 @pytest.mark.parametrize(
