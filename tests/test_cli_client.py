@@ -186,3 +186,16 @@ def test_from_a_key_to_the_first_search_and_to_the_end_of_it(at):
         while fetched(f"{base}/Patient", token) == 200 and time.monotonic() < until:
             time.sleep(0.5)
         assert fetched(f"{base}/Patient", token) == 401
+
+
+def test_with_access_on_the_base_url_must_be_told_and_nobody_is_let_in_unasked(at):
+    told = fhir_server("serve", "--access", "on", "--host", "0.0.0.0", at=at)
+    assert (told.returncode, "--public-base-url" in told.stderr) == (Exit.MISUSED, True)
+    told = fhir_server("serve", "--host", "0.0.0.0", at=at)
+    assert (told.returncode, "--access on" in told.stderr) == (Exit.MISUSED, True)
+    here = ("--host", "0.0.0.0", "--public-base-url", "http://127.0.0.1/fhir")
+    with serving("--access", "on", *here, at=at):
+        assert "callers show who they are" in (at / "banner").read_text()
+    lost = ("--provider", "https://idp.vn", "--provider-keys", "gone.json", "--access", "on")
+    told = fhir_server("serve", *here, *lost, at=at)
+    assert (told.returncode, "`provider_keys`" in told.stderr) == (Exit.MISUSED, True)

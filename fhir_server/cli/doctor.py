@@ -87,6 +87,10 @@ def of_access(settings: Settings) -> Finding:
     """Whether anybody is asked who calls, where others can call."""
     from fhir_server.store.upkeep import Finding, Grade
 
+    if settings.access == "on" and settings.public_base_url.startswith("http://"):
+        told = "callers must show who they are, and their tokens travel in plain sight"
+        advice = "Speak HTTPS, here or in a proxy, and begin FHIR_PUBLIC_BASE_URL with `https://`."
+        return Finding("access", told, Grade.UNSAFE, advice)
     if settings.access == "on":
         return Finding("access", "callers must show who they are")
     if is_loopback(settings.host):

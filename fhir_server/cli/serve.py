@@ -93,13 +93,13 @@ def refuse_open(gathered: Gathered) -> None:
     keys = settings.provider_keys
     if settings.provider and not (keys.startswith("https://") or Path(keys).is_file()):
         refuse(Exit.MISUSED, f"`provider_keys` is `{keys}`: say a file, or an https URL.")
-    if not is_loopback(settings.host) and not settings.allow_open:
+    if settings.access != "on" and not is_loopback(settings.host) and not settings.allow_open:
         source = gathered.sources["host"]
         refuse(
             Exit.MISUSED,
             f"`{source}` is `{settings.host}`: other machines could reach the server, and it does"
-            " not ask who calls, so they could read and write everything. If that is meant, say"
-            " `--open` or FHIR_ALLOW_OPEN=true.",
+            " not ask who calls, so they could read and write everything. Say `--access on`; or, if"
+            " that is meant, `--open` or FHIR_ALLOW_OPEN=true.",
         )
 
 
@@ -114,7 +114,9 @@ def base_url(settings: Settings, listening: socket.socket) -> str:
 
 def banner(settings: Settings, base: str, census: dict[str, int]) -> str:
     """What a person wants to know of a server that has just begun."""
-    if is_loopback(settings.host):
+    if settings.access == "on":
+        access = "callers show who they are; `fhir-server client` says who may"
+    elif is_loopback(settings.host):
         access = "open to every program on this machine, and to no other machine"
     else:
         access = (
@@ -129,12 +131,21 @@ fhir-server {version("fhir-server")} serves FHIR R4
   Access    {access}
 
   Try:
-    curl '{base}/Patient?_count=2'
-    curl -H 'Content-Type: application/fhir+json' -d '{SAMPLE}' '{base}/Patient'
-    curl '{base}/metadata'
+{tries(settings, base)}
 
   Stop with Ctrl+C.
 """
+
+
+def tries(settings: Settings, base: str) -> str:
+    """What to begin with."""
+    told = [f"curl '{base}/metadata'"]
+    if settings.access == "on":
+        told.insert(0, f"curl '{base}/.well-known/smart-configuration'")
+    else:
+        sent = f"curl -H 'Content-Type: application/fhir+json' -d '{SAMPLE}'"
+        told = [f"curl '{base}/Patient?_count=2'", f"{sent} '{base}/Patient'", *told]
+    return "\n".join(f"    {each}" for each in told)
 
 
 def held(census: dict[str, int]) -> str:
