@@ -53,6 +53,7 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.contract.watch import WATCH
+from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.paging import Wanted
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
@@ -70,6 +71,7 @@ T = TypeVar("T")
 INLINE = 0.02  # seconds a question may hold up everyone else
 PATIENCE = 10.0  # seconds a question may take in a thread
 THREADS = 2
+TOGETHER = 200  # entries of the audit that are kept by one unit
 
 
 def clock_ms() -> int:
@@ -110,6 +112,9 @@ class SqliteStore:
         self._texts: SqliteTexts | None = None
         self._parameters: SqliteParameters | None = None
         self._audit: SqliteAudit | None = None
+        self._telling: Gathering[Unit, Committed] = Gathering(
+            self._told, weight=lambda unit: len(unit.audit), most=TOGETHER, under_way=1
+        )
         self._codec = Codec({})
 
     async def open(self) -> None:
@@ -138,6 +143,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was acknowledged, and let go."""
+        await self._telling.finished()
         writer, self._writer = self._writer, None
         if writer is not None:
             await asyncio.to_thread(writer.close)
@@ -159,8 +165,18 @@ class SqliteStore:
     async def commit(self, unit: Unit) -> Committed:
         if self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
+        if unit.only_tells:
+            return await self._telling.ask(unit)
         planned = [plan(new) for new in unit.versions]
         return await self._writer.submit(unit, planned)
+
+    async def _told(self, units: Sequence[Unit]) -> Sequence[Committed]:
+        """What only tells goes as one unit: else each would be a commit of its own, for the writer
+        is quicker than the loop is with the next."""
+        if self._writer is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        entries = tuple(entry for unit in units for entry in unit.audit)
+        return [await self._writer.submit(Unit((), audit=entries), ())] * len(units)
 
     # --- reading ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract import EVERYTHING, Stale
-from fhir_server.store.postgresql.gathering import Gathering
+from fhir_server.store.gathering import Gathering
 from tests.store.world import unit, version
 
 

@@ -17,8 +17,8 @@ from fhir_server.store.audit import SUBJECT, Lanes, Rows
 from fhir_server.store.contract import Committed, Stale, Unit
 from fhir_server.store.contract.audit import Entered, Head, Sought
 from fhir_server.store.dialect import POSTGRESQL, Bigints
+from fhir_server.store.gathering import Gathering
 from fhir_server.store.postgresql.connection import LOST, Pool, rows
-from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.statement import told
 from fhir_server.store.postgresql.values import Bodies
 from fhir_server.store.row import id_of
@@ -26,7 +26,7 @@ from fhir_server.store.types import NAMES
 
 TOGETHER = 200  # entries of one statement
 TRIES = 3  # each with another chain
-UNDER_WAY = 2  # statements at once; more would only make them smaller
+UNDER_WAY = 1  # statements at once; more would only make them smaller
 ALONE = f"with {', '.join(told(''))} select 1"
 ONE = audit.one_sql(POSTGRESQL)
 NAMED = audit.names_sql("= any(%s)")

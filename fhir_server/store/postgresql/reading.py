@@ -28,9 +28,9 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.dialect import POSTGRESQL, Bigints
+from fhir_server.store.gathering import Gathering
 from fhir_server.store.named import marks, those
 from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
-from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Bound,

@@ -40,6 +40,7 @@ from fhir_server.store.contract import (
     Unit,
     UriStarts,
 )
+from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check
 from fhir_server.store.paging import Wanted
 from fhir_server.store.postgresql import history, reading, searching, writing
@@ -49,7 +50,6 @@ from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
-from fhir_server.store.postgresql.gathering import Gathering
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
 from fhir_server.store.postgresql.texts import PostgresqlTexts
 from fhir_server.store.postgresql.uris import Uris
