@@ -16,9 +16,9 @@ from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search.live import Live
 from fhir_server.search.query import parse
-from fhir_server.security.agreeing import MAX_CONSENTS
+from fhir_server.security.agreeing import MAX_CONSENTS, SILENCE, Agreement, agreed
 from fhir_server.security.caller import Caller
-from fhir_server.security.decision import weighs_consents
+from fhir_server.security.decision import weighed_for
 from fhir_server.security.policy import Policy
 from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, Restriction, Select, Store, rid
@@ -31,26 +31,31 @@ KEPT = 256  # callers for whom it is
 
 
 class Consenting:
-    """The Consents about each caller, remembered for a few seconds."""
+    """What Consents say to each caller, remembered for a few seconds."""
 
     def __init__(self, store: Store, live: Live, policy: Policy) -> None:
         self._store, self._live, self._policy = store, live, policy
-        self._known: OrderedDict[str, tuple[int, list[Resource]]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[int, Agreement]] = OrderedDict()
 
-    async def about(self, caller: Caller, moment: int) -> list[Resource]:
-        """Raises TooCostly where they are more than can be part of a query."""
-        if not weighs_consents(self._policy, caller):
-            return []
-        until, found = self._known.get(caller.identity, (0, []))
+    async def about(self, caller: Caller, moment: int) -> Agreement:
+        """Raises TooCostly where they are more than can be part of a query; Forbidden, as decide
+        does."""
+        purpose = weighed_for(self._policy, caller)
+        if not purpose:
+            return SILENCE
+        at = (caller.identity, purpose)
+        until, found = self._known.get(at, (0, SILENCE))
         if moment >= until:
-            found = await self._found(caller, moment)
-            self._known[caller.identity] = (moment + KNOWN_MS, found)
-            self._known.move_to_end(caller.identity)
+            consents = await self.consents(caller, moment)
+            found = agreed(consents, caller, purpose, self._policy, moment)
+            self._known[at] = (moment + KNOWN_MS, found)
+            self._known.move_to_end(at)
             while len(self._known) > KEPT:
                 self._known.popitem(last=False)
         return found
 
-    async def _found(self, caller: Caller, moment: int) -> list[Resource]:
+    async def consents(self, caller: Caller, moment: int) -> list[Resource]:
+        """The active ones that may be about the caller."""
         rids = set[int]()
         for select in self._asked(caller, moment):
             rids.update(await self._store.find(select, at_most=MAX_CONSENTS + 1))

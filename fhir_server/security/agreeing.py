@@ -46,22 +46,32 @@ def agreed(
     found = _by_patient(consents)
     if not found:
         return SILENCE
-    honoured = purpose in policy.honoured
-    permitted: dict[str, set[int]] = defaultdict(set)
-    denied: dict[str, set[int]] = defaultdict(set)
+    # Types of which no Consent says anything in particular are judged together, once.
+    told = frozenset().union(*map(types_told, found.values())) & policy.types
+    said: dict[tuple[str, str], set[int]] = defaultdict(set)
     for patient, theirs in found.items():
-        number = rid(Key("Patient", patient))
-        told = types_told(theirs) & policy.types
-        said = {
-            type: judged(theirs, caller, purpose, type, None, when) for type in (NO_TYPE, *told)
-        }
-        for type in policy.types:
-            verdict = said.get(type, said[NO_TYPE])
-            if verdict == PERMIT:
-                permitted[type].add(number)
-            elif verdict == DENY and honoured:
-                denied[type].add(number)
-    return Agreement(_shares(permitted), _shares(denied))
+        number, mine = rid(Key("Patient", patient)), types_told(theirs)
+        else_said = judged(theirs, caller, purpose, NO_TYPE, None, when)
+        said[else_said, NO_TYPE].add(number)
+        for type in told:
+            asked = type in mine
+            verdict = judged(theirs, caller, purpose, type, None, when) if asked else else_said
+            said[verdict, type].add(number)
+    denied = DENY if purpose in policy.honoured else None
+    return Agreement(_shares(said, PERMIT, told, policy), _shares(said, denied, told, policy))
+
+
+def _shares(
+    said: Mapping[tuple[str, str], set[int]],
+    verdict: str | None,
+    told: frozenset[str],
+    policy: Policy,
+) -> Shares:
+    types: dict[frozenset[int], set[str]] = defaultdict(set)
+    for (one, type), patients in said.items():
+        if one == verdict:
+            types[frozenset(patients)] |= {type} if type else policy.types - told
+    return tuple((frozenset(of), patients) for patients, of in types.items() if of)
 
 
 def _by_patient(consents: Iterable[Resource]) -> dict[str, list[Resource]]:
@@ -74,10 +84,3 @@ def _by_patient(consents: Iterable[Resource]) -> dict[str, list[Resource]]:
         if patient := patient_of(consent):
             found[patient].append(consent)
     return found
-
-
-def _shares(found: Mapping[str, set[int]]) -> Shares:
-    types: dict[frozenset[int], set[str]] = defaultdict(set)
-    for type, patients in found.items():
-        types[frozenset(patients)].add(type)
-    return tuple((frozenset(of), patients) for patients, of in types.items())

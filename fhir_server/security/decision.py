@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Forbidden
 from fhir_server.foundation.resource import Resource
-from fhir_server.security.agreeing import agreed
+from fhir_server.security.agreeing import Agreement
 from fhir_server.security.caller import Caller
 from fhir_server.security.deidentify import deidentified
 from fhir_server.security.ground import Asked, Limit, Permit, permits, united
@@ -153,15 +153,14 @@ class Access:
 def decide(
     policy: Policy,
     caller: Caller,
+    agreement: Agreement,
     *,
-    consents: Iterable[Resource] = (),
     meaning: Meaning = _meaningless,
     moment: int | None = None,
 ) -> Access:
     """What the caller may. Raises Forbidden where it has no role, purpose or basis for anything.
 
-    consents: the active ones that may be about this caller, of all patients it may reach,
-    looked up without its restriction (a Consent that is hidden would change the decision).
+    agreement: what Consents say to it (see agreeing); SILENCE: that there are none.
     """
     if caller.everything:
         return Access.open(caller)
@@ -173,7 +172,6 @@ def decide(
     serving = [role for role in roles if code in role.purposes]
     rules = tuple(rule for rule in policy.rules if any(rule.serves(role, code) for role in serving))
     deidentify = dict.fromkeys(each for role in serving for each in role.deidentify)
-    told = agreed(consents, caller, code, policy, now)
     return Access(
         caller=caller,
         purpose=code,
@@ -188,23 +186,26 @@ def decide(
             caller.facility,
             caller.patient,
             None if caller.scopes is None else tuple(_limits(caller, meaning)),
-            told,
+            agreement,
             needs_consent=purpose.basis == CONSENT,
         ),
         searchable=policy.searchable if deidentify else None,
     )
 
 
-def weighs_consents(policy: Policy, caller: Caller) -> bool:
-    """Whether a Consent could change the decision. Raises Forbidden, as `decide` does."""
+def weighed_for(policy: Policy, caller: Caller) -> str:
+    """The purpose for which Consents could change the decision; empty: they could not.
+
+    Raises Forbidden, as `decide` does."""
     if caller.everything:
-        return False
+        return ""
     code = _purpose(caller, _roles(policy, caller))
-    return (
+    weighed = (
         code in policy.honoured
         or policy.purposes[code].basis == CONSENT
         or any(CONSENT in rule.reach for rule in policy.rules if rule.roles & caller.roles)
     )
+    return code if weighed else ""
 
 
 def _roles(policy: Policy, caller: Caller) -> list[Role]:

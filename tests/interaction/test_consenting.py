@@ -7,10 +7,10 @@ import pytest
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.interaction import consenting
 from fhir_server.interaction.consenting import KNOWN_MS, Consenting
+from fhir_server.security.agreeing import SILENCE
 from fhir_server.security.caller import OPERATOR, Caller
 from fhir_server.security.decision import decide
 from fhir_server.security.policy_file import built_in
-from fhir_server.store.contract import NOTHING
 from tests.interaction.conftest import put, searched, within
 
 NOW = 1_795_000_000_000
@@ -58,10 +58,6 @@ WORLD = [
 ]
 
 
-def ids(found: list[dict]) -> set[str]:
-    return {each["id"] for each in found}
-
-
 @pytest.mark.parametrize(
     ("caller", "found"),
     [
@@ -69,28 +65,26 @@ def ids(found: list[dict]) -> set[str]:
         (RESEARCHER, {"of-ours", "names-us"}),
         (Caller("his", facility="c", roles=DOCTOR.roles), set()),
         (Caller("his", user="https://idp.example|1", roles=DOCTOR.roles), set()),
-        (CITIZEN, set()),  # nobody's denial keeps a citizen from the own record
-        (OPERATOR, set()),
+        (Caller("his", roles=DOCTOR.roles, patient="q"), {"names-us", "names-others"}),
     ],
-    ids=lambda value: getattr(value, "client", None),
+    ids=["doctor", "researcher", "another", "outside", "in context"],
 )
 def test_those_about_the_caller_are_found(world, run, caller, found) -> None:
-    told = run(about(world).about(caller, NOW))
-    assert ids(told) == found
+    told = run(about(world).consents(caller, NOW))
+    assert {each["id"] for each in told} == found
 
 
-def test_a_patient_in_context_brings_all_its_consents(world, run) -> None:
-    caller = Caller("his", roles=DOCTOR.roles, patient="q")
-    found = run(about(world).about(caller, NOW))
-    assert ids(found) == {"names-us", "names-others"}
+@pytest.mark.parametrize("caller", [CITIZEN, OPERATOR], ids=["citizen", "operator"])
+def test_nobody_s_denial_keeps_a_citizen_from_the_own_record(world, run, caller) -> None:
+    assert run(about(world).about(caller, NOW)) == SILENCE
 
 
-def test_a_consent_counts_after_some_seconds_at_most(world, here, run) -> None:
+def test_a_consent_counts_after_some_seconds_at_most_v5_0_0_8_3_2(world, here, run) -> None:
     known = about(world)
-    assert "new" not in ids(run(known.about(DOCTOR, NOW)))
-    run(put(world, here, consent("new", "q", "Organization/a")))
-    assert "new" not in ids(run(known.about(DOCTOR, NOW + KNOWN_MS - 1)))
-    assert "new" in ids(run(known.about(DOCTOR, NOW + KNOWN_MS)))
+    before = run(known.about(DOCTOR, NOW))
+    run(put(world, here, consent("of-ours", "p", status="inactive")))
+    assert run(known.about(DOCTOR, NOW + KNOWN_MS - 1)) == before
+    assert run(known.about(DOCTOR, NOW + KNOWN_MS)) != before
 
 
 def test_more_than_a_query_holds_are_refused_by_their_number(world, run, monkeypatch) -> None:
@@ -100,9 +94,8 @@ def test_more_than_a_query_holds_are_refused_by_their_number(world, run, monkeyp
 
 
 def test_who_denied_is_not_found_and_nothing_else_is_missing(world, here, run) -> None:
-    consents = run(about(world).about(DOCTOR, NOW))
-    denied = decide(built_in(), DOCTOR, consents=consents, moment=NOW).reach("search")
-    unasked = decide(built_in(), DOCTOR, moment=NOW).reach("search")
+    agreement = run(about(world).about(DOCTOR, NOW))
+    denied = decide(built_in(), DOCTOR, agreement, moment=NOW).reach("search")
+    unasked = decide(built_in(), DOCTOR, SILENCE, moment=NOW).reach("search")
     assert run(searched(world, within(here, unasked), "Patient", ""))["total"] == 1
     assert run(searched(world, within(here, denied), "Patient", ""))["total"] == 0
-    assert denied != NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from fhir_server.conformance.r4_resources import definitions_of_r4
 from fhir_server.foundation.outcome import Forbidden, TooCostly
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.security import agreeing
+from fhir_server.security import agreeing, decision
+from fhir_server.security.agreeing import SILENCE, agreed
 from fhir_server.security.caller import OPEN, OPERATOR, Caller
 from fhir_server.security.consent import RESOURCE_TYPES, SCOPES
-from fhir_server.security.decision import NEEDS, Access, Basis, Meaning, decide
+from fhir_server.security.decision import NEEDS, Access, Basis, Meaning, weighed_for
+from fhir_server.security.policy import Policy
 from fhir_server.security.policy_file import built_in, of_text
 from fhir_server.security.scope import LETTERS, Scope, parse
 from fhir_server.store.contract.index import AllOf, KeyIs
@@ -66,6 +68,20 @@ def holds(ground: Ground, record: Record) -> bool:
         and (ground.in_care_of is None or (ground.in_care_of[0], owner) in CARED)
         and ground.where is None
     )
+
+
+def decide(
+    policy: Policy,
+    caller: Caller,
+    *,
+    consents: Iterable[Resource] = (),
+    moment: int = NOW,
+    **more: Any,
+) -> Access:
+    """As it is decided where these are all the Consents there are."""
+    purpose = weighed_for(policy, caller)
+    found = agreed(consents, caller, purpose, policy, moment) if purpose else SILENCE
+    return decision.decide(policy, caller, found, moment=moment, **more)
 
 
 def caller(role: str, **more: Any) -> Caller:
