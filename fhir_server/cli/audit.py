@@ -54,10 +54,12 @@ def verify(gathered: Gathered) -> None:
       fhir-server audit verify --audit-anchors /mnt/other/anchors.jsonl
     """
     from fhir_server.security.audit import verification
+    from fhir_server.store.schema import anchors_file
     from fhir_server.store.upkeep import audit
 
     settings = gathered.settings
-    anchors = anchors_of(settings.audit_anchors)  # before the trail: it has all they tell of
+    file = anchors_file(settings.database_url, settings.audit_anchors)
+    anchors = anchors_of(file)  # before the trail: it has all they tell of
     with reaching(settings), audit.trail(settings.database_url) as trail:
         found = verification.verify(trail, anchors)
     typer.echo(
@@ -71,15 +73,15 @@ def verify(gathered: Gathered) -> None:
     typer.echo("Every entry is as it was written.")
 
 
-def anchors_of(file: str) -> list[Anchor]:
+def anchors_of(file: Path | None) -> list[Anchor]:
     from fhir_server.security.audit import anchors
 
-    if not file or not Path(file).exists():
+    if file is None or not file.exists():
         told = f"`{file}` is not there" if file else "`audit_anchors` names no file"
         typer.echo(f"Note: {told}: a chain made anew from some entry on cannot be told.", err=True)
         return []
     try:
-        return list(anchors.read(Path(file)))
+        return list(anchors.read(file))
     except anchors.BadAnchors as error:
         refuse(Exit.FOUND, str(error))
     except OSError as error:

@@ -97,6 +97,8 @@ async def opened(settings: Settings) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.store.close()
+        if server.anchoring is not None:
+            await server.anchoring.tell()
 
 
 class Config(uvicorn.Config):
