@@ -73,7 +73,9 @@ def build(settings: Settings) -> Server:
         knowledge=knowledge,
         following=Following(knowledge, store, alone=settings.workers == 1, declaring=declaring),
         store=store,
-        gate=OpenGate() if authority is None else Guarded(authority, built_in()),
+        gate=OpenGate()
+        if authority is None
+        else Guarded(authority, built_in(), store, live, knowledge),
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
