@@ -14,7 +14,9 @@ from fhir_server.cli.client_options import (
     Id,
     Introspects,
     Jwks,
+    JwksUrl,
     Name,
+    OfProvider,
     Patient,
     Purposes,
     Redirects,
@@ -51,12 +53,8 @@ def add(  # noqa: PLR0913 - each is an option of its own
     patient: Patient = "",
     purpose: Purposes = None,
     jwks: Jwks = None,
-    jwks_url: Annotated[
-        str, typer.Option(help="The https URL of its public keys.", show_default=False)
-    ] = "",
-    provider: Annotated[
-        bool, typer.Option("--provider", help="Its tokens come from the OpenID provider.")
-    ] = False,
+    jwks_url: JwksUrl = "",
+    provider: OfProvider = False,
     redirect: Redirects = None,
     introspects: Introspects = False,
 ) -> None:
@@ -89,14 +87,7 @@ def add(  # noqa: PLR0913 - each is an option of its own
         provider=provider,
         introspects=introspects,
     )
-    if not (client.keys or client.keys_url or client.provider or client.redirects):
-        refuse(
-            Exit.MISUSED,
-            "Say how the client proves itself: `--jwks FILE`, `--jwks-url URL` or `--provider`; or"
-            " for an application that people open, `--redirect URI`."
-            " `fhir-server client key` makes a key; with `fhir-server client enrol` a client brings"
-            " its own.",
-        )
+    demand_proof(client)
     keep(gathered, client, replaces=0)
     typer.echo(f"Registered `{id}`.")
 
@@ -318,6 +309,18 @@ def found(gathered: Gathered, id: str) -> Client:
     if row.revoked:
         refuse(Exit.MISUSED, f"The client `{id}` is revoked. Register another id.")
     return of(row)
+
+
+def demand_proof(client: Client) -> None:
+    """Refuse a client that nobody could tell from another."""
+    if not (client.keys or client.keys_url or client.provider or client.redirects):
+        refuse(
+            Exit.MISUSED,
+            "Say how the client proves itself: `--jwks FILE`, `--jwks-url URL` or `--provider`; or"
+            " for an application that people open, `--redirect URI`."
+            " `fhir-server client key` makes a key; with `fhir-server client enrol` a client brings"
+            " its own.",
+        )
 
 
 def keep(gathered: Gathered, client: Client, *, replaces: int) -> None:

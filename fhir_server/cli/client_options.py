@@ -41,6 +41,10 @@ Purposes = Annotated[
 Jwks = Annotated[
     Path | None, typer.Option(help="The file of its public keys, a JWK Set.", show_default=False)
 ]
+JwksUrl = Annotated[str, typer.Option(help="The https URL of its public keys.", show_default=False)]
+OfProvider = Annotated[
+    bool, typer.Option("--provider", help="Its tokens come from the OpenID provider.")
+]
 Redirects = Annotated[
     list[str] | None,
     typer.Option(
