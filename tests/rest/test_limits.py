@@ -142,6 +142,17 @@ async def test_every_page_counts(client_with, path):
 
 
 @on_one_database
+async def test_what_is_refused_by_its_head_counts_as_well(client_with):
+    """Each is written down before it is answered, so that to send many must not be for nothing."""
+    client = client_with(
+        client_rate=1, client_burst=3, address=HERE, allowed_hosts=("test",), max_url=100
+    )
+    for headers, url in (({"Host": "x"}, "/"), ({}, "/" + "x" * 100), ({"Host": "a b"}, "/")):
+        assert (await client.get(f"/fhir{url}", headers=headers)).status in (400, 414)
+    assert (await client.get("/fhir/metadata")).status == 429
+
+
+@on_one_database
 async def test_what_is_under_way_is_counted_until_it_is_answered(server):
     app = create_app(server, Options(client_concurrency=1))
     client, waits = Client(app, address=HERE), asyncio.Event()
