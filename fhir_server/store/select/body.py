@@ -32,7 +32,7 @@ from fhir_server.store.condition import (
 )
 from fhir_server.store.contract import AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select.weighing import Driver, Hoped, drivers
+from fhir_server.store.select.weighing import Driver, Hoped, drivers, is_of_few
 
 APART = 128  # keys that SQLite, which has no lateral join, reads each in a select of its own
 CURRENT = Part("current c")
@@ -72,7 +72,9 @@ def ordinary(select: Select, dialect: Dialect, driver: Driver | None) -> Body:
     if first is None and not dialect.postgresql and (one := gathered(select)):
         return _from_gathered(select, one, dialect)
     if first is None:
-        return _body(select, conditions, context_of(dialect, select.restriction), CURRENT, [])
+        context = context_of(dialect, select.restriction)
+        context = walked(context) if is_of_few(select) else context
+        return _body(select, conditions, context, CURRENT, [])
     conditions = [condition for condition in conditions if condition != first]
     context = context_of(dialect, select.restriction, main="k.main", rid="k.rid")
     if driver is not None:
@@ -176,7 +178,7 @@ def _from_gathered(select: Select, first: RidIn | ReferredBy, dialect: Dialect) 
 
 
 def _likeliest(select: Select, conditions: Sequence[Condition]) -> KeyIs | AnyOf | None:
-    if any(isinstance(condition, RidIn) for condition in conditions):
+    if is_of_few(select) or any(isinstance(condition, RidIn) for condition in conditions):
         return None
     if keys := [key for key in drivers(select) if isinstance(key, KeyIs)]:
         return keys[0]

@@ -19,7 +19,7 @@ from fhir_server.store.condition import (
     key_row,
     word_row,
 )
-from fhir_server.store.contract import AllOf, Condition, KeyIs, Select
+from fhir_server.store.contract import AllOf, Condition, KeyIs, RidIn, Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.rendered import Rendered
 from fhir_server.store.types import type_numbers
@@ -32,6 +32,7 @@ RARE, RARE_TOGETHER = 2000, 5000
 SAMPLE = 300  # resources of which it is told how many there are of a type
 NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
 REACH = 1500  # resources that are walked in the hope of a page, and in vain at worst
+FEW_OWNERS = 16  # patients whose records are read rather than what leads to them
 COMMON = AllOf()  # no condition: drive it by a walk through the type
 
 
@@ -47,9 +48,21 @@ class Hoped:
 Driver = Condition | Hoped
 
 
+def is_of_few(select: Select) -> bool:
+    """Whether all that the caller reaches of what is asked for is a few patients': their records
+    are read through the index by owner, however much others have."""
+    grounds = select.restriction.among(frozenset(select.types)).grounds or ()
+    if len(grounds) != 1 or any(isinstance(c, RidIn) for c in every(select.where)):
+        return False
+    owners = grounds[0].owners or frozenset()
+    return 0 < len(owners) <= FEW_OWNERS and 0 not in owners
+
+
 def drivers(select: Select) -> tuple[Condition, ...]:
     """The conditions a search could be driven from: keys, whose rows stand in order, and words."""
     check(select.where)
+    if is_of_few(select):
+        return ()
     conditions = every(select.where)
     keys = {c for c in conditions if isinstance(c, KeyIs) and in_index(c)}
     words = (c for c in conditions if not isinstance(c, KeyIs) and alternatives(c))

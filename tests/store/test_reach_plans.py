@@ -1,0 +1,89 @@
+"""What others have costs a caller nothing: each kind of reach is read from an index of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract import (
+    FOREVER,
+    AllOf,
+    Care,
+    Ground,
+    Restriction,
+    Select,
+    UpdatedWithin,
+    rid,
+)
+from fhir_server.store.contract.reach import only
+from fhir_server.store.contract.watch import watching
+from tests.store.world import has, rows, unit, version
+
+OTHERS, MINE = 12_000, 30
+ME, ELSE = rid(Key("Patient", "me")), rid(Key("Patient", "else"))
+HERE, THERE = rid(Key("Organization", "here")), rid(Key("Organization", "there"))
+STEPS = 12  # of SQLite's machine, for a row it looks at
+READ = 500  # rows, for a page of MINE and what each is asked
+
+SELECTS = {
+    "one patient's": Select(("Observation",), AllOf(), only(owners=frozenset({ME}))),
+    "one patient's with a common code": Select(
+        ("Observation",), has("x"), only(owners=frozenset({ME}))
+    ),
+    "one patient's of several types": Select(
+        ("Observation", "Encounter"), AllOf(), only(owners=frozenset({ME}))
+    ),
+    "one patient's of every type": Select((), AllOf(), only(owners=frozenset({ME}))),
+    "one patient's, beside a directory of other types": Select(
+        ("Observation",),
+        has("x"),
+        Restriction(
+            (
+                Ground(owners=frozenset({ME})),
+                Ground(types=frozenset({"Organization"}), owners=frozenset({0})),
+            )
+        ),
+    ),
+    "a facility's own": Select(("Observation",), AllOf(), Restriction((Ground(facility=HERE),))),
+    "a facility's own since a moment": Select(
+        ("Observation",), UpdatedWithin(1, None), Restriction((Ground(facility=HERE),))
+    ),
+}
+
+
+def made(number, owner, facility):
+    """An Observation of a patient, by a facility, the later the greater its number."""
+    new = version(f"Observation/{owner % 1000}-{number}", rows=rows("x", day=number, owner=owner))
+    return replace(new, facility=facility)
+
+
+async def crowd(store):
+    """A few resources of one patient and facility, older than thousands of others."""
+    me = version("Patient/me", rows=rows(owner=ME))
+    await store.commit(unit(replace(me, cares=(Care(ME, ME, HERE, FOREVER),))))
+    await store.commit(unit(*(made(n + 1, ME, HERE) for n in range(MINE))))
+    for start in range(100, OTHERS, 1000):
+        await store.commit(unit(*(made(n, ELSE, THERE) for n in range(start, start + 1000))))
+
+
+def test_a_page_a_count_and_a_find_read_little_more_than_is_theirs(store, database, run):
+    async def asked(select):
+        with watching() as watch:
+            page = await store.search(select, limit=MINE + 2)
+            count = await store.count(select)
+            found = await store.find(select, at_most=MINE + 2)
+        return page, count, found, watch.steps
+
+    run(crowd(store))
+    if database.url.startswith("postgresql"):
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            connection.execute("vacuum analyze")
+    for name, select in SELECTS.items():
+        page, count, found, steps = run(asked(select))
+        assert len(page.rows) == count == len(found) >= MINE, name
+        for statement in (statement for step in steps for statement in step.statements):
+            work = (statement.work or 0) / STEPS
+            read = work if statement.read is None else statement.read
+            assert read < READ, f"{name}: {statement}"
