@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from fhir_server.security.tokens import assertion
-from fhir_server.security.tokens.signed import BadClaim, BadToken
+from fhir_server.security.tokens.signed import BadClaim, BadToken, verified
 
 from .signing import (
     BASE,
@@ -252,3 +252,11 @@ def test_a_context_says_for_whom_and_why():
     told = {"user": "Practitioner/1", "purpose": "BTG", "reason": "Cấp cứu", "patient": "p1"}
     assert assertion.context(said(fhir_context=told)) == told
     assert assertion.context(said()) == {}
+
+
+@pytest.mark.parametrize("by", [EC, RSA], ids=["ES384", "RS384"])
+def test_for_a_client_that_is_not_there_a_signature_is_tried_all_the_same(by):
+    token = signed(said(), by=by)
+    keys = [{**each, "kid": by.kid} for each in assertion._decoys()]
+    with pytest.raises(BadToken, match="BadSignature"):
+        verified(token, keys, ("RS384", "ES384"))
