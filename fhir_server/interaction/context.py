@@ -49,6 +49,13 @@ class Rights(Protocol):
     def may_ask(self, parameter: str) -> bool:
         """Whether records may be searched, sorted or counted by it."""
 
+    def shown(self, definitions: Definitions, resource: Resource) -> Resource:
+        """The resource as they may see it; itself where all of it may be seen."""
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether all of a record within reach may be seen."""
+
 
 class Admitted(NamedTuple):
     """Who asks, and what they may."""
@@ -78,6 +85,11 @@ class Shut:
 
     def may_ask(self, parameter: str) -> bool:  # noqa: ARG002 - the signature is Rights'
         return False
+
+    sees_whole = False
+
+    def shown(self, definitions: Definitions, resource: Resource) -> Resource:  # noqa: ARG002 - as above
+        return {}
 
 
 NOBODY = Admitted(Caller(OPEN.client), Shut())

@@ -227,7 +227,9 @@ def _entry(server: Server, circumstances: Circumstances, stored: Stored) -> Entr
     status = 204 if stored.deleted else 201 if created else 200
     return Entry(
         full_url=f"{circumstances.base}/{stored.key}",
-        resource=None if stored.deleted else in_shape(server, stored, circumstances.shape),
+        resource=None
+        if stored.deleted
+        else in_shape(server, circumstances, stored, circumstances.shape),
         request={"method": stored.method, "url": url},
         response={
             "status": status_line(status),

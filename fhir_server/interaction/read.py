@@ -43,7 +43,7 @@ async def read(server: Server, ask: Ask, circumstances: Circumstances) -> Answer
     circumstances.tell(stored)
     return Answer(
         status=200,
-        body=in_shape(server, stored, circumstances.shape),
+        body=in_shape(server, circumstances, stored, circumstances.shape),
         key=stored.key,
         version_id=stored.version_id,
         updated=stored.updated,
@@ -60,8 +60,11 @@ async def _at_version(
     return next(iter(await those_within(server, circumstances, "vread", found)), None)
 
 
-def in_shape(server: Server, stored: Stored, shape: Shape) -> bytes:
-    """The stored bytes, or the part of them `_summary` or `_elements` asks for."""
-    if shape.is_whole:
+def in_shape(server: Server, circumstances: Circumstances, stored: Stored, shape: Shape) -> bytes:
+    """The stored bytes, or the part of them `_summary` or `_elements` asks for, as far as the
+    caller may see them."""
+    access = circumstances.access
+    if shape.is_whole and access.sees_whole:
         return whole(stored)
-    return render(shaped(server.definitions, resource_of(stored), shape))
+    seen = access.shown(server.definitions, resource_of(stored))
+    return render(shaped(server.definitions, seen, shape))

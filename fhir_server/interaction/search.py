@@ -148,7 +148,7 @@ def found(
 ) -> Entry:
     return Entry(
         full_url=f"{circumstances.base}/{stored.key}",
-        resource=in_shape(server, stored, shape),
+        resource=in_shape(server, circumstances, stored, shape),
         search={"mode": mode},
     )
 

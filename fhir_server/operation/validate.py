@@ -155,7 +155,7 @@ async def stored(server: Server, call: Call, circumstances: Circumstances) -> Re
     found = await aiming.newest(server, circumstances, key, "read")
     if found is None or found.deleted:
         raise Invalid(f"`{key}` was deleted meanwhile.")
-    return resource_of(found)
+    return circumstances.access.shown(server.definitions, resource_of(found))
 
 
 def of_id(call: Call, sent: Resource, mode: str | None) -> list[Issue]:

@@ -125,6 +125,11 @@ class Access:
         """Whether the caller may see or do what is no resource: `metrics`, `reindex`."""
         return self.asked is None or ability in self.can
 
+    @property
+    def sees_whole(self) -> bool:
+        """Whether all of a record within reach may be seen."""
+        return not self.deidentify
+
     def shown(self, definitions: Definitions, resource: Resource) -> Resource:
         """The resource as the caller may see it; itself where all of it may be seen."""
         return deidentified(definitions, resource, self.deidentify)

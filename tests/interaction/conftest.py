@@ -85,6 +85,11 @@ class Within:
     def may_ask(self, parameter):
         return True
 
+    sees_whole = True
+
+    def shown(self, definitions, resource):
+        return resource
+
 
 def within(here, restriction, client="citizen", **told) -> Circumstances:
     """As here, for a caller who reaches only so much, by every interaction."""
