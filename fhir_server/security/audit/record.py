@@ -82,7 +82,9 @@ class Record:
 
     def written(self, caller: Caller, versions: Sequence[NewVersion]) -> Entry:
         """The entry of a commit. Raises nothing, so that a write is never lost for it."""
-        told, also, uses = {}, [], {}
+        told: dict[Told, int] = {}
+        also: list[int] = []
+        uses: dict[tuple[str, str], None] = {}
         for new in versions:
             owner = new.rows.owner or new.before.owner
             told[(new.key.type, new.key.id, version_id(new.generation, new.digest))] = owner

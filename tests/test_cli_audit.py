@@ -1,0 +1,129 @@
+"""What a database's audit says is proved and summed up from the command line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import urllib.request
+from contextlib import closing
+
+import pytest
+
+from fhir_server.cli.exits import Exit
+from tests.test_cli import PATIENT, fhir_server, serving
+
+ANCHORS = "fhir.db-anchors.jsonl"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A server wrote a patient, was asked for it, and stopped."""
+    made = tmp_path_factory.mktemp("place")
+    with serving(at=made) as (server, base):
+        body = json.dumps({**PATIENT, "id": "an"}).encode()
+        put = urllib.request.Request(f"{base}/Patient/an", body, method="PUT")
+        put.add_header("Content-Type", "application/fhir+json")
+        urllib.request.urlopen(put, timeout=20).read()
+        urllib.request.urlopen(f"{base}/Patient/an?_elements=name", timeout=20).read()
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
+    return made
+
+
+@pytest.fixture
+def at(place, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(place, tmp_path / "at")
+
+
+def changed(at, sql):
+    with closing(sqlite3.connect(at / "data" / "fhir.db")) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def test_an_audit_that_is_as_it_was_written_is_said_to_be(at):
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.DONE, ran.stderr
+    assert "Read 2 entries in 1 chains, and 1 anchors." in ran.stdout
+    assert "Every entry is as it was written." in ran.stdout
+
+
+# what is done to it                                                     what is said
+EDITS = [
+    ("update audit set at = at + 1 where number = 2", "is not what its seal says"),
+    ("delete from audit where number = 1", "1 are missing"),
+    ("delete from audit where number = 2", "tells of 2 entries"),
+    ("delete from audit", "is not there"),
+    ("delete from audit_subject where number = 2", "can no longer be found"),
+]
+
+
+@pytest.mark.parametrize(("sql", "said"), EDITS)
+def test_what_was_done_to_it_is_found(at, sql, said):
+    changed(at, sql)
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.FOUND
+    assert said in ran.stderr
+
+
+def test_without_anchors_it_says_what_it_cannot_tell(at):
+    (at / "data" / ANCHORS).unlink()
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.DONE
+    assert "cannot be told" in ran.stderr
+
+
+def test_anchors_that_were_damaged_are_told_by_their_line(at):
+    (at / "data" / ANCHORS).write_text("nonsense\n")
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.FOUND
+    assert f"{ANCHORS}:1" in ran.stderr
+
+
+def test_a_report_tells_whose_records_were_told_and_which_fields(at):
+    ran = fhir_server("audit", "report", "--client", "anyone", "--json", at=at)
+    told = json.loads(ran.stdout)
+    assert told["entries"] == 2
+    assert told["interactions"] == {"update": 1, "read": 1}
+    assert told["patients"] == {"Patient/an": 2}
+    assert {"type": "Patient", "fields": "name", "told": 1} in told["fields"]
+    assert told["addresses"] == {"127.0.0.1": 2}
+    ran = fhir_server("audit", "report", "--patient", "an", at=at)
+    assert "Patient/an" in ran.stdout
+    assert "Patient: name" in ran.stdout
+
+
+@pytest.mark.parametrize("words", [("--client", "nobody"), ("--to", "2020"), ("--from", "2199")])
+def test_a_report_of_nothing_says_so(at, words):
+    ran = fhir_server("audit", "report", *words, at=at)
+    assert "Nothing was written down" in ran.stdout
+
+
+def test_a_report_of_no_date_is_refused(at):
+    ran = fhir_server("audit", "report", "--from", "yesterday", at=at)
+    assert ran.returncode == Exit.MISUSED
+    assert "2026-11-01" in ran.stderr
+
+
+def test_what_a_command_loads_is_written_down_as_the_operators(at):
+    (at / "more.ndjson").write_text(json.dumps({**PATIENT, "id": "binh"}) + "\n")
+    assert fhir_server("load", "more.ndjson", at=at).returncode == Exit.DONE
+    told = json.loads(
+        fhir_server("audit", "report", "--client", "operator", "--json", at=at).stdout
+    )
+    assert told["interactions"] == {"load": 1}
+    assert told["patients"] == {"Patient/binh": 1}
+    assert fhir_server("audit", "verify", at=at).returncode == Exit.DONE
+
+
+def test_what_was_seen_after_a_backup_stays_when_it_is_restored(at):
+    assert fhir_server("backup", "copy.db", at=at).returncode == Exit.DONE
+    (at / "more.ndjson").write_text(json.dumps({**PATIENT, "id": "binh"}) + "\n")
+    assert fhir_server("load", "more.ndjson", at=at).returncode == Exit.DONE
+    assert fhir_server("restore", "copy.db", "--replace", at=at).returncode == Exit.DONE
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.DONE, ran.stderr
+    assert "Read 3 entries in 2 chains" in ran.stdout
