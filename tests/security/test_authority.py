@@ -14,10 +14,11 @@ from fhir_server.security.tokens import authority as tokens
 from fhir_server.security.tokens import client
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.credentials import Credentials
+from fhir_server.security.tokens.fetching import Fetched, Unfetched
 from fhir_server.security.tokens.issued import digest_of
 from fhir_server.security.tokens.oauth import OAuthError
 
-from .signing import BASE, TOKEN_URL, form, key, public, register, registered, said, signed
+from .signing import BASE, TOKEN_URL, form, key, key_set, public, register, registered, said, signed
 
 
 @pytest.fixture
@@ -381,3 +382,46 @@ async def test_a_process_remembers_no_more_tokens_than_its_bound(store, authorit
     for _ in range(5):
         assert await authority.authenticate(bearing((await given(authority))["access_token"]))
     assert len(authority._known) <= 2
+
+
+# --- a key set at a URL --------------------------------------------------------------------------
+
+URL = "https://his.example/jwks"
+
+
+async def test_a_client_may_publish_its_keys_and_rotate_them_itself(store, clock):
+    published = [key()]
+    asked = []
+
+    def fetch(url):
+        asked.append(url)
+        return Fetched(key_set(*published).encode(), 300)
+
+    await register(store, keys=(), keys_url=URL)
+    authority = Authority(store, base=BASE, fetch=fetch, clock=clock)
+    assert await given(authority)
+    assert await given(authority, client_assertion=signed(said(), jku=URL))
+    new = key("ES384", "k2")
+    published[:] = [new]
+    assert (await refused(given(authority, client_assertion=signed(said(), by=new)))).error
+    assert await given(authority), "until its publisher's time is over the set of before holds"
+    assert asked == [URL]
+
+
+async def test_a_token_names_no_url_that_would_be_called_v5_0_0_1_3_6(store, clock):
+    def fetch(url):
+        raise AssertionError(url)
+
+    await register(store)
+    authority = Authority(store, base=BASE, fetch=fetch, clock=clock)
+    sent = signed(said(), jku="https://169.254.169.254/")
+    assert (await refused(given(authority, client_assertion=sent))).error == "invalid_client"
+
+
+async def test_a_key_set_that_cannot_be_had_lets_nobody_in_v5_0_0_16_5_3(store, clock):
+    def fetch(url):
+        raise Unfetched("gone")
+
+    await register(store, keys=(), keys_url=URL)
+    authority = Authority(store, base=BASE, fetch=fetch, clock=clock)
+    assert (await refused(given(authority))).error == "invalid_client"
