@@ -24,6 +24,8 @@ class Gathering(Generic[Asked, Told]):
     together: answers several, in their order; an exception among the answers is raised to the one
     it belongs to, and one that is raised to them all.
     weight, most: how much one asks, and how much is asked at once.
+    linger: seconds that those who came while others were under way wait for more company. Who
+    comes alone never waits.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Gathering(Generic[Asked, Told]):
         weight: Callable[[Asked], int],
         most: int,
         under_way: int,
+        linger: float = 0.0,
     ) -> None:
         self._together = together
         self._weight = weight
         self._most = most
         self._free = under_way
+        self._linger = linger
         self._waiting: deque[tuple[Asked, asyncio.Future[Told]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -60,6 +64,8 @@ class Gathering(Generic[Asked, Told]):
         try:
             while part := self._next():
                 await self._answer(part)
+                if self._linger and self._waiting:
+                    await asyncio.sleep(self._linger)
         finally:
             self._free += 1
 

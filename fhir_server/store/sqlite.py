@@ -72,6 +72,7 @@ INLINE = 0.02  # seconds a question may hold up everyone else
 PATIENCE = 10.0  # seconds a question may take in a thread
 THREADS = 2
 TOGETHER = 200  # entries of the audit that are kept by one unit
+LINGER = 0.002  # seconds, under load: a commit costs as much as two reads, however many it is for
 
 
 def clock_ms() -> int:
@@ -113,7 +114,11 @@ class SqliteStore:
         self._parameters: SqliteParameters | None = None
         self._audit: SqliteAudit | None = None
         self._telling: Gathering[Unit, Committed] = Gathering(
-            self._told, weight=lambda unit: len(unit.audit), most=TOGETHER, under_way=1
+            self._told,
+            weight=lambda unit: len(unit.audit),
+            most=TOGETHER,
+            under_way=1,
+            linger=LINGER,
         )
         self._codec = Codec({})
 

@@ -25,6 +25,7 @@ from fhir_server.store.row import id_of
 from fhir_server.store.types import NAMES
 
 TOGETHER = 200  # entries of one statement
+LINGER = 0.002  # seconds, under load: a statement costs as much as two reads
 TRIES = 3  # each with another chain
 UNDER_WAY = 1  # statements at once; more would only make them smaller
 ALONE = f"with {', '.join(told(''))} select 1"
@@ -58,6 +59,7 @@ class PostgresqlAudit:
             weight=lambda unit: len(unit.audit),
             most=TOGETHER,
             under_way=UNDER_WAY,
+            linger=LINGER,
         )
 
     async def tell(self, unit: Unit) -> Committed:
