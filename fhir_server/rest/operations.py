@@ -49,11 +49,7 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
 
     @app.api_route("/metrics", methods=READ)
     async def measured(request: Request) -> Response:
-        """How much is asked tells what others do: for whom the policy says so."""
-        if not (await admitted(server, request)).access.able("metrics"):
-            raise Forbidden(
-                "The metrics are for who runs this server: your roles cannot `metrics`."
-            )
+        await demand_able(server, request)
         return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
     @app.api_route("/openapi.json", methods=READ)
@@ -62,10 +58,7 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
 
     @app.api_route("/", methods=READ)
     async def page(request: Request) -> Response:
-        try:
-            counted = (await admitted(server, request)).access.able("census")
-        except FhirError:  # the page itself is for everybody
-            counted = False
+        counted = await may_count(server, request)
         told = await front.page(server, seen_base(options, request), counted=counted)
         return HTMLResponse(told, headers=PAGE)
 
@@ -88,6 +81,20 @@ async def admitted(server: Server, request: Request) -> Admitted:
         request.headers.get("authorization"), address, request.method, request.url.path
     )
     return await server.gate.admitted(told)
+
+
+async def demand_able(server: Server, request: Request) -> None:
+    """How much is asked tells what others do: for whom the policy says so."""
+    if not (await admitted(server, request)).access.able("metrics"):
+        raise Forbidden("The metrics are for who runs this server: none of your roles `can` them.")
+
+
+async def may_count(server: Server, request: Request) -> bool:
+    """The page itself is for everybody; what is in the server is not."""
+    try:
+        return (await admitted(server, request)).access.able("census")
+    except FhirError:
+        return False
 
 
 def seen_base(options: Options, request: Request) -> str:

@@ -71,7 +71,7 @@ def _opened(secret: bytes, sealed: bytes, beside: list[bytes]) -> bytes | None:
 def _cipher(secret: bytes) -> AESSIV:
     """The cipher under a key of its own, made of the server's secret."""
     # Loading it takes as long as a command that shows its `--help`, so it waits for a first page.
-    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 - above
 
     # blake2b takes 64 bytes of key; whoever sets a longer secret has all of it count.
     key = blake2b(blake2b(secret).digest(), digest_size=64, person=b"cursor").digest()

@@ -28,8 +28,6 @@ CALLERS = {
 }
 NAMES = ("hue", "hanoi", "runs", "all")
 HUE, HANOI, RUNS, ALL = ({"Authorization": f"Bearer {name}"} for name in NAMES)
-    {"Authorization": f"Bearer {name}"} for name in ["hue", "hanoi", "runs", "all"]
-)
 HUE_PATIENT = {"managingOrganization": {"reference": "Organization/hue"}}
 
 
