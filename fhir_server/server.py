@@ -32,7 +32,8 @@ from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.search.texts import Texts
-from fhir_server.security.policy_file import built_in
+from fhir_server.security.policy import Policy as AccessPolicy
+from fhir_server.security.policy_file import built_in, of_file
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.fetching import FileKeys, Https, UrlKeys
 from fhir_server.security.tokens.provider import ALGORITHMS, Provider
@@ -75,7 +76,7 @@ def build(settings: Settings) -> Server:
         store=store,
         gate=OpenGate()
         if authority is None
-        else Guarded(authority, built_in(), store, live, knowledge),
+        else Guarded(authority, access_policy_of(settings), store, live, knowledge),
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
@@ -90,6 +91,11 @@ def build(settings: Settings) -> Server:
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
+
+
+def access_policy_of(settings: Settings) -> AccessPolicy:
+    """Who may reach what. Raises BadFile."""
+    return of_file(Path(settings.access_policy)) if settings.access_policy else built_in()
 
 
 def authority_of(settings: Settings, store: Store) -> Authority:

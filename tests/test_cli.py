@@ -153,6 +153,8 @@ REFUSED = [
         Exit.MISUSED,
         "FHIR_DATABASE_URL_FILE",
     ),
+    (["--access-policy", "file"], Exit.MISUSED, "`file` is not TOML"),
+    (["--access-policy", "none"], Exit.MISUSED, "`none` cannot be read"),
     (["--tls-certificate", "file", "--tls-key", "file"], Exit.MISUSED, "is not PEM"),
     (
         ["--tls-certificate", "none", "--tls-key", "none"],

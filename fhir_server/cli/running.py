@@ -25,7 +25,7 @@ from fhir_server.cli import tls
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.port import BACKLOG, is_loopback
 from fhir_server.foundation import journal
-from fhir_server.server import OFF, build, policy_of
+from fhir_server.server import OFF, access_policy_of, build, policy_of
 from fhir_server.settings import Settings
 from fhir_server.store.stamp import IndexDiffers
 from fhir_server.validation.policy_file import BadPolicy
@@ -73,7 +73,7 @@ def hosts_of(settings: Settings) -> tuple[str, ...]:
 
 
 def demand_profiles(settings: Settings) -> None:
-    """Refuse a folder of profiles that is not there, or a policy that cannot be followed."""
+    """Refuse a folder of profiles that is not there, or policies that cannot be followed."""
     if settings.profiles not in ("", OFF) and not Path(settings.profiles).is_dir():
         refuse(
             Exit.MISUSED,
@@ -82,6 +82,7 @@ def demand_profiles(settings: Settings) -> None:
         )
     try:
         policy_of(settings)
+        access_policy_of(settings)
     except BadPolicy as error:
         refuse(Exit.MISUSED, str(error))
 

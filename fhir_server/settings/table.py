@@ -81,6 +81,12 @@ class Settings:
         "Whether callers must show who they are: on or off.",
         choice("off", "on"),
     )
+    access_policy: str = setting(
+        "",
+        "The file that says who may reach what; empty: the one that `fhir-server access policy`"
+        " prints.",
+        FOLDER,
+    )
     provider: str = setting(
         "",
         "The issuer of an outside OpenID provider whose access tokens are taken, too.",
