@@ -24,8 +24,8 @@ class Gathering(Generic[Asked, Told]):
     together: answers several, in their order; an exception among the answers is raised to the one
     it belongs to, and one that is raised to them all.
     weight, most: how much one asks, and how much is asked at once.
-    linger: seconds that those who came while others were under way wait for more company. Who
-    comes alone never waits.
+    linger: seconds that is waited for more company, where there was some lately. Who comes alone
+    never waits.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Gathering(Generic[Asked, Told]):
         self._most = most
         self._free = under_way
         self._linger = linger
+        self._crowd = 0  # how many went together last
         self._waiting: deque[tuple[Asked, asyncio.Future[Told]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -62,7 +63,10 @@ class Gathering(Generic[Asked, Told]):
 
     async def _serve(self) -> None:
         try:
+            if self._linger and self._crowd > 1:
+                await asyncio.sleep(self._linger)
             while part := self._next():
+                self._crowd = len(part)
                 await self._answer(part)
                 if self._linger and self._waiting:
                     await asyncio.sleep(self._linger)

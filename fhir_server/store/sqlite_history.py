@@ -9,7 +9,7 @@ moment is found by bisection, and every page is a range of the primary key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Invalid
@@ -18,6 +18,7 @@ from fhir_server.store.condition import within_reach
 from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
 from fhir_server.store.dialect import OWNER, SQLITE
 from fhir_server.store.row import packed_id, stored
+from fhir_server.store.select.weighing import reaches_few
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import last_seq
 from fhir_server.store.types import type_numbers
@@ -80,10 +81,11 @@ def _sources(asked: History, where: list[Part]) -> list[Part]:
     types = _types(asked)
     if types is None:
         return [_both(where or [Part("true")])]
-    if len(types) <= FEW_TYPES:
+    if len(types) <= FEW_TYPES and not reaches_few(asked.types, asked.restriction):
         each = [Part("v.type = ?", (number,)) for number in types or (0,)]
     else:
-        # `+` keeps SQLite from the type's index: many types are nearly everything.
+        # `+` keeps SQLite from the type's index: many types are nearly everything, and what few
+        # patients have is found by them.
         each = [Part("+v.type IN (SELECT value FROM json_each(?))", (json.dumps(types),))]
     return [_both([one, *where]) for one in each]
 
@@ -111,14 +113,17 @@ def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
         where.append(Part(replaced, (low,)))
     if asked.key is not None:
         where.append(Part("v.id = ?", (packed_id(asked.key.id),)))
-    return where + _reached(asked.restriction)
+    return where + _reached(asked.restriction, asked.types)
 
 
-def _reached(restriction: Restriction) -> list[Part]:
+def _reached(restriction: Restriction, types: Sequence[str]) -> list[Part]:
     """What the caller may reach is told by the newest version."""
     if restriction.is_free:
         return []
-    within = within_reach(restriction, "c", SQLITE)
+    within = within_reach(restriction, "c", SQLITE, types)
+    if reaches_few(types, restriction):
+        text = f"v.rid IN (SELECT c.rid FROM current c WHERE {within.text})"
+        return [Part(text, within.values)]
     text = f"EXISTS (SELECT 1 FROM current c WHERE c.rid = v.rid AND {within.text})"
     return [Part(text, within.values)]
 
@@ -176,7 +181,7 @@ def feed(
         if wanted:
             numbers = json.dumps(type_numbers(wanted))
             where.append(Part("+v.type IN (SELECT value FROM json_each(?))", (numbers,)))
-        source = _both(where + _reached(restriction))
+        source = _both(where + _reached(restriction, wanted))
         text = f"SELECT {SQLITE.columns} FROM version v WHERE {source.text} ORDER BY v.seq LIMIT ?"
         rows = reader.rows(text, (*source.values, limit))
     reached = rows[-1][1] if len(rows) == limit and rows else last

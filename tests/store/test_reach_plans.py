@@ -12,6 +12,7 @@ from fhir_server.store.contract import (
     AllOf,
     Care,
     Ground,
+    History,
     Restriction,
     Select,
     UpdatedWithin,
@@ -68,6 +69,14 @@ async def crowd(store):
         await store.commit(unit(*(made(n, ELSE, THERE) for n in range(start, start + 1000))))
 
 
+def statements(steps):
+    return [statement for step in steps for statement in step.statements]
+
+
+def rows_read(statement):
+    return (statement.work or 0) / STEPS if statement.read is None else statement.read
+
+
 def test_a_page_a_count_and_a_find_read_little_more_than_is_theirs(store, database, run):
     async def asked(select):
         with watching() as watch:
@@ -80,10 +89,18 @@ def test_a_page_a_count_and_a_find_read_little_more_than_is_theirs(store, databa
     if database.url.startswith("postgresql"):
         with psycopg.connect(database.url, autocommit=True) as connection:
             connection.execute("vacuum analyze")
+
+    async def past():
+        with watching() as watch:
+            asked = History(types=("Observation",), restriction=only(owners=frozenset({ME})))
+            page, count = await store.history(asked), await store.count_history(asked)
+        return page.rows, count, watch.steps
+
+    versions, count, steps = run(past())
+    assert len(versions) == count == MINE
+    assert max(map(rows_read, statements(steps))) < READ
     for name, select in SELECTS.items():
         page, count, found, steps = run(asked(select))
         assert len(page.rows) == count == len(found) >= MINE, name
-        for statement in (statement for step in steps for statement in step.statements):
-            work = (statement.work or 0) / STEPS
-            read = work if statement.read is None else statement.read
-            assert read < READ, f"{name}: {statement}"
+        for statement in statements(steps):
+            assert rows_read(statement) < READ, f"{name}: {statement}"

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fhir_server.store.condition import (
@@ -97,9 +97,11 @@ WRITERS: dict[type, Callable[[Context, Any], Part]] = {
 }
 
 
-def within_reach(restriction: Restriction, row: str, dialect: Dialect) -> Part:
+def within_reach(
+    restriction: Restriction, row: str, dialect: Dialect, types: Sequence[str] = ()
+) -> Part:
     """Of a row of `current`, deletions too: whether the caller may reach it."""
-    return reach(context_of(dialect, restriction).of(row))
+    return reach(context_of(dialect, restriction).of(row), types)
 
 
 def context_of(

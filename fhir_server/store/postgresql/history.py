@@ -20,6 +20,7 @@ from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
 from fhir_server.store.row import packed_id, stored
 from fhir_server.store.select import Bound, unseen
+from fhir_server.store.select.weighing import reaches_few
 from fhir_server.store.types import type_numbers
 
 REPLACED = (
@@ -85,14 +86,17 @@ def _asked(asked: History, pin: Bound | None) -> list[Part]:
         low, high = asked.at
         where.append(Part("v.updated < %s", (high,)))
         where.append(Part(REPLACED, (low,)))
-    return where + _reached(asked.restriction)
+    return where + _reached(asked.restriction, asked.types)
 
 
-def _reached(restriction: Restriction) -> list[Part]:
+def _reached(restriction: Restriction, types: Sequence[str]) -> list[Part]:
     """What the caller may reach is told by the newest version."""
     if restriction.is_free:
         return []
-    within = within_reach(restriction, "c", POSTGRESQL)
+    within = within_reach(restriction, "c", POSTGRESQL, types)
+    if reaches_few(types, restriction):  # as an array: their number is known to be small
+        text = f"v.rid = any(array(select c.rid from current c where {within.text}))"
+        return [Part(text, within.values)]
     text = f"exists (select 1 from current c where c.rid = v.rid and {within.text})"
     return [Part(text, within.values)]
 
@@ -136,7 +140,7 @@ async def feed(
     after = Position(0, -1) if cursor is None else position(cursor, epochs)
     wanted = tuple(types)
     asked = [member("v.type", type_numbers(wanted), POSTGRESQL)] if wanted else []
-    told = both(asked + _reached(restriction))
+    told = both(asked + _reached(restriction, wanted))
     text = f"{AFTER} and {told.text}{ORDER.format(limit=limit)}"
     found = await rows(pool, text, (*after, *told.values), prepare=not wanted)
     page = [stored(row, codec) for row in found]

@@ -19,7 +19,7 @@ from fhir_server.store.condition import (
     key_row,
     word_row,
 )
-from fhir_server.store.contract import AllOf, Condition, KeyIs, RidIn, Select
+from fhir_server.store.contract import AllOf, Condition, KeyIs, Restriction, RidIn, Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.rendered import Rendered
 from fhir_server.store.types import type_numbers
@@ -48,14 +48,18 @@ class Hoped:
 Driver = Condition | Hoped
 
 
-def is_of_few(select: Select) -> bool:
+def reaches_few(types: Sequence[str], restriction: Restriction) -> bool:
     """Whether all that the caller reaches of what is asked for is a few patients': their records
     are read through the index by owner, however much others have."""
-    grounds = select.restriction.among(frozenset(select.types)).grounds or ()
-    if len(grounds) != 1 or any(isinstance(c, RidIn) for c in every(select.where)):
-        return False
-    owners = grounds[0].owners or frozenset()
-    return 0 < len(owners) <= FEW_OWNERS and 0 not in owners
+    grounds = restriction.among(frozenset(types)).grounds or ()
+    owners = grounds[0].owners if len(grounds) == 1 else None
+    return bool(owners) and len(owners or ()) <= FEW_OWNERS and 0 not in (owners or ())
+
+
+def is_of_few(select: Select) -> bool:
+    """The same of a search, unless it names resources itself."""
+    named = any(isinstance(condition, RidIn) for condition in every(select.where))
+    return not named and reaches_few(select.types, select.restriction)
 
 
 def drivers(select: Select) -> tuple[Condition, ...]:
