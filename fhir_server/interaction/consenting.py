@@ -9,8 +9,10 @@ patient in context, and those of the patients in the facility's care or recorded
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import partial
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key, Resource
@@ -25,6 +27,7 @@ from fhir_server.store.contract import EVERYTHING, Restriction, Select, Store, r
 from fhir_server.store.contract.reach import Ground
 
 CONSENT = frozenset({"Consent"})
+FEW = 100  # that are judged on the spot, in a millisecond
 AT_ONCE = 500  # read from the store together
 KNOWN_MS = 5000  # as long as what was found is taken for what is there
 KEPT = 256  # callers for whom it is
@@ -47,7 +50,8 @@ class Consenting:
         until, found = self._known.get(at, (0, SILENCE))
         if moment >= until:
             consents = await self.consents(caller, moment)
-            found = agreed(consents, caller, purpose, self._policy, moment)
+            judge = partial(agreed, consents, caller, purpose, self._policy, moment)
+            found = judge() if len(consents) <= FEW else await asyncio.to_thread(judge)
             self._known[at] = (moment + KNOWN_MS, found)
             self._known.move_to_end(at)
             while len(self._known) > KEPT:
