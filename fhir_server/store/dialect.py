@@ -54,7 +54,7 @@ SQLITE = Dialect(
     version="join version v on v.seq = p.seq",
     snapshot="(select max(seq) from version)",
     join="cross join",
-    walked=2,
+    walked=4,
     fence="",
     postgresql=False,
 )

@@ -131,8 +131,15 @@ def for_page(
     first = rarest(found, weights)
     if not size or first == COMMON:
         return first
-    met = math.prod(min(1.0, weight / size) for weight in weights)
+    weighed = zip(weights, limits_of(found), strict=True)
+    met = math.prod(_share(weight, limit, size) for weight, limit in weighed)
     return Hoped(first) if page * dialect.walked < met * min(REACH, *weights) else first
+
+
+def _share(weight: int, limit: int, size: int) -> float:
+    """Of the resources of a type those that have a word: where counting ended at its limit, half
+    of what is between that and all."""
+    return min(1.0, (weight if weight < limit else (limit + size) / 2) / size)
 
 
 def is_common(
