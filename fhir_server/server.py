@@ -85,7 +85,7 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
-        audit=settings.audit,
+        audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
@@ -114,9 +114,14 @@ def authority_of(settings: Settings, store: Store) -> Authority:
     return Authority(store, base=base, outside=outside, fetch=fetch)
 
 
+def is_audited(settings: Settings) -> bool:
+    """Who may see what is told apart only together with who saw it."""
+    return settings.audit or settings.access == "on"
+
+
 def anchoring_of(settings: Settings, store: Store) -> Anchoring | None:
     file = anchors_file(settings.database_url, settings.audit_anchors)
-    if not settings.audit or file is None:
+    if not is_audited(settings) or file is None:
         return None
     return Anchoring(store, file, settings.audit_anchor_seconds)
 

@@ -21,7 +21,7 @@ ANCHORS = "fhir.db-anchors.jsonl"
 def place(tmp_path_factory):
     """A server wrote a patient, was asked for it, and stopped."""
     made = tmp_path_factory.mktemp("place")
-    with serving(at=made) as (server, base):
+    with serving(at=made, FHIR_AUDIT="true") as (server, base):
         body = json.dumps({**PATIENT, "id": "an"}).encode()
         put = urllib.request.Request(f"{base}/Patient/an", body, method="PUT")
         put.add_header("Content-Type", "application/fhir+json")
@@ -110,7 +110,7 @@ def test_a_report_of_no_date_is_refused(at):
 
 def test_what_a_command_loads_is_written_down_as_the_operators(at):
     (at / "more.ndjson").write_text(json.dumps({**PATIENT, "id": "binh"}) + "\n")
-    assert fhir_server("load", "more.ndjson", at=at).returncode == Exit.DONE
+    assert fhir_server("load", "more.ndjson", at=at, FHIR_AUDIT="true").returncode == Exit.DONE
     told = json.loads(
         fhir_server("audit", "report", "--client", "operator", "--json", at=at).stdout
     )
@@ -122,7 +122,7 @@ def test_what_a_command_loads_is_written_down_as_the_operators(at):
 def test_what_was_seen_after_a_backup_stays_when_it_is_restored(at):
     assert fhir_server("backup", "copy.db", at=at).returncode == Exit.DONE
     (at / "more.ndjson").write_text(json.dumps({**PATIENT, "id": "binh"}) + "\n")
-    assert fhir_server("load", "more.ndjson", at=at).returncode == Exit.DONE
+    assert fhir_server("load", "more.ndjson", at=at, FHIR_AUDIT="true").returncode == Exit.DONE
     assert fhir_server("restore", "copy.db", "--replace", at=at).returncode == Exit.DONE
     ran = fhir_server("audit", "verify", at=at)
     assert ran.returncode == Exit.DONE, ran.stderr

@@ -169,7 +169,6 @@ def decide(
     """
     if caller.everything:
         return Access.open(caller)
-    now = time.time_ns() // 1_000_000 if moment is None else moment
     roles = _roles(policy, caller)
     code = _purpose(caller, roles)
     purpose = policy.purposes[code]
@@ -184,7 +183,7 @@ def decide(
         can=frozenset().union(*(role.can for role in serving)),
         deidentify=tuple(deidentify),
         flagged=code == BREAK_GLASS,
-        moment=now,
+        moment=time.time_ns() // 1_000_000 if moment is None else moment,
         asked=Asked(
             policy,
             rules,

@@ -108,8 +108,9 @@ class Settings:
         FLAG,
     )
     audit: bool = setting(
-        True,
-        "Write down every access, reads and refusals too, before it is answered.",
+        False,
+        "Write down every access, reads and refusals too, before it is answered. With `access` on"
+        " it always is.",
         FLAG,
     )
     audit_anchors: str = setting(

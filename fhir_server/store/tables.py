@@ -141,9 +141,7 @@ def _current(form: _Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
-    keys has a bit for each dominant row; which bit goes by the type (search/dominant.py). What is
-    common is counted from an index alone: on SQLite the one by date, whose entries are no larger
-    for it; PostgreSQL's keeps equal ones together, so that one of its own is smaller still.
+    keys has a bit for each dominant row; which bit goes by the type (search/dominant.py).
     moved remembers who changed their place in an order that a search walks, and where they stood
     in that of main dates before, so that a walk meets each once (promise 7 of the architecture).
     owner and facility are what a caller's reach goes by (contract/reach.py).
@@ -164,6 +162,20 @@ def _current(form: _Form) -> None:
     )
     if not form.sqlite:
         current.dialect_options["postgresql"]["with"] = {"fillfactor": 90}
+    _current_indexes(form, current)
+    moved = form.table(
+        "moved",
+        _column("seq", form.big, key=True),
+        _column("rid", form.big, key=True),
+        _column("main_lo", form.big),
+        rowid=False,
+    )
+    Index("moved_by_resource", moved.c.rid)
+
+
+def _current_indexes(form: _Form, current: Table) -> None:
+    """What is common is counted from an index alone: on SQLite the one by date, whose entries are
+    no larger for it; PostgreSQL's keeps equal ones together, so that one of its own is smaller."""
     by_date = (current.c.type, current.c.main_lo, current.c.rid)
     if form.sqlite:
         Index("current_by_date", *by_date, current.c["keys"], current.c.deleted)
@@ -179,14 +191,6 @@ def _current(form: _Form) -> None:
             sqlite_where=somebodys,
             postgresql_where=somebodys,
         )
-    moved = form.table(
-        "moved",
-        _column("seq", form.big, key=True),
-        _column("rid", form.big, key=True),
-        _column("main_lo", form.big),
-        rowid=False,
-    )
-    Index("moved_by_resource", moved.c.rid)
 
 
 def _index_rows(form: _Form) -> None:
