@@ -29,6 +29,8 @@ class Ask:
 
 async def create(server: Server, ask: Ask, circumstances: Circumstances) -> Answer:
     """Raises Invalid, Unprocessable, MultipleMatches, Forbidden, Conflict."""
+    # Before a condition is looked up: what it finds is told only to who might have created it.
+    circumstances.access.demand("create", ask.type)
     resource, warnings = await writing.checked(server, ask.resource, ask.type, circumstances)
 
     async def propose() -> Proposal:

@@ -130,6 +130,7 @@ class Attempt:
     async def _aim_create(self, action: Action) -> None:
         request = action.request
         assert request.if_none_exist is not None
+        self.circumstances.access.demand("create", request.type)
         condition = create.criteria(request.if_none_exist)
         found, assumed = await aiming.the_match(
             self.server, self.circumstances, request.type, condition, "create"
