@@ -118,7 +118,7 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
 def resource_type(server: Server, type: str, profiles: list[str], referring: list[str]) -> Resource:
     """CapabilityStatement.rest.resource of one type."""
     if type == auditing.TYPE:
-        return auditing.capability()
+        return {**auditing.capability(), **operations(server, type)}
     return {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
