@@ -31,6 +31,12 @@ demo: $(INSTALLED) ## Load 1,000 synthetic patients of Can Tho, then serve
 test: $(INSTALLED_DEV) ## Run every test, on SQLite and on PostgreSQL
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+ATTACKS := tests/access tests/fuzz tests/security tests/rest tests/store/test_audit.py tests/test_cli_audit.py tests/test_tls.py
+
+.PHONY: attack
+attack: $(INSTALLED_DEV) ## The attacks in their long form, with their figures: matrix, tokens, audit edits, fuzz
+	@FHIR_ATTACK=long $(BIN)/python -m pytest $(PYTEST_ARGS) $(wildcard $(ATTACKS))
+
 check: lint types layers docs-check ## All of lint, types, layers, documents, then test: what CI runs
 	@$(MAKE) --no-print-directory test
 

@@ -20,7 +20,7 @@ from fhir_server.store.migrate import migrate
 from fhir_server.store.postgresql import PostgresqlStore
 from fhir_server.store.schema import sqlite_path
 from fhir_server.store.sqlite import SqliteStore
-from tests import postgresql
+from tests import attack, postgresql
 
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, T]], T]
@@ -39,6 +39,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     postgresql.part()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the attacks counted (tests/attack.py), in one table."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    if told := attack.figures(reports):
+        terminalreporter.section("attacks, " + ("long" if attack.LONG else "short"))
+        for line in attack.table(told):
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> attack.Tell:
+    """Tell a figure of an attack: `tell("leak matrix: cells", 120)`."""
+    return attack.teller(request)
 
 
 @pytest.hookimpl(tryfirst=True)
