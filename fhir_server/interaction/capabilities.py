@@ -187,7 +187,7 @@ def reverse_includes(parameters: Parameters) -> dict[str, list[str]]:
     types = sorted(parameters.definitions.resource_types)
     with_url = {type for type in types if "url" in parameters.of(type)}
     found: dict[str, list[str]] = {}
-    for source in types:
+    for source in (type for type in types if type != auditing.TYPE):
         for code, parameter in sorted(references(parameters, source).items()):
             for target in parameter.targets or types:
                 if target in with_url or "Reference" in parameter.types:

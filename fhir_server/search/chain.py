@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.search import has
+from fhir_server.search.apart import APART
 from fhir_server.search.criterion import any_of
 from fhir_server.search.link import followable, known_type, leads_on, no_parameter, through
 from fhir_server.search.parameters import Parameter
@@ -32,20 +33,23 @@ def chained(scope: Scope, name: str, value: str) -> Condition:
             "leads to, `subject:Patient.name`."
         )
     links = followable(scope, code, scope.types)
-    types = knowing(scope, targets(scope, links, type or None), rest, code)
+    types = knowing(scope, targets(scope, links, type or None, name), rest, code)
     return any_of(
         through(scope, links, some, lambda inner: inner.condition(rest, value))
         for some in _alike(scope, types, rest)
     )
 
 
-def targets(scope: Scope, links: Sequence[Parameter], type: str | None = None) -> tuple[str, ...]:
-    """The types a reference may be to; where one is named, that one. Raises Invalid."""
+def targets(
+    scope: Scope, links: Sequence[Parameter], type: str | None = None, asked: str = ""
+) -> tuple[str, ...]:
+    """The types a reference may be to that are searched; where one is named (in the criterion
+    `asked`), that one. Raises Invalid, NotSupported."""
     everything = sorted(scope.parameters.definitions.resource_types)
     types = {target for link in links for target in link.targets or everything}
     if type is None:
-        return tuple(sorted(types))
-    if known_type(scope, type) not in types:
+        return tuple(sorted(types - {APART}))
+    if known_type(scope, type, asked) not in types:
         shown = ", ".join(f"`{one}`" for one in sorted(types)[:8])
         raise Invalid(
             f"`{links[0].code}` of {links[0].of} cannot refer to `{type}`; it refers to {shown}"

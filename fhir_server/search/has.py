@@ -55,7 +55,7 @@ def _parted(scope: Scope, name: str) -> Has:
             "`_has:Observation:patient:code=1234-5`."
         )
     _, type, code, rest = parts
-    (link,) = followable(scope, code, (known_type(scope, type),))
+    (link,) = followable(scope, code, (known_type(scope, type, name),))
     return Has(link, rest)
 
 

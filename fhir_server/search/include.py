@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhir_server.foundation.outcome import Invalid
+from fhir_server.search.apart import refuse_apart
 from fhir_server.search.closest import closest, some
 from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.search.wanted import Include, Wanted
@@ -67,6 +68,7 @@ def _understood(parameters: Parameters, name: str, value: str, *, iterate: bool)
         if type not in known:
             hint = closest(type, sorted(known))
             raise Invalid(f"`{name}` names `{type[:64]}`, which is no resource type of R4.{hint}")
+    refuse_apart((source, *rest[1:]), f"{name}={value}")
     found = Include(name == REVERSE, source, rest[0], rest[1] if rest[1:] else None, iterate)
     if rest[0] != EVERY and rest[0] not in references(parameters, source):
         raise Invalid(_no_reference(parameters, name, found))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from fhir_server.foundation.outcome import FhirError, Invalid, NotSupported
+from fhir_server.search.apart import refuse_apart
 from fhir_server.search.closest import closest
 from fhir_server.search.criterion import any_of
 from fhir_server.search.owner import owned
@@ -19,12 +20,13 @@ from fhir_server.store.contract import Condition, Refers
 SHOWN = 5  # types named in a message
 
 
-def known_type(scope: Scope, type: str) -> str:
-    """Raises Invalid where R4 has no such type."""
+def known_type(scope: Scope, type: str, asked: str) -> str:
+    """asked: the criterion. Raises Invalid where R4 has no such type; NotSupported."""
     known = scope.parameters.definitions.resource_types
     if type not in known:
         hint = closest(type, sorted(known))
         raise Invalid(f"`{type[:64]}` is no resource type of R4.{hint}")
+    refuse_apart((type,), asked)
     return type
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from fhir_server.foundation.outcome import Invalid, NotSupported
 from fhir_server.search import include, sort
+from fhir_server.search.apart import refuse_apart
 from fhir_server.search.closest import closest
 from fhir_server.search.wanted import Wanted
 
@@ -71,6 +72,7 @@ def _type(wanted: Wanted, value: str) -> None:
         if name not in known:
             hint = closest(name, sorted(known))
             raise Invalid(f"`_type` names `{name[:64]}`, which is no resource type of R4.{hint}")
+    refuse_apart(types, f"_type={value}")
     wanted.types = types
 
 

@@ -361,7 +361,7 @@ async def test_a_question_about_audit_events_is_answered_or_refused_in_words(cli
 async def test_audit_events_are_in_no_compartment_and_no_search_of_everything(client):
     await stored(client, AN)
     assert (await client.get("/fhir/Patient/an/AuditEvent")).status == 400
-    for url in ("/fhir/Patient/an/*", "/fhir", "/fhir?_type=AuditEvent,Patient"):
+    for url in ("/fhir/Patient/an/*", "/fhir"):
         found = (await client.get(url)).json
         assert {each["resource"]["resourceType"] for each in found["entry"]} == {"Patient"}, url
 
@@ -405,3 +405,44 @@ async def test_a_server_that_keeps_no_audit_writes_nothing_down(store):
     await stored(client, AN)
     assert (await client.get("/fhir/Patient/an")).status == 200
     assert await store.audit.found(Sought()) == []
+
+
+# A question that leads through AuditEvents: it would find nothing, as if nobody had seen anything.
+THROUGH = [
+    "/fhir?_type=AuditEvent",
+    "/fhir?_type=AuditEvent,Patient",
+    "/fhir/Patient?_has:AuditEvent:patient:agent-name=x",
+    "/fhir/Patient?_has:Observation:patient:_has:AuditEvent:entity:date=2026",
+    "/fhir/Observation?subject:Patient._has:AuditEvent:patient:date=2026",
+    "/fhir/Patient?_revinclude=AuditEvent:patient",
+    "/fhir/Patient?_revinclude=AuditEvent:*",
+    "/fhir/Observation?_include=Observation:subject&_revinclude:iterate=AuditEvent:entity",
+    "/fhir/Patient?_include:iterate=AuditEvent:agent",
+    "/fhir/List?_include=List:item:AuditEvent",
+    "/fhir/List?item:AuditEvent.date=2026",
+    "/fhir/Patient?_has:List:item:item:AuditEvent.date=2026",
+    "/fhir/Patient/$explain?_has:AuditEvent:patient:date=2026",
+]
+
+
+@on_one_database
+@pytest.mark.parametrize("url", THROUGH)
+async def test_a_question_that_leads_through_audit_events_is_refused_in_words(client, url):
+    answer = await client.get(url)
+    assert answer.status == 400, answer.body
+    assert answer.issue["code"] == "not-supported"
+    assert "searched by themselves alone" in answer.issue["diagnostics"]
+    if "_has" not in url:
+        return
+    body = {"resourceType": "Bundle", "type": "batch", "entry": [entry("GET", url[6:])]}
+    assert b"searched by themselves alone" in (await client.post("/fhir", body)).body
+    delete = await client.delete(url) if "$" not in url else answer
+    assert (delete.status, delete.issue["code"]) == (400, "not-supported")
+
+
+@on_one_database
+async def test_a_link_to_anything_is_followed_to_all_but_audit_events(client):
+    await stored(client, AN, BINH)
+    kept = {"resourceType": "List", "id": "l", "status": "current", "mode": "working"}
+    await stored(client, kept | {"entry": [{"item": {"reference": "Patient/an"}}]})
+    assert (await client.get("/fhir/List?item.name=nguyen")).json["entry"]
