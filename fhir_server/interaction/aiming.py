@@ -23,9 +23,11 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import Circumstances, Pairs, Server
+from fhir_server.search.owner import ways
 from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import EVERYTHING, Assumption, Select, Stale, Stored
 
+WHOLE = ("read", "create", "update")
 ALLOWED = {"Allow": "GET, HEAD, POST, OPTIONS"}
 
 
@@ -68,9 +70,10 @@ async def demand_new(server: Server, circumstances: Circumstances, key: Key) -> 
 
     Who does not see all there is could try ids, and learn from the answer which ones are taken. So
     they choose ids in their own facility's name space alone, `<facility>.<anything>`, where nobody
-    else chooses any; another id is refused, taken or free, before anything is looked up.
+    else chooses any; another id is refused, taken or free, before anything is looked up. Who keeps
+    the directory sees all of its types, and chooses: an Organization's id should be short.
     """
-    if circumstances.reach("update").is_free:
+    if circumstances.reach("update").is_free or _sees_all(server, circumstances, key.type):
         return
     facility = circumstances.caller.facility
     if not facility or not key.id.startswith(f"{facility}."):
@@ -83,6 +86,13 @@ async def demand_new(server: Server, circumstances: Circumstances, key: Key) -> 
     if (await server.store.newest((key,), EVERYTHING)).get(key):
         # An id your own facility chose, of something that is another's by now.
         raise Conflict(f"The id of `{key}` was used before. Choose another one.")
+
+
+def _sees_all(server: Server, circumstances: Circumstances, type: str) -> bool:
+    """Whether whatever is there of the type is read, created and updated by this caller."""
+    if type == "Patient" or ways(server.parameters, type):
+        return all(circumstances.reach(each).holds_all_of(type) for each in WHOLE)
+    return all(circumstances.reach(each).holds_all_of(type, of_nobody=True) for each in WHOLE)
 
 
 # --- by criteria ---------------------------------------------------------------------------------

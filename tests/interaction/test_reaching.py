@@ -69,7 +69,7 @@ def rights(here, restriction=EVERYTHING, **by):
 def acting(here, facility, *roles, **told):
     """A caller of a facility, by the policy that is built in."""
     caller = Caller(f"his-{facility}", facility=facility, roles=frozenset(roles or ["system"]))
-    caller = replace(caller, purpose="TREAT", **told)
+    caller = replace(caller, **{"purpose": "TREAT"} | told)
     return replace(here, caller=caller, access=decide(built_in(), caller, SILENCE))
 
 
@@ -134,6 +134,17 @@ async def test_an_id_of_ones_own_that_is_anothers_by_now_is_refused_at_once(serv
 
 async def test_who_reaches_everything_chooses_any_id(server, here):
     assert (await put(server, here, patient("any"))).status == 201
+
+
+async def test_who_keeps_the_directory_chooses_ids_there_and_nowhere_else(server, here):
+    keeper = acting(here, "", "operator", purpose="HSYSADMIN")
+    hospital = {"resourceType": "Organization", "id": "hue", "name": "Huế"}
+    assert (await put(server, keeper, hospital)).status == 201
+    with pytest.raises(MethodNotAllowed, match="you choose no ids"):
+        await put(server, keeper, patient("any"))
+    for role in ("system", "doctor"):
+        with pytest.raises(MethodNotAllowed, match=r"`hue\.`"):
+            await put(server, acting(here, "hue", role), hospital | {"id": "hanoi"})
 
 
 # --- what once was -------------------------------------------------------------------------------

@@ -112,6 +112,18 @@ class Restriction:
             found |= ground.types
         return found
 
+    def holds_all_of(self, type: str, *, of_nobody: bool = False) -> bool:
+        """Whether one ground alone reaches all of a type; of_nobody: none of it is a patient's."""
+        if self.grounds is None:
+            return True
+        whole = (None, frozenset({0})) if of_nobody else (None,)
+        return any(
+            (ground.types is None or type in ground.types)
+            and ground.owners in whole
+            and ground == Ground(ground.types, ground.owners)
+            for ground in self.grounds
+        )
+
     def allows(self, facts: Facts) -> bool:
         return self.grounds is None or any(ground.holds(facts) for ground in self.grounds)
 
