@@ -13,9 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import time
 
+from fhir_server.conformance.subset import SUMMARIES, Shape, shaped
 from fhir_server.foundation import bundle
 from fhir_server.foundation.bundle import Entry, instant
-from fhir_server.foundation.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
+from fhir_server.foundation.outcome import (
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    NotSupported,
+)
 from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.foundation.wire import render
@@ -75,6 +82,22 @@ def is_whole(restriction: Restriction) -> bool:
     )
 
 
+def may_read(circumstances: Circumstances, interaction: str) -> bool:
+    """Whether the caller may read the audit. Who is shown records without names is shown none of
+    it: it says whose they are."""
+    return circumstances.access.sees_whole and is_whole(circumstances.reach(interaction))
+
+
+def refuse_part(circumstances: Circumstances) -> None:
+    """Raises Forbidden where rule or scope give a part of the audit: it would be told as empty."""
+    grounds = circumstances.reach("search").grounds or ()
+    if any(ground.types is not None and TYPE in ground.types for ground in grounds):
+        raise Forbidden(
+            "AuditEvents are reached all or none: a scope with parameters, or a rule that reaches "
+            "less than `all`, opens none of them. Ask for `AuditEvent.rs`."
+        )
+
+
 # --- read and search -----------------------------------------------------------------------------
 
 
@@ -101,18 +124,20 @@ async def read(
     """Raises NotFound, for what is out of reach too."""
     where = place(id) if version_id in (None, VERSION) else None
     found = None
-    if where is not None and is_whole(circumstances.reach("read")):
+    if where is not None and may_read(circumstances, "read"):
         found = await server.store.audit.entered(*where)
     if found is None:
         raise NotFound(f"`{TYPE}/{id}` is not here.")
-    (body,) = await rendered(server, [found], circumstances.base)
+    (body,) = await rendered(server, [found], circumstances.base, circumstances.shape)
     return Answer(200, body, Key(TYPE, id), VERSION, found.at)
 
 
 async def search(server: Server, pairs: Pairs, circumstances: Circumstances) -> Answer:
     """Newest first. Raises Invalid, NotSupported."""
     sought = understood(server, pairs)
-    if not is_whole(circumstances.reach("search")):
+    shape_of(pairs)
+    if not may_read(circumstances, "search"):
+        refuse_part(circumstances)
         return _bundle(circumstances, TYPE, pairs, [], [], None)
     return await page(server, sought, pairs, circumstances, TYPE)
 
@@ -139,7 +164,7 @@ async def page(
         behind = [last.at, last.chain, last.number]
         onward = seal(server.secret, {"q": question, "p": behind}, to=identity)
     shown = found[: sought.limit]
-    bodies = await rendered(server, shown, circumstances.base, only=only)
+    bodies = await rendered(server, shown, circumstances.base, shape_of(pairs), only=only)
     return _bundle(circumstances, path, pairs, shown, bodies, onward)
 
 
@@ -151,7 +176,7 @@ def resumed(held: dict[str, object], question: str, sought: Sought) -> Sought:
 
 
 async def rendered(
-    server: Server, found: Sequence[Entered], base: str, *, only: int | None = None
+    server: Server, found: Sequence[Entered], base: str, shape: Shape, *, only: int | None = None
 ) -> list[bytes]:
     """Each as an AuditEvent. Raises nothing for one that was damaged: `audit verify` tells."""
     told = []
@@ -164,7 +189,7 @@ async def rendered(
     numbers = {number for one in told for number in one.patients}
     names = await server.store.audit.keys(list(numbers)) if numbers else {}
     return [
-        render(audit_event(entered, one, names, base))
+        render(shaped(server.definitions, audit_event(entered, one, names, base), shape))
         for entered, one in zip(found, told, strict=True)
     ]
 
@@ -207,6 +232,25 @@ def capability() -> Resource:
 
 
 # --- parameters ----------------------------------------------------------------------------------
+
+
+def shape_of(pairs: Pairs) -> Shape:
+    """`_summary` and `_elements` of a search. Raises Invalid, NotSupported."""
+    asked = dict(pairs)
+    summary = asked.get("_summary") or None
+    if summary == "count":
+        raise NotSupported(
+            f"How many {TYPE}s there are is not counted. Ask for them with `_count`, page by page, "
+            "or run `fhir-server audit report`.",
+            expression="http._summary",
+        )
+    if summary is not None and summary not in SUMMARIES:
+        raise Invalid(
+            f"`_summary={summary[:40]}` is not one of `true`, `text`, `data` and `false`.",
+            expression="http._summary",
+        )
+    names = (name.strip() for name in asked.get("_elements", "").split(","))
+    return Shape(summary, tuple(name for name in names if name))
 
 
 def understood(server: Server, pairs: Pairs) -> Sought:

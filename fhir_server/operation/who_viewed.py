@@ -3,8 +3,9 @@
 https://hl7.org/fhir/R4/auditevent.html
 https://hl7.org/fhir/R4/operationdefinition.html
 
-It is for the patient, and for those who may read the audit. What else an access told, of other
-patients, is not told here; nor how it was asked, which may name them.
+It is for the patient, and for those who may read the audit, who need not reach the record itself.
+What else an access told, of other patients, is not told here; nor how it was asked, which may name
+them.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ async def who_viewed(server: Server, call: Call, circumstances: Circumstances) -
     """Raises NotFound, Forbidden, Invalid."""
     assert call.id is not None, "it is of an instance"
     key = Key("Patient", call.id)
-    found = await server.store.newest((key,), circumstances.reach("read"))
-    if key not in found:
-        raise NotFound(f"`{key}` is not here.")
-    is_own = circumstances.caller.patient == call.id
-    if not is_own and not auditing.is_whole(circumstances.reach("search")):
+    reach, may_read_all = circumstances.reach("read"), auditing.may_read(circumstances, "search")
+    if reach.is_free or not may_read_all:  # an auditor may reach no record, and all that is told
+        found = await server.store.newest((key,), reach)
+        if key not in found:
+            raise NotFound(f"`{key}` is not here.")
+    if not may_read_all and not is_own(circumstances, call.id):
         raise Forbidden(
             "Who viewed a record is told to its patient, and to who may read the audit."
         )
@@ -37,6 +39,14 @@ async def who_viewed(server: Server, call: Call, circumstances: Circumstances) -
     path = f"{key}/${NAME}"
     only = said.of_patient(call.id)
     return await auditing.page(server, sought, pairs, circumstances, path, only=only)
+
+
+def is_own(circumstances: Circumstances, id: str) -> bool:
+    """Whether the patient asks, or who acts for them. Who acts for a facility has a patient in
+    context too, and so has who has broken a glass, and says why."""
+    caller = circumstances.caller
+    acts_for_itself = not caller.facility and not caller.reason
+    return caller.patient == id and acts_for_itself and circumstances.access.sees_whole
 
 
 OPERATIONS = (
