@@ -164,6 +164,7 @@ async def those_within(
     server: Server, circumstances: Circumstances, interaction: str, found: Sequence[Stored]
 ) -> list[Stored]:
     """Of versions of resources that are within reach now those that were then, too."""
+    note_owners(server, circumstances, found)
     reach = circumstances.reach(interaction)
     if reach.is_free or not found:
         return list(found)
@@ -172,6 +173,17 @@ async def those_within(
     deleted = {each.key for each in found if each.deleted}
     newest = await server.store.newest(tuple(deleted), reach) if deleted else {}
     return [each for each in found if (_is(each, newest) if each.deleted else next(judged))]
+
+
+def note_owners(server: Server, circumstances: Circumstances, found: Iterable[Stored]) -> None:
+    """For the audit: a version that was another patient's is told of them, too."""
+    if circumstances.record is None:
+        return
+    for stored in found:
+        if not stored.deleted:
+            owner = server.indexer.owner(resource_of(stored))
+            if owner != stored.owner:
+                circumstances.record.was(stored, owner)
 
 
 def _is(deletion: Stored, newest: dict[Key, Stored]) -> bool:

@@ -16,7 +16,7 @@ import orjson
 from fhir_server.foundation.outcome import Unprocessable
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.context import Answer, Circumstances, Once, Server
-from fhir_server.interaction.reaching import readable_entries
+from fhir_server.interaction.reaching import note_owners, readable_entries
 from fhir_server.store.codec import whole
 from fhir_server.store.contract import Remember, Unit
 
@@ -62,6 +62,7 @@ async def replayed(server: Server, circumstances: Circumstances, once: Once) -> 
         stored = await server.store.at_version(key, facts["version"], circumstances.reach("read"))
         body = whole(stored) if stored and not stored.deleted else None
         if stored and body is not None:
+            note_owners(server, circumstances, [stored])
             circumstances.tell(stored)
     elif body is not None:
         body = await readable_entries(server, circumstances.reach("read"), body)

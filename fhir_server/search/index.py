@@ -144,6 +144,13 @@ class Indexer:
             _bounded(type, uris),
         )
 
+    def owner(self, resource: Resource) -> int:
+        """The patient whose it is, as its rows say. Raises what they do."""
+        type = resource["resourceType"]
+        if type not in self._owner:
+            self._learn(type)
+        return self._owner[type](resource)
+
     def _learn(self, type: str) -> Write:
         own = self.parameters.official.of(type).values()
         self._owner[type] = self._owners(type)

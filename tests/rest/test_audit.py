@@ -103,6 +103,45 @@ async def test_an_old_version_is_told_by_its_name(server, client):
     assert (await last(server)).resources == (("Patient", "an", first.version, 1),)
 
 
+# asked, where `*` is the version that was An's            whose; how many versions are told
+OLD = [
+    ("/fhir/Observation/pulse/_history/*", ["an", "binh"], 1),
+    ("/fhir/Observation/pulse/_history", ["an", "binh"], 2),
+    ("/fhir/Observation/_history", ["an", "binh"], 2),
+    ("/fhir/Observation/pulse", ["binh"], 1),
+    ("/fhir/List/l?_include=x", [], 0),
+    ("/fhir/List?_include=List:item", ["an", "binh"], 2),
+]
+
+
+@pytest.mark.parametrize(("url", "patients", "records"), OLD)
+async def test_an_old_version_is_told_of_who_it_was_of_and_whose_it_is_today(
+    server, client, url, patients, records
+):
+    """A measurement was written to the wrong patient's record, and then to the right one's."""
+    first = await client.put("/fhir/Observation/pulse", PULSE)
+    await client.put("/fhir/Observation/pulse", PULSE | {"subject": {"reference": "Patient/binh"}})
+    item = {"reference": f"Observation/pulse/_history/{first.version}"}
+    kept = {"resourceType": "List", "id": "l", "status": "current", "mode": "working"}
+    await stored(client, kept | {"entry": [{"item": item}]})
+    await client.get(url.replace("*", first.version))
+    one = await last(server)
+    assert sorted(one.patients) == sorted(map(said.of_patient, patients))
+    assert len(one.resources) == records
+    of_an = {version for *_, version, _ in one.of(AN_NUMBER).resources}
+    assert of_an == ({first.version} if "an" in patients else set())
+
+
+async def test_an_answer_that_is_given_again_is_told_of_who_it_was_of(server, client):
+    once = {"Idempotency-Key": "k"}
+    first = await client.put("/fhir/Observation/pulse", PULSE, headers=once)
+    await client.put("/fhir/Observation/pulse", PULSE | {"subject": {"reference": "Patient/binh"}})
+    again = await client.put("/fhir/Observation/pulse", PULSE, headers=once)
+    assert again.body == first.body
+    both = sorted(map(said.of_patient, ("an", "binh")))
+    assert sorted((await last(server)).patients) == both
+
+
 async def test_a_search_by_form_is_told_with_its_parameters(server, client):
     await stored(client, AN)
     await client.form("/fhir/Patient/_search", b"family=nguyen&birthdate=2000")

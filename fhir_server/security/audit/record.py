@@ -32,6 +32,10 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def named(stored: Stored) -> Told:
+    return stored.key.type, stored.key.id, stored.version_id
+
+
 class Record:
     """Of one request. url and request: as the entry names them."""
 
@@ -39,6 +43,7 @@ class Record:
         "_committed",
         "_refused",
         "_told",
+        "_were",
         "access",
         "address",
         "clock",
@@ -69,12 +74,17 @@ class Record:
         self.clock = clock
         self._committed = False  # a commit has taken its entry along
         self._told: dict[Told, int] = {}
+        self._were: dict[Told, int] = {}
         self._refused: list[Asked] = []
 
     def tell(self, versions: Iterable[Stored]) -> None:
         """These stand in the answer, whole or in part."""
         for stored in versions:
-            self._told[(stored.key.type, stored.key.id, stored.version_id)] = stored.owner
+            self._told[named(stored)] = stored.owner
+
+    def was(self, stored: Stored, owner: int) -> None:
+        """An old version says itself that it is another's than its resource is today."""
+        self._were[named(stored)] = owner
 
     def refuse(self, interaction: str, url: str, status: int, code: str) -> None:
         """An entry of a batch was refused."""
@@ -111,7 +121,9 @@ class Record:
                 (SHOWN.get(self.interaction, "read"), one[0]) for one in self._told
             )
             rules = self._rules(uses or {(self.interaction, self.type): None})
-            found.append(self._entry(caller, whole, self._told, rules=rules))
+            told = {one: self._were.get(one, owner) for one, owner in self._told.items()}
+            today = (self._told[one] for one in self._were if one in self._told)
+            found.append(self._entry(caller, whole, told, today, rules=rules))
         return tuple(found)
 
     def _entry(
