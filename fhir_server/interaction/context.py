@@ -21,6 +21,7 @@ from fhir_server.search.parameters import Parameters
 from fhir_server.security.audit.record import Record
 from fhir_server.security.caller import OPEN, OPERATOR, Caller
 from fhir_server.security.decision import Access
+from fhir_server.security.deidentify import Means
 from fhir_server.security.tokens.credentials import Credentials
 from fhir_server.store.contract import NOTHING, Restriction, Store, Stored
 from fhir_server.validation.knowledge import Knowledge
@@ -49,12 +50,23 @@ class Rights(Protocol):
     def may_ask(self, parameter: str) -> bool:
         """Whether records may be searched, sorted or counted by it."""
 
-    def shown(self, definitions: Definitions, resource: Resource) -> Resource:
+    def shown(self, means: Means, resource: Resource) -> Resource:
         """The resource as they may see it; itself where all of it may be seen."""
+
+    def counted(self, number: int) -> int | None:
+        """How many there are, as far as they may know; None: that is not told."""
 
     @property
     def sees_whole(self) -> bool:
         """Whether all of a record within reach may be seen."""
+
+    @property
+    def sees_records(self) -> bool:
+        """Whether they see records at all, and not only how many there are."""
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether records are told, and asked for, by other ids than their own."""
 
 
 class Admitted(NamedTuple):
@@ -86,10 +98,14 @@ class Shut:
     def may_ask(self, parameter: str) -> bool:  # noqa: ARG002 - the signature is Rights'
         return False
 
-    sees_whole = False
+    sees_whole = sees_records = False
+    has_pseudonyms = True
 
-    def shown(self, definitions: Definitions, resource: Resource) -> Resource:  # noqa: ARG002 - as above
+    def shown(self, means: Means, resource: Resource) -> Resource:  # noqa: ARG002 - as above
         return {}
+
+    def counted(self, number: int) -> int | None:  # noqa: ARG002 - as above
+        return None
 
 
 NOBODY = Admitted(Caller(OPEN.client), Shut())

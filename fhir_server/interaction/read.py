@@ -14,6 +14,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
 from fhir_server.interaction import auditing
 from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.interaction.disguising import meant, shown
 from fhir_server.interaction.reaching import those_within
 from fhir_server.store.codec import resource_of, whole
 from fhir_server.store.contract import Stored
@@ -30,7 +31,8 @@ async def read(server: Server, ask: Ask, circumstances: Circumstances) -> Answer
     if ask.key.type == auditing.TYPE:
         return await auditing.read(server, ask.key.id, ask.version_id, circumstances)
     if ask.version_id is None:
-        stored = (await server.store.newest((ask.key,), circumstances.reach("read"))).get(ask.key)
+        key = await meant(server, circumstances, ask.key)
+        stored = (await server.store.newest((key,), circumstances.reach("read"))).get(key)
         name = f"`{ask.key}`"
     else:
         stored = await _at_version(server, ask.key, ask.version_id, circumstances)
@@ -41,9 +43,13 @@ async def read(server: Server, ask: Ask, circumstances: Circumstances) -> Answer
         etag = {"ETag": f'W/"{stored.version_id}"'}
         raise Gone(f"{name} was deleted. A PUT brings it back to life.", headers=etag)
     circumstances.tell(stored)
+    body = in_shape(server, circumstances, stored, circumstances.shape)
+    if not circumstances.access.sees_whole:
+        # An ETag is made of a hash of the whole, and Last-Modified tells the second of a visit.
+        return Answer(status=200, body=body, key=ask.key)
     return Answer(
         status=200,
-        body=in_shape(server, circumstances, stored, circumstances.shape),
+        body=body,
         key=stored.key,
         version_id=stored.version_id,
         updated=stored.updated,
@@ -63,8 +69,7 @@ async def _at_version(
 def in_shape(server: Server, circumstances: Circumstances, stored: Stored, shape: Shape) -> bytes:
     """The stored bytes, or the part of them `_summary` or `_elements` asks for, as far as the
     caller may see them."""
-    access = circumstances.access
-    if shape.is_whole and access.sees_whole:
+    if shape.is_whole and circumstances.access.sees_whole:
         return whole(stored)
-    seen = access.shown(server.definitions, resource_of(stored))
+    seen = shown(server, circumstances, resource_of(stored))
     return render(shaped(server.definitions, seen, shape))

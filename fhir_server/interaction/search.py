@@ -20,6 +20,7 @@ from fhir_server.foundation.wire import render
 from fhir_server.interaction import auditing
 from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
+from fhir_server.interaction.disguising import meant, name_of
 from fhir_server.interaction.elements import known_elements
 from fhir_server.interaction.including import Included, included
 from fhir_server.interaction.naming import named
@@ -35,6 +36,14 @@ from fhir_server.search.query import Query
 from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import AllOf, AnyOf, Condition, Select, Stored
 from fhir_server.store.contract.watch import Step
+
+# By others a search goes into texts and identifiers, which are not told to everybody.
+UNTELLING = frozenset({"", "not", "in", "not-in", "above", "below", "missing"})
+TOO_FEW = Issue(
+    "information",
+    "suppressed",
+    "There are some, but fewer than are told as a number: it could tell who they are.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +77,45 @@ async def asked_of(server: Server, ask: Ask, circumstances: Circumstances) -> Qu
         ask.types,
         ask.pairs,
         strict=circumstances.strict,
-        fixed=within(server, ask),
+        fixed=within(server, await _meant(server, ask, circumstances)),
     )
     demand_searchable(circumstances, query)
     return known_elements(server, circumstances, query)
 
 
+async def _meant(server: Server, ask: Ask, circumstances: Circumstances) -> Ask:
+    """The same in the compartment's own name, for who is told another."""
+    if ask.compartment is None:
+        return ask
+    return replace(ask, compartment=await meant(server, circumstances, ask.compartment))
+
+
 def demand_searchable(circumstances: Circumstances, query: Query) -> None:
     """Who is not shown who somebody is, cannot find out by searching, sorting and counting."""
-    may_ask = circumstances.access.may_ask
-    codes = [(name, name if "." in name else name.partition(":")[0]) for name, _, _ in query.asked]
-    codes += [("_sort", key.code) for key in query.sort]
-    for name, code in codes:
-        if not may_ask(code):
+    access = circumstances.access
+    if access.sees_whole:
+        return
+    codes = [(name, *_code(name)) for name, _, _ in query.asked]
+    codes += [("_sort", key.code, "") for key in query.sort]
+    for name, code, modifier in codes:
+        is_type = modifier[:1].isupper()  # `organization:Organization`
+        if not access.may_ask(code) or not (is_type or modifier in UNTELLING):
             raise Forbidden(
-                f"Records without names are not searched or sorted by `{code[:80]}`: it could tell "
+                f"Records without names are not searched or sorted by `{name[:80]}`: it could tell "
                 "whose they are. `access.toml` names the parameters they are searched by.",
                 expression=f"http.{name[:80]}",
             )
+    if not access.sees_records and query.count != 0 and query.summary != "count":
+        raise Forbidden(
+            "You are told how many records there are, and not the records: add `_summary=count`.",
+            expression="http._summary",
+        )
+
+
+def _code(name: str) -> tuple[str, str]:
+    """The parameter and its modifier; a chain is a parameter that no policy names."""
+    code, _, modifier = name.partition(":")
+    return (name, "") if "." in name else (code, modifier)
 
 
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
@@ -96,13 +126,17 @@ async def _answered(server: Server, ask: Ask, circumstances: Circumstances, quer
     if query.count == 0 or query.summary == "count":
         with Step("total") as step:
             step.found = counted = await counted_of(server, select, query)
-        return _bundle(query, [], links(circumstances, path, query), total=counted)
+        number = circumstances.access.counted(counted)
+        few = () if number is not None else (TOO_FEW,)
+        return _bundle(query, [], links(circumstances, path, query), total=number, issues=few)
     question = question_of(path, criteria(query))
     cursor = resumed(server, circumstances, question, query.cursor)
     order, page = await matches(server, query, select, cursor)
     with Step("total") as step:
         more = page.more or cursor is not None
-        step.found = total = await total_of(server, select, query, len(page.rows), more=more)
+        total = await total_of(server, select, query, len(page.rows), more=more)
+        step.found = total
+        total = None if total is None else circumstances.access.counted(total)
     ways = [
         one.sealed(server.secret, question, to=circumstances.caller.identity) if one else None
         for one in cursors(cursor, page, begun_as(order))
@@ -146,8 +180,9 @@ def found(
     shape: Shape,
     mode: str = "match",
 ) -> Entry:
+    name = name_of(server, circumstances, stored.key)
     return Entry(
-        full_url=f"{circumstances.base}/{stored.key}",
+        full_url=f"{circumstances.base}/{name}",
         resource=in_shape(server, circumstances, stored, shape),
         search={"mode": mode},
     )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from fhir_server.foundation import position
 from fhir_server.foundation.outcome import (
     FhirError,
+    Forbidden,
     Invalid,
     Issue,
     Unprocessable,
@@ -152,10 +153,12 @@ async def stored(server: Server, call: Call, circumstances: Circumstances) -> Re
         )
     key = Key(call.type or "", call.id or "")
     await read.read(server, read.Ask(key), circumstances)  # refuses what is not there
+    if not circumstances.access.sees_whole:
+        raise Forbidden("What is stored is not validated for who may not see all of it.")
     found = await aiming.newest(server, circumstances, key, "read")
     if found is None or found.deleted:
         raise Invalid(f"`{key}` was deleted meanwhile.")
-    return circumstances.access.shown(server.definitions, resource_of(found))
+    return resource_of(found)
 
 
 def of_id(call: Call, sent: Resource, mode: str | None) -> list[Issue]:

@@ -16,14 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Forbidden
 from fhir_server.foundation.resource import Resource
 from fhir_server.security.agreeing import Agreement
 from fhir_server.security.caller import Caller
-from fhir_server.security.deidentify import deidentified
+from fhir_server.security.deidentify import Means, counted, deidentified
 from fhir_server.security.ground import Asked, Limit, Permit, permits, united
-from fhir_server.security.policy import CONSENT, TOLD, Policy, Purpose, Role
+from fhir_server.security.policy import CONSENT, SMALLEST, TOLD, Policy, Purpose, Role
 from fhir_server.security.purpose import BREAK_GLASS
 from fhir_server.security.scope import Scope
 from fhir_server.store.contract.index import Condition
@@ -48,7 +47,8 @@ NEEDS = {
     "operation": "rs",
 }
 # By these alone a record is shown as somebody may see it who is not to know whose it is.
-DEIDENTIFIED = frozenset({"read", "search", "search-type", "search-system"})
+SEARCHES = frozenset({"search", "search-type", "search-system"})
+DEIDENTIFIED = SEARCHES | {"read"}
 
 # The search of a granular scope as a condition of the store; None: it is not understood.
 Meaning = Callable[[str, tuple[tuple[str, str], ...]], Condition | None]
@@ -82,6 +82,7 @@ class Access:
     moment: int = 0  # milliseconds since 1970 UTC
     asked: Asked | None = None  # None: everything
     searchable: frozenset[str] | None = None  # None: by every parameter
+    smallest: int = SMALLEST  # number of people that is told
 
     @classmethod
     def open(cls, caller: Caller) -> Access:
@@ -130,9 +131,23 @@ class Access:
         """Whether all of a record within reach may be seen."""
         return not self.deidentify
 
-    def shown(self, definitions: Definitions, resource: Resource) -> Resource:
+    @property
+    def sees_records(self) -> bool:
+        """Whether records are seen at all, and not only how many there are."""
+        return "records" not in self.deidentify
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether records are told, and asked for, by other ids than their own."""
+        return "ids" in self.deidentify
+
+    def shown(self, means: Means, resource: Resource) -> Resource:
         """The resource as the caller may see it; itself where all of it may be seen."""
-        return deidentified(definitions, resource, self.deidentify)
+        return deidentified(means, resource, self.deidentify)
+
+    def counted(self, number: int) -> int | None:
+        """How many there are, as far as the caller may know; None: that is not told."""
+        return counted(number, self.deidentify, self.smallest)
 
     def may_ask(self, parameter: str) -> bool:
         """Whether records may be searched, sorted or counted by the parameter."""
@@ -150,7 +165,9 @@ class Access:
 
     def _permits(self, interaction: str) -> tuple[Permit, ...]:
         letters = frozenset(NEEDS[interaction])
-        if self.asked is None or (self.deidentify and interaction not in DEIDENTIFIED):
+        if self.asked is None:
+            return ()
+        if self.deidentify and interaction not in (DEIDENTIFIED if self.sees_records else SEARCHES):
             return ()
         return permits(self.asked, letters)
 
@@ -176,6 +193,7 @@ def decide(
     serving = [role for role in roles if code in role.purposes]
     rules = tuple(rule for rule in policy.rules if any(rule.serves(role, code) for role in serving))
     deidentify = dict.fromkeys(each for role in serving for each in role.deidentify)
+    searchable = policy.searchable if deidentify else None
     return Access(
         caller=caller,
         purpose=code,
@@ -189,11 +207,12 @@ def decide(
             rules,
             caller.facility,
             caller.patient,
-            None if caller.scopes is None else tuple(_limits(caller, meaning)),
+            None if caller.scopes is None else tuple(_limits(caller, meaning, searchable)),
             agreement,
             needs_consent=purpose.basis == CONSENT,
         ),
-        searchable=policy.searchable if deidentify else None,
+        searchable=searchable,
+        smallest=policy.smallest,
     )
 
 
@@ -252,13 +271,16 @@ def _basis(policy: Policy, caller: Caller, purpose: Purpose) -> None:
             raise Forbidden("Breaking the glass opens one record; name the patient it is for.")
 
 
-def _limits(caller: Caller, meaning: Meaning) -> Iterable[Limit]:
-    """The scopes that count for this caller, with what their parameters mean."""
+def _limits(caller: Caller, meaning: Meaning, searchable: frozenset[str] | None) -> Iterable[Limit]:
+    """The scopes that count for this caller, with what their parameters mean. Who may not search by
+    a name may not have a token of one either: what it reaches would tell."""
     for scope in caller.scopes or ():
         if not _counts(scope, caller):
             continue
         if not scope.parameters:
             yield Limit(scope.context, scope.type, scope.letters)
+            continue
+        if searchable is not None and not searchable.issuperset(dict(scope.parameters)):
             continue
         where = meaning(scope.type, scope.parameters)
         if where is not None:  # what is not understood narrows nothing, so it grants nothing

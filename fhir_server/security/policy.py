@@ -25,17 +25,21 @@ BASES = (RULE, TOLD, CONSENT)  # what a purpose needs as its basis
 
 ABILITIES = ("audit", "census", "clients", "explain", "metrics", "reindex")
 
+SMALLEST = 5  # a number of people below this is not told, unless there are none
+
 # What is done to a record before a caller of a de-identified role sees it.
 TRANSFORMATIONS = {
+    "ids": "records are told by pseudonyms, others for each client",
     "names": "names of people are left out",
     "identifiers": "business identifiers are left out",
     "contacts": "telecom, photos and contact persons are left out",
     "addresses": "of an address, province and country are kept",
-    "dates": "a date is told as its month, a date of birth as its year",
-    "texts": "narratives, notes and displays of references are left out",
+    "dates": "a date is told as its month, a birth as its year, of who is over 89 none",
+    "texts": "free texts are left out, and codes, units and URLs that nobody vouches for",
     "attachments": "attached documents and pictures are left out",
     "extensions": "extensions are left out",
-    "small-cells": "a number of people below five is not told",
+    "small-cells": "small numbers are not told, and others are rounded",
+    "records": "no record is told, only how many there are",
 }
 
 EVERY_TYPE = "*"
@@ -100,3 +104,4 @@ class Policy:
     honoured: frozenset[str] = frozenset()  # purposes for which a Consent that denies is honoured
     break_glass: BreakGlass = field(default_factory=BreakGlass)
     searchable: frozenset[str] = frozenset()  # parameters a de-identified caller may search by
+    smallest: int = SMALLEST  # number of matches that is told to a role with `small-cells`

@@ -20,6 +20,7 @@ from fhir_server.security.policy import (
     BASES,
     EVERY_TYPE,
     FACTS,
+    SMALLEST,
     TRANSFORMATIONS,
     UNNAMED,
     BreakGlass,
@@ -123,7 +124,13 @@ TABLES = {
         },
         many=False,
     ),
-    "deidentified": Table({"parameters": NAMES}, many=False),
+    "deidentified": Table(
+        {
+            "parameters": NAMES,
+            "smallest": Wanted(_is_number, "a number of people from 1 to 500"),
+        },
+        many=False,
+    ),
 }
 
 Rows = Mapping[str, list[Row]]
@@ -171,6 +178,7 @@ def _made(source: str, rows: Rows) -> Policy:
         honoured=_honoured(rows, purposes),
         break_glass=_break_glass(rows),
         searchable=frozenset(name for row in rows["deidentified"] for name in row["parameters"]),
+        smallest=next((row.get("smallest", SMALLEST) for row in rows["deidentified"]), SMALLEST),
     )
 
 

@@ -85,7 +85,11 @@ class Within:
     def may_ask(self, parameter):
         return True
 
-    sees_whole = True
+    def counted(self, number):
+        return number
+
+    sees_whole = sees_records = True
+    has_pseudonyms = False
 
     def shown(self, definitions, resource):
         return resource

@@ -21,7 +21,7 @@ def test_a_policy_is_told_by_roles(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert "pharmacist: Dược sĩ; for TREAT" in told
     assert "audit: rs of AuditEvent, reach all" in told
-    assert "de-identified: names" in told
+    assert "de-identified: ids, names" in told
 
 
 def test_a_policy_that_is_wrong_ends_with_its_line(tmp_path: Path) -> None:
