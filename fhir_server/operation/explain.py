@@ -115,5 +115,6 @@ OPERATIONS = (
         types=None,
         parameters=None,
         perform=explain,
+        ability="explain",
     ),
 )

@@ -192,25 +192,19 @@ def decide(
     _basis(policy, caller, purpose)
     serving = [role for role in roles if code in role.purposes]
     rules = tuple(rule for rule in policy.rules if any(rule.serves(role, code) for role in serving))
-    deidentify = dict.fromkeys(each for role in serving for each in role.deidentify)
+    deidentify = tuple(dict.fromkeys(each for role in serving for each in role.deidentify))
     searchable = policy.searchable if deidentify else None
+    limits = None if caller.scopes is None else tuple(_limits(caller, meaning, searchable))
+    needs = purpose.basis == CONSENT
     return Access(
         caller=caller,
         purpose=code,
         law=purpose.law,
         can=frozenset().union(*(role.can for role in serving)),
-        deidentify=tuple(deidentify),
+        deidentify=deidentify,
         flagged=code == BREAK_GLASS,
         moment=time.time_ns() // 1_000_000 if moment is None else moment,
-        asked=Asked(
-            policy,
-            rules,
-            caller.facility,
-            caller.patient,
-            None if caller.scopes is None else tuple(_limits(caller, meaning, searchable)),
-            agreement,
-            needs_consent=purpose.basis == CONSENT,
-        ),
+        asked=Asked(policy, rules, caller.facility, caller.patient, limits, agreement, needs),
         searchable=searchable,
         smallest=policy.smallest,
     )
