@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from fhir_server.foundation.resource import Key
+from fhir_server.store.asking import Asking, answered
+from fhir_server.store.choosing import Choosing
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import behind_sql, keys_of, within_reach
 from fhir_server.store.contract import (
     AllOf,
     Beneath,
-    Condition,
     KeyIs,
     Remembered,
     Restriction,
@@ -36,22 +38,15 @@ from fhir_server.store.select import (
     Sample,
     count_sql,
     counting,
-    drivers,
     find_sql,
-    for_page,
-    is_common,
-    limits_of,
-    rarest,
     sample_sql,
-    walked_type,
-    weigh_sql,
-    worth_weighing,
 )
 from fhir_server.store.select.meeting import meeting_sql
-from fhir_server.store.select.weights import EVERY, Weighed, weights_of
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.types import NAMES
 
+T = TypeVar("T")
 AT_ONCE = 500  # resources looked up by one statement
 NEWEST = (
     f"SELECT {SQLITE.columns}, p.main_lo, p.owner"
@@ -149,16 +144,7 @@ def keys_behind(
 
 def few(reader: Reader, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
-    found = drivers(select)
-    driver: Condition | None = None
-    if worth_weighing(found) or select.where in found:
-        _, weights = weighed(reader, found, at_most)
-        driver = rarest(found, weights)
-        if is_common(select, found, weights, at_most):
-            return None
-    asked = find_sql(select, at_most=at_most + 1, dialect=SQLITE, driver=driver, ordered=False)
-    met = reader.rows(asked.text, asked.values)
-    return tuple(row[0] for row in met) if len(met) <= at_most else None
+    return _asked(reader, _choosing(reader).few(select, at_most))
 
 
 def meeting(reader: Reader, rids: Sequence[int], select: Select) -> tuple[int, ...]:
@@ -177,41 +163,20 @@ def count(reader: Reader, select: Select, at_most: int | None) -> int:
     return int(reader.rows(asked.text, asked.values)[0][0])
 
 
-def driver_of(reader: Reader, select: Select) -> Condition | None:
-    """The rarest of several conditions: SQLite cannot tell by itself."""
-    found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    _, weights = weighed(reader, found)
-    return rarest(found, weights)
+def driver_of(reader: Reader, select: Select) -> Driver | None:
+    return _asked(reader, _choosing(reader).driver(select))
 
 
 def driver_of_page(reader: Reader, select: Select, met: int) -> Driver | None:
-    """What leads soonest to the first so many of those that meet it, in the order of main dates."""
-    found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    size, weights = weighed(reader, found, type=walked_type(select, found))
-    return for_page(found, weights, size, met, SQLITE)
+    return _asked(reader, _choosing(reader).driver_of_page(select, met))
 
 
-def weighed(
-    reader: Reader, found: Sequence[Condition], at_most: int = 0, type: str | None = None
-) -> tuple[int, list[int]]:
-    """About how many there are of the type, and how many rows each condition has, counted no
-    further than is worth knowing (see limits_of)."""
-    remembered = weights_of(reader)
-    limits: dict[Weighed, int] = dict(zip(found, limits_of(found, at_most), strict=True))
-    if type is not None:
-        limits[type] = EVERY
-    known = remembered.known(limits)
-    if new := [one for one in limits.items() if one[0] not in known]:
-        asked = weigh_sql(new, SQLITE)
-        counted = reader.rows(asked.text, asked.values)[0]
-        remembered.learn(new, counted)
-        known.update(zip((weighed for weighed, _ in new), counted, strict=True))
-    size = 0 if type is None else known[type]
-    return size, [known[condition] for condition in found]
+def _choosing(reader: Reader) -> Choosing:
+    return Choosing(weights_of(reader), SQLITE)
+
+
+def _asked(reader: Reader, asking: Asking[T]) -> T:
+    return answered(asking, lambda asked: reader.rows(asked.text, asked.values))
 
 
 def estimate(reader: Reader, select: Select) -> int:

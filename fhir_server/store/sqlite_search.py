@@ -10,10 +10,11 @@ import time
 from fhir_server.store.arranging import absent, page_of
 from fhir_server.store.asking import answered
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import ByMain, Collected, Page
+from fhir_server.store.contract import ByMain, ByUpdated, Collected, Page
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.paging import Paging, Wanted
 from fhir_server.store.select import Bound, Driver
+from fhir_server.store.select.reached import grounds_of
 from fhir_server.store.sqlite_connection import Reader, TooSlow
 from fhir_server.store.sqlite_read import by_rid, driver_of, driver_of_page, last_seq
 
@@ -37,10 +38,13 @@ def search(reader: Reader, codec: Codec, wanted: Wanted) -> Page:
 
 
 def driver_for(reader: Reader, wanted: Wanted) -> Driver | None:
-    """A walk by anything but the main date goes through the index of that."""
+    """A walk by anything but the main date goes through the index of that, unless what the caller
+    reaches is put in order."""
     match wanted.order:
         case ByMain():
             return driver_of_page(reader, wanted.select, wanted.met)
         case Collected():
+            return driver_of(reader, wanted.select)
+        case ByUpdated() if grounds_of(wanted.select):
             return driver_of(reader, wanted.select)
     return None

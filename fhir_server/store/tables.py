@@ -307,6 +307,7 @@ def _care(form: _Form) -> None:
         rowid=False,
     )
     Index("care_by_patient", care.c.patient, care.c.facility, care.c.until)
+    Index("care_by_facility", care.c.facility, care.c.patient, care.c.until)
 
 
 def _access(form: _Form) -> None:

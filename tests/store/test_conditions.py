@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.foundation.resource import Key
-from fhir_server.store import sqlite_read
+from fhir_server.store import choosing
 from fhir_server.store.contract import (
     FIRST,
     FOREVER,
@@ -43,7 +43,6 @@ from fhir_server.store.contract import (
     WordStarts,
     rid,
 )
-from fhir_server.store.postgresql import reading
 from fhir_server.store.select import page as page_module
 from fhir_server.store.select import weighing
 from fhir_server.store.select.weighing import COMMON as WALK
@@ -260,7 +259,7 @@ def cares_of(draw, key):
     """What a resource says of care: nothing, or in whose it is that whom are."""
     if draw.random() < 0.6:
         return None
-    pairs = [(patient, facility) for patient in (0, 1, 2) for facility in FACILITIES]
+    pairs = [(patient, facility) for patient in (1, 2, 3) for facility in FACILITIES]
     some = draw.sample(pairs, draw.randrange(3))
     return tuple(Care(rid(key), *pair, draw.choice((10, 20, FOREVER))) for pair in some)
 
@@ -313,8 +312,7 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
     monkeypatch.setattr(weighing, "RARE_TOGETHER", rare)
     if rare == 99:
         monkeypatch.setattr(page_module, "REACH", reach)
-        for module in (sqlite_read, reading):
-            monkeypatch.setattr(module, "for_page", hoping)
+        monkeypatch.setattr(choosing, "for_page", hoping)
     places = {key: run(newest(store, str(key))) for key in population.rows}
 
     @settings(

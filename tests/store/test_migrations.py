@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
@@ -15,12 +16,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fhir_server.store.codec import shipped_dictionaries
 from fhir_server.store.migrate import SchemaUnknown, migrate, schema_of
+from fhir_server.store.migrations import versions
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.store.sqlite_connection import DatabaseInUse, hold
 from fhir_server.store.tables import tables
 
-STEPS = [f"{number:04}" for number in range(1, int(SCHEMA) + 1)]
+STEPS = sorted(step.stem[1:5] for step in Path(versions.__file__).parent.glob("v*.py"))
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeVar
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
+from fhir_server.store.asking import Asking, awaited
+from fhir_server.store.choosing import Choosing
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import behind_sql, keys_of, within_reach
 from fhir_server.store.contract import (
     Beneath,
-    Condition,
     Facts,
     KeyIs,
     Remembered,
@@ -38,21 +40,14 @@ from fhir_server.store.select import (
     Sample,
     count_sql,
     counting,
-    drivers,
     find_sql,
-    for_page,
-    is_common,
-    limits_of,
-    rarest,
     sample_sql,
-    walked_type,
-    weigh_sql,
-    worth_weighing,
 )
 from fhir_server.store.select.meeting import meeting_sql
-from fhir_server.store.select.weights import EVERY, Weighed, weights_of
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.types import NAMES
 
+T = TypeVar("T")
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
     f"select {COLUMNS}, p.main_lo, p.owner, p.facility from current p"
@@ -185,16 +180,7 @@ async def keys_behind(
 
 async def few(pool: Pool, select: Select, at_most: int) -> tuple[int, ...] | None:
     """The rids that meet `select`, in no order; None where they are more than `at_most`."""
-    found = drivers(select)
-    driver: Condition | None = None
-    if worth_weighing(found) or select.where in found:
-        _, weights = await weighed(pool, found, at_most)
-        driver = rarest(found, weights)
-        if is_common(select, found, weights, at_most):
-            return None
-    asked = find_sql(select, at_most=at_most + 1, dialect=POSTGRESQL, driver=driver, ordered=False)
-    met = await rows(pool, asked.text, asked.values, prepare=asked.prepare)
-    return tuple(row[0] for row in met) if len(met) <= at_most else None
+    return await _asked(pool, _choosing(pool).few(select, at_most))
 
 
 async def meeting(pool: Pool, rids: Sequence[int], select: Select) -> tuple[int, ...]:
@@ -236,41 +222,22 @@ async def estimate(pool: Pool, select: Select) -> int:
     return max(counted, found)
 
 
-async def driver_of(pool: Pool, select: Select) -> Condition | None:
-    """The rarest of several conditions: a prepared plan cannot know which of them that is."""
-    found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    _, weights = await weighed(pool, found)
-    return rarest(found, weights)
+async def driver_of(pool: Pool, select: Select) -> Driver | None:
+    return await _asked(pool, _choosing(pool).driver(select))
 
 
 async def driver_of_page(pool: Pool, select: Select, met: int) -> Driver | None:
-    """What leads soonest to the first so many of those that meet it, in the order of main dates."""
-    found = drivers(select)
-    if not worth_weighing(found):
-        return None
-    size, weights = await weighed(pool, found, type=walked_type(select, found))
-    return for_page(found, weights, size, met, POSTGRESQL)
+    return await _asked(pool, _choosing(pool).driver_of_page(select, met))
 
 
-async def weighed(
-    pool: Pool, found: Sequence[Condition], at_most: int = 0, type: str | None = None
-) -> tuple[int, list[int]]:
-    """About how many there are of the type, and how many rows each condition has, counted no
-    further than is worth knowing (see limits_of)."""
-    remembered = weights_of(pool)
-    limits: dict[Weighed, int] = dict(zip(found, limits_of(found, at_most), strict=True))
-    if type is not None:
-        limits[type] = EVERY
-    known = remembered.known(limits)
-    if new := [one for one in limits.items() if one[0] not in known]:
-        asked = weigh_sql(new, POSTGRESQL)
-        counted = (await rows(pool, asked.text, asked.values))[0]
-        remembered.learn(new, counted)
-        known.update(zip((weighed for weighed, _ in new), counted, strict=True))
-    size = 0 if type is None else known[type]
-    return size, [known[condition] for condition in found]
+def _choosing(pool: Pool) -> Choosing:
+    return Choosing(weights_of(pool), POSTGRESQL)
+
+
+async def _asked(pool: Pool, asking: Asking[T]) -> T:
+    return await awaited(
+        asking, lambda asked: rows(pool, asked.text, asked.values, prepare=asked.prepare)
+    )
 
 
 async def remembered(pool: Pool, key: str) -> Remembered | None:

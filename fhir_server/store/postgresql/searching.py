@@ -12,7 +12,7 @@ from functools import partial
 from fhir_server.store.arranging import Arranged, absent, page_of
 from fhir_server.store.asking import Asking, awaited, onward
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import ByMain, Collected, Page
+from fhir_server.store.contract import ByMain, ByUpdated, Collected, Page
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.paging import Paging, Wanted
 from fhir_server.store.postgresql.connection import Pool, Row, rows
@@ -25,6 +25,7 @@ from fhir_server.store.postgresql.reading import (
     driver_of_page,
 )
 from fhir_server.store.select import Bound, Driver, Rendered, has_two
+from fhir_server.store.select.reached import grounds_of
 
 NOW = f"select pg_current_snapshot()::text, {BASE}"
 
@@ -62,10 +63,13 @@ async def _rows(pool: Pool, asked: Rendered) -> list[Row]:
 
 
 async def driver_for(pool: Pool, wanted: Wanted) -> Driver | None:
-    """A walk by anything but the main date goes through the index of that."""
+    """A walk by anything but the main date goes through the index of that, unless what the caller
+    reaches is put in order."""
     match wanted.order:
         case ByMain():
             return await driver_of_page(pool, wanted.select, wanted.met)
         case Collected():
+            return await driver_of(pool, wanted.select)
+        case ByUpdated() if grounds_of(wanted.select):
             return await driver_of(pool, wanted.select)
     return None

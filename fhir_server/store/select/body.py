@@ -32,7 +32,8 @@ from fhir_server.store.condition import (
 )
 from fhir_server.store.contract import AnyOf, Condition, KeyIs, ReferredBy, RidIn, Select
 from fhir_server.store.dialect import Dialect
-from fhir_server.store.select.weighing import Driver, Hoped, drivers, is_of_few
+from fhir_server.store.select.reached import those
+from fhir_server.store.select.weighing import ByReach, Driver, Hoped, drivers, is_of_few
 
 APART = 128  # keys that SQLite, which has no lateral join, reads each in a select of its own
 CURRENT = Part("current c")
@@ -42,8 +43,9 @@ CURRENT = Part("current c")
 class Body:
     """FROM and WHERE of a question, and the columns that say where a row stands.
 
-    each: a table it is asked anew for each row of. hope: where a page may be met sooner; its source
-    is what it is all of.
+    each: a table it is asked anew for each row of. patients: a table p(patient); source is then
+    what a record of such a one is. hope: where a page may be met sooner; its source is what it is
+    all of. ways: what it is made of, in place of all else.
     """
 
     source: Part
@@ -53,16 +55,21 @@ class Body:
     dialect: Dialect
     prepare: bool
     each: Part | None = None
+    patients: Part | None = None
     hope: Body | None = None
+    ways: tuple[Body, ...] = ()
 
     def also(self, *parts: Part) -> Body:
         hope = None if self.hope is None else self.hope.also(*parts)
-        return replace(self, where=both([self.where, *parts]), hope=hope)
+        ways = tuple(way.also(*parts) for way in self.ways)
+        return replace(self, where=both([self.where, *parts]), hope=hope, ways=ways)
 
 
 def ordinary(select: Select, dialect: Dialect, driver: Driver | None) -> Body:
     """Driven from the condition given, else from the likeliest key, else from `current`."""
     check(select.where)
+    if isinstance(driver, ByReach):
+        return from_(select, dialect, reached_by(select, driver, dialect))
     if isinstance(driver, Hoped):
         driver = driver.otherwise
     conditions = every(select.where)
@@ -115,6 +122,20 @@ def of_each_key(select: Select, dialect: Dialect, driver: Driver | None) -> list
         row.append(Part(f"not exists ({twice})"))
     body = _body(select, rest, context, source, row)
     return [replace(body, each=keys_table(keys, dialect))]
+
+
+def reached_by(select: Select, driver: ByReach, dialect: Dialect) -> Part:
+    """The rows of `current` that the grounds lead to: one by one, as PostgreSQL would rather read
+    all of a table."""
+    found = those(select.types, driver.grounds, dialect)
+    return Part(f"{found.text} {current_of('k', dialect)}", found.values)
+
+
+def current_of(row: str, dialect: Dialect) -> str:
+    """One by one, as a walk goes: PostgreSQL would rather read the type whole and sort it."""
+    if dialect.postgresql:
+        return f"cross join lateral (select * from current x where x.rid = {row}.rid offset 0) c"
+    return f"cross join current c on c.rid = {row}.rid"
 
 
 def from_(select: Select, dialect: Dialect, source: Part, *where: Part) -> Body:

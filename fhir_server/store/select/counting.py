@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fhir_server.store.condition import both, check, context_of, reach
-from fhir_server.store.contract import Condition, Select
+from fhir_server.store.contract import Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.body import ordinary
 from fhir_server.store.select.rendered import Rendered
+from fhir_server.store.select.weighing import Driver
 
 EXACT = 1000  # matches that an estimate counts one by one
 FEW = 5000  # resources of the types that an estimate asks all of
@@ -25,7 +26,7 @@ def find_sql(
     *,
     at_most: int,
     dialect: Dialect,
-    driver: Condition | None = None,
+    driver: Driver | None = None,
     ordered: bool = True,
 ) -> Rendered:
     """The rids, smallest first; or whichever come first."""
@@ -37,7 +38,7 @@ def find_sql(
 
 
 def count_sql(
-    select: Select, *, at_most: int | None, dialect: Dialect, driver: Condition | None = None
+    select: Select, *, at_most: int | None, dialect: Dialect, driver: Driver | None = None
 ) -> Rendered:
     body = ordinary(select, dialect, driver)
     values = body.source.values + body.where.values

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fhir_server.store.condition import Part, both, context_of, joined, member
 from fhir_server.store.condition.part import YES
 from fhir_server.store.contract import (
+    EVERYTHING,
     FIRST,
     LAST,
     UNDATED,
@@ -29,14 +30,17 @@ from fhir_server.store.select.body import (
     CURRENT,
     Body,
     as_likely,
+    current_of,
     from_,
     gathered,
     of_each_key,
     ordinary,
+    reached_by,
 )
 from fhir_server.store.select.bound import Bound, newest_seen, seen, unseen
+from fhir_server.store.select.reached import way_of
 from fhir_server.store.select.rendered import Rendered
-from fhir_server.store.select.weighing import COMMON, REACH, Driver, Hoped
+from fhir_server.store.select.weighing import COMMON, REACH, ByReach, Driver, Hoped
 from fhir_server.store.types import NAMES, type_numbers
 
 NOTHING = "null"  # the place of what has no value
@@ -99,7 +103,7 @@ def page_sql(
         case ByMain():
             bodies = _by_main(select, window, dialect, driver)
         case ByUpdated():
-            bodies = _by_updated(select, window, dialect)
+            bodies = _by_updated(select, window, dialect, driver)
         case ByRow() as order:
             bodies = _by_row(select, window, order, dialect)
     # `union` where several may meet one resource: in the order of main dates
@@ -120,10 +124,17 @@ def _read(body: Body, window: Window) -> Part:
     """The rows of the window that come first, as a table."""
     if body.hope is not None:
         return _hoped(body.hope, replace(body, hope=None), window)
+    if body.ways:
+        all_ways = joined(" union ", [_read(way, window) for way in body.ways])
+        order = f"order by u.place {window.direction}, u.rid {window.direction}"
+        text = f"select * from ({all_ways.text}) u {order} limit {window.limit:d}"
+        return Part(f"select * from ({text}) q", all_ways.values)
     dialect, where = body.dialect, [body.where]
     if window.bound is not None:
         where.append(seen(window.bound, "c", dialect, column="born"))
     told, way = both([*where, _beyond(body, window)]), window.direction
+    if body.patients is not None:
+        return _of_patients(body, body.patients, told, window)
     order = f"{body.rid} {way}"
     if body.place != NOTHING:
         order = f"{body.place} {way}, {order}"
@@ -137,6 +148,39 @@ def _read(body: Body, window: Window) -> Part:
     found = f"select distinct q.* from {body.each.text} cross join lateral ({text}) q"
     first = f"select * from ({found}) q order by place {way}, rid {way} limit {window.limit:d}"
     return Part(f"select * from ({first}) q", body.each.values + values)
+
+
+def _of_patients(body: Body, patients: Part, told: Part, window: Window) -> Part:
+    """Of each patient first the one that comes first: a page is of no more patients than it has
+    rows, those whose first come first."""
+    way, limit, values = window.direction, window.limit, body.source.values + told.values
+    order = f"order by c.main_lo {way}, c.rid {way}"
+    mine = f"from {_of_patient(body, order)} and {told.text} {order} limit 1"
+    if body.dialect.postgresql:
+        lateral = f"cross join lateral (select c.main_lo, c.rid {mine}) h"
+        heads = f"select p.patient, h.main_lo, h.rid from {patients.text} {lateral}"
+        first_values = patients.values + values
+    else:
+        numbers = f"(select (select c.rid {mine}) as rid from {patients.text}) n"
+        join = f"{numbers} cross join current h on h.rid = n.rid"
+        heads = f"select h.owner as patient, h.main_lo, h.rid from {join}"
+        first_values = values + patients.values
+    first = f"select h.patient from ({heads}) h order by h.main_lo {way}, h.rid {way}"
+    text = (
+        f"select c.rid as rid, c.seq as seq, {body.place} as place"
+        f" from ({first} limit {limit:d}) p cross join {_of_patient(body)} and {told.text}"
+        f" order by {body.place} {way}, {body.rid} {way} limit {limit:d}"
+    )
+    return Part(f"select * from ({text}) q", first_values + values)
+
+
+def _of_patient(body: Body, order: str = "") -> str:
+    """Apart, so that PostgreSQL never walks the type and looks for the patient."""
+    if not body.dialect.postgresql:
+        return f"current c where {body.source.text}"
+    return (
+        f"lateral (select * from current c where {body.source.text} {order} offset 0) c where true"
+    )
 
 
 def _beyond(body: Body, window: Window) -> Part:
@@ -176,6 +220,8 @@ def _by_main(select: Select, window: Window, dialect: Dialect, driver: Driver | 
         context = context_of(dialect, select.restriction)
         hope = from_(select, dialect, context.within(select.types))
         bodies = [replace(ordinary(select, dialect, driver), hope=hope)]
+    elif isinstance(driver, ByReach):
+        bodies = [_by_reach(select, driver, dialect)]
     elif driver == COMMON and one_type and not gathered(select):
         bodies = [from_(select, dialect, CURRENT)]
     else:
@@ -190,6 +236,24 @@ def _by_main(select: Select, window: Window, dialect: Dialect, driver: Driver | 
             body.also(Part(f"{body.place} {sign} {dialect.mark}", (UNDATED,))) for body in bodies
         ]
     return bodies
+
+
+def _by_reach(select: Select, driver: ByReach, dialect: Dialect) -> Body:
+    """Each ground and type is a walk of its own, or one of each patient's."""
+    each, ways = as_likely(from_(select, dialect, CURRENT)), list[Body]()
+    for ground in driver.grounds:
+        patients, row = way_of(ground, "c", dialect)
+        for number in type_numbers(select.types):
+            mine = both([row, Part(f"c.type = {dialect.mark}", (number,))])
+            if patients is None:
+                ways.append(each.also(mine))
+            else:
+                ways.append(replace(each, source=mine, patients=patients))
+    hope = None
+    if driver.hoped:
+        of_type = context_of(dialect, EVERYTHING).within(select.types)
+        hope = from_(select, dialect, of_type)
+    return replace(each, ways=tuple(ways), hope=hope)
 
 
 def _unmoved(bound: Bound, dialect: Dialect) -> Part:
@@ -213,14 +277,22 @@ def _moved(select: Select, dialect: Dialect, bound: Bound) -> Body:
 # --- by the time of the last change --------------------------------------------------------------
 
 
-def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
+def _by_updated(
+    select: Select, window: Window, dialect: Dialect, driver: Driver | None
+) -> list[Body]:
     """A walk through versions: those that were the newest at the bound.
 
     SQLite has one writer, whose time never goes back: the order of seq is that of time.
     """
-    source = Part(f"version v {_current_of('v', dialect)}")
     place = "v.updated" if dialect.postgresql else "v.seq"
-    body = as_likely(from_(select, dialect, source, _newest(window.bound, dialect)))
+    newest = _newest(window.bound, dialect)
+    if isinstance(driver, ByReach):
+        found = reached_by(select, driver, dialect)
+        source = Part(f"{found.text} cross join version v", found.values)
+        body = from_(select, dialect, source, Part("v.rid = c.rid"), newest)
+        return [replace(body, place=place, rid="v.rid")]
+    source = Part(f"version v {current_of('v', dialect)}")
+    body = as_likely(from_(select, dialect, source, newest))
     body = replace(body, place=place, rid="v.rid")
     types = _types(select)
     if dialect.postgresql and len(types) != 1:
@@ -230,13 +302,6 @@ def _by_updated(select: Select, window: Window, dialect: Dialect) -> list[Body]:
         # `+` keeps SQLite from the type's index: many types are nearly everything.
         return [body.also(member("+v.type", types, dialect))]
     return [body.also(Part(f"v.type = {dialect.mark}", (type,))) for type in types or (0,)]
-
-
-def _current_of(row: str, dialect: Dialect) -> str:
-    """One by one, as the walk goes: PostgreSQL would rather read the type whole and sort it."""
-    if dialect.postgresql:
-        return f"cross join lateral (select * from current x where x.rid = {row}.rid offset 0) c"
-    return f"cross join current c on c.rid = {row}.rid"
 
 
 def _newest(bound: Bound | None, dialect: Dialect) -> Part:
@@ -271,7 +336,7 @@ def _by_row(select: Select, window: Window, order: ByRow, dialect: Dialect) -> l
 
 
 def _rows_of(order: ByRow, dialect: Dialect) -> Part:
-    return Part(f"index_{order.kind} s {_current_of('s', dialect)}")
+    return Part(f"index_{order.kind} s {current_of('s', dialect)}")
 
 
 def _rows(order: ByRow, dialect: Dialect) -> Iterator[list[Part]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fhir_server.store.condition import (
     Part,
@@ -17,9 +18,20 @@ from fhir_server.store.condition import (
     in_index,
     joined,
     key_row,
+    keys_table,
+    only_keys,
     word_row,
 )
-from fhir_server.store.contract import AllOf, Condition, KeyIs, Restriction, RidIn, Select
+from fhir_server.store.contract import (
+    AllOf,
+    AnyOf,
+    Condition,
+    Ground,
+    KeyIs,
+    Restriction,
+    RidIn,
+    Select,
+)
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select.rendered import Rendered
 from fhir_server.store.types import type_numbers
@@ -32,6 +44,9 @@ RARE, RARE_TOGETHER = 2000, 5000
 SAMPLE = 300  # resources of which it is told how many there are of a type
 NUMBERS = float(1 << 63)  # of resources: they are hashes, evenly spread
 REACH = 1500  # resources that are walked in the hope of a page, and in vain at worst
+TREATED = 20_000  # patients in care; beyond so many a walk meets a page of theirs
+TREATED_AT_ONCE = 400  # so many are sooner looked up than a page is hoped for
+MINUTE = 60_000  # milliseconds
 FEW_OWNERS = 16  # patients whose records are read rather than what leads to them
 COMMON = AllOf()  # no condition: drive it by a walk through the type
 
@@ -45,7 +60,24 @@ class Hoped:
     otherwise: Condition
 
 
-Driver = Condition | Hoped
+@dataclass(frozen=True, slots=True)
+class ByReach:
+    """What the caller reaches, each ground through an index of its own (select/reached.py).
+    hoped: where a walk through the first REACH resources meets no page."""
+
+    grounds: tuple[Ground, ...]
+    hoped: bool = False
+
+
+class Treated(NamedTuple):
+    """Those that a facility has in its care at a moment, to be counted."""
+
+    facility: int
+    moment: int
+
+
+Driver = Condition | Hoped | ByReach
+Weighable = Condition | Treated | str  # or the code of a type
 
 
 def reaches_few(types: Sequence[str], restriction: Restriction) -> bool:
@@ -87,22 +119,35 @@ def walked_type(select: Select, found: Sequence[Condition]) -> str | None:
     return select.types[0] if alone and words else None
 
 
-def weigh_sql(limits: Sequence[tuple[Condition | str, int]], dialect: Dialect) -> Rendered:
+def weigh_sql(limits: Sequence[tuple[Weighable, int]], dialect: Dialect) -> Rendered:
     """How many rows each condition has, counted no further than its limit, and about how many
     resources there are of a type: one column each."""
     counts = []
-    for condition, limit in limits:
-        if isinstance(condition, str):
-            counts.append(_size(condition, dialect))
+    for weighed, limit in limits:
+        if isinstance(weighed, str):
+            counts.append(_size(weighed, dialect))
             continue
-        if isinstance(condition, KeyIs):
-            source, row = "index_key k", key_row(condition, "k", dialect)
-        else:
-            source, row = "index_string x", word_row(alternatives(condition), dialect)
-        text = f"(select count(*) from (select 1 from {source} where {row.text} limit {limit}) n)"
+        row = _rows_of(weighed, dialect)
+        text = f"(select count(*) from (select 1 from {row.text} limit {limit}) n)"
         counts.append(Part(text, row.values))
     told = joined(", ", counts)
     return Rendered(f"select {told.text}", told.values)
+
+
+def _rows_of(weighed: Condition | Treated, dialect: Dialect) -> Part:
+    """FROM and WHERE of the rows that are counted."""
+    if isinstance(weighed, Treated):
+        mark = dialect.mark
+        return Part(f"care y where y.facility = {mark} and y.until > {mark}", weighed)
+    if isinstance(weighed, KeyIs):
+        row = key_row(weighed, "k", dialect)
+        return Part(f"index_key k where {row.text}", row.values)
+    if isinstance(weighed, AnyOf) and only_keys(weighed):
+        keys = keys_table([c for c in weighed.conditions if isinstance(c, KeyIs)], dialect)
+        join = f"{dialect.join} index_key x on x.v = a.v and (x.w & a.m) = a.w"
+        return Part(f"{keys.text} {join}", keys.values)
+    row = word_row(alternatives(weighed), dialect)
+    return Part(f"index_string x where {row.text}", row.values)
 
 
 def _size(type: str, dialect: Dialect) -> Part:
@@ -140,6 +185,25 @@ def _share(weight: int, limit: int, size: int) -> float:
     """Of the resources of a type those that have a word: where counting ended at its limit, half
     of what is between that and all."""
     return min(1.0, (weight if weight < limit else (limit + size) / 2) / size)
+
+
+def by_reach(
+    select: Select,
+    grounds: tuple[Ground, ...],
+    found: Sequence[tuple[Condition, int]],
+    weights: Sequence[int],
+) -> Condition | ByReach | None:
+    """What to be driven from where each ground has an index: the rarest of these, each with how far
+    it was counted; else the grounds, unless too many are in care. weights: theirs, then how many
+    are in care."""
+    weighed = zip(weights, found, range(len(found)), strict=False)
+    if rare := [(weight, at) for weight, (_, limit), at in weighed if weight < limit]:
+        return found[min(rare)[1]][0]
+    treated = sum(weights[len(found) :])
+    if treated >= TREATED:
+        return None
+    many = treated + sum(len(ground.owners or ()) for ground in grounds)
+    return ByReach(grounds, hoped=many > TREATED_AT_ONCE and len(select.types) == 1)
 
 
 def is_common(

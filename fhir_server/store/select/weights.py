@@ -11,10 +11,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
-from fhir_server.store.contract import Condition
 from fhir_server.store.contract.watch import WATCH
+from fhir_server.store.select.weighing import Weighable
 
-Weighed = Condition | str  # or the code of a type
 EVERY = 1 << 62  # resources of a type are told without a limit
 KEPT = 4096  # of them
 SECONDS = 60.0
@@ -24,11 +23,11 @@ class Weights:
     """Of each condition how many rows it had, counted how far, and until when that is believed."""
 
     def __init__(self) -> None:
-        self._known: dict[Weighed, tuple[int, int, float]] = {}
+        self._known: dict[Weighable, tuple[int, int, float]] = {}
 
-    def known(self, limits: Mapping[Weighed, int]) -> dict[Weighed, int]:
+    def known(self, limits: Mapping[Weighable, int]) -> dict[Weighable, int]:
         """The weights that are known as far as is asked. Who watches is to see what others pay."""
-        now, found = time.monotonic(), dict[Weighed, int]()
+        now, found = time.monotonic(), dict[Weighable, int]()
         if WATCH.get() is not None:
             return found
         for condition, limit in limits.items():
@@ -37,7 +36,7 @@ class Weights:
                 found[condition] = min(weight, limit)
         return found
 
-    def learn(self, limits: Iterable[tuple[Weighed, int]], weights: Sequence[int]) -> None:
+    def learn(self, limits: Iterable[tuple[Weighable, int]], weights: Sequence[int]) -> None:
         """What was just counted."""
         until = time.monotonic() + SECONDS
         for (condition, limit), weight in zip(limits, weights, strict=True):
