@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 
+from fhir_server.foundation.outcome import Forbidden
 from fhir_server.interaction.consenting import Consenting
-from fhir_server.interaction.context import Admitted
+from fhir_server.interaction.context import Admitted, NotAdmitted
 from fhir_server.interaction.granting import Granting
 from fhir_server.search.live import Live
 from fhir_server.security.decision import decide
@@ -33,6 +34,9 @@ class Guarded:
     async def admitted(self, credentials: Credentials) -> Admitted:
         caller = await self.authority.authenticate(credentials)
         now = time.time_ns() // 1_000_000
-        agreement = await self._consenting.about(caller, now)
-        meaning = self._granting
-        return Admitted(caller, decide(self.policy, caller, agreement, meaning=meaning, moment=now))
+        try:
+            agreement = await self._consenting.about(caller, now)
+            access = decide(self.policy, caller, agreement, meaning=self._granting, moment=now)
+        except Forbidden as refusal:
+            raise NotAdmitted(caller, refusal) from None
+        return Admitted(caller, access)

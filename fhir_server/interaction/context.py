@@ -76,6 +76,14 @@ class Admitted(NamedTuple):
     access: Rights
 
 
+class NotAdmitted(Forbidden):
+    """Who asks is known, and may nothing at all: the audit names them."""
+
+    def __init__(self, caller: Caller, refusal: Forbidden) -> None:
+        super().__init__(str(refusal), issues=refusal.issues, headers=refusal.headers)
+        self.caller = caller
+
+
 class Gate(Protocol):
     """Says of each request whose it is."""
 

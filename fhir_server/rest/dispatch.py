@@ -20,7 +20,7 @@ from fhir_server.foundation.outcome import (
     UriTooLong,
 )
 from fhir_server.interaction import auditing
-from fhir_server.interaction.context import Answer, Server
+from fhir_server.interaction.context import Answer, NotAdmitted, Server
 from fhir_server.rest import authorization, cors, headers, recording, reply, routes
 from fhir_server.rest.address import address
 from fhir_server.rest.base_url import base_url
@@ -167,7 +167,11 @@ class Dispatcher:
             request.method,
             path.decode("latin-1"),
         )
-        request.caller, request.access = await self.server.gate.admitted(told)
+        try:
+            request.caller, request.access = await self.server.gate.admitted(told)
+        except NotAdmitted as refusal:
+            request.caller = refusal.caller
+            raise
 
     # --- doing it ---
 

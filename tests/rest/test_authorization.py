@@ -7,11 +7,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from fhir_server.interaction.admitting import Guarded
 from fhir_server.rest.app import create_app
 from fhir_server.rest.options import Options
+from fhir_server.security.audit import said as audited
+from fhir_server.security.policy_file import built_in
 from fhir_server.security.tokens import enrolment
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.launching import LOGIN
+from fhir_server.store.contract import Sought
+from tests.interaction.conftest import server_on
 from tests.rest.client import Client, on_one_database
 from tests.security.signing import BASE, TOKEN_URL, form, key, key_set, register, said, signed
 
@@ -240,3 +245,17 @@ async def test_who_names_another_address_is_led_nowhere(client, store):
         found = await client.get(f"/fhir/oauth/authorize?{query}")
         assert (found.status, "location" in found.headers) == (400, False)
         assert "script-src" not in found.headers["content-security-policy"]
+
+
+async def test_who_is_known_and_may_nothing_is_named_in_the_audit(store, authority):
+    await register(store, roles=("analyst",), purposes=("PUBHLTH",))
+    whole = server_on(store, audit=True)
+    gate = Guarded(authority, built_in(), store, whole.live, whole.knowledge)
+    guarded = dataclasses.replace(whole, authority=authority, gate=gate)
+    client = Client(create_app(guarded, Options()))
+    token = (await post(client, "token", form())).json["access_token"]
+    asked = await client.get("/fhir/Patient/an", headers={"Authorization": f"Bearer {token}"})
+    assert (asked.status, b"needs a basis" in asked.body) == (403, True)
+    (newest, *_) = await store.audit.found(Sought(limit=1))
+    told = audited.read(newest.body)
+    assert (told.client, told.status, told.url) == ("his-1", 403, "/fhir/Patient/an")
