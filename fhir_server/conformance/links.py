@@ -61,8 +61,10 @@ class Links:
         """Copies only what changes."""
         if value.__class__ is list:
             return self._items(value, new_name, path)
-        if "resourceType" in value and value["resourceType"] in self.definitions.resource_types:
-            path = (value["resourceType"],)  # the resource itself, contained, or in a Bundle
+        if "resourceType" in value:  # the resource itself, contained, or in a Bundle
+            type = value["resourceType"]
+            if type.__class__ is str and type in self.definitions.resource_types:
+                path = (type,)
         changes: dict[str, Any] | None = None
         names = self.names
         for name, item in value.items():

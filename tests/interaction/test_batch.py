@@ -123,3 +123,14 @@ async def test_operations_in_a_batch_are_refused_as_such(server, here):
     answers = await done(server, here, entry("GET", "Patient/$everything"))
     assert statuses(answers) == [404]
     assert "operation" in answers[0]["response"]["outcome"]["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize("type", [{"text": "a"}, ["List"], None, 1, "Shoe"])
+async def test_a_type_that_is_none_is_refused_in_its_entry_alone(server, here, type):
+    bad = entry("POST", "List", {"resourceType": type, "id": "a"})
+    inside = entry("POST", "Patient", {**patient(), "contained": [{"resourceType": type}]})
+    good = entry("POST", "Patient", patient())
+    for one in (bad, inside, good):
+        one["fullUrl"] = "urn:uuid:00000000-0000-4000-8000-000000000000"
+    assert statuses(await done(server, here, bad, good)) == [400, 201]
+    assert statuses(await done(server, here, inside, good)) == [400, 201]
