@@ -12,6 +12,7 @@ from fhir_server.conformance.subset import WHOLE, Shape
 from fhir_server.foundation.outcome import FhirError, Forbidden, Issue, UnknownType
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.anchoring import Anchoring
+from fhir_server.interaction.departments import Departments
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.text_following import TextFollowing
@@ -221,6 +222,7 @@ class Server:
     audit: bool = False  # whether every access is written down
     anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
+    departments: Departments = field(default_factory=Departments, compare=False)
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 

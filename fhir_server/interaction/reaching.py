@@ -169,6 +169,11 @@ async def those_within(
     if reach.is_free or not found:
         return list(found)
     contents = [_content(server, circumstances, each) for each in found if not each.deleted]
+    places = {content.facility or 0 for content in contents}
+    of = await facility.wholes(server, circumstances, places)
+    contents = [
+        replace(content, facility=content.facility and of[content.facility]) for content in contents
+    ]
     judged = iter(await within(server, reach, contents))
     deleted = {each.key for each in found if each.deleted}
     newest = await server.store.newest(tuple(deleted), reach) if deleted else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from fhir_server.interaction.judging import judged
 from fhir_server.interaction.reaching import allowed, readable
 from fhir_server.interaction.repeating import remembering, replayed
 from fhir_server.search import custom
-from fhir_server.store.codec import digest_of, resource_of, tail_of, whole
+from fhir_server.store.codec import digest_of, elements_of, resource_of, tail_of, whole
 from fhir_server.store.contract import (
     NO_ROWS,
     IndexRows,
@@ -40,6 +40,7 @@ from fhir_server.store.contract import (
     Stored,
     Unchanged,
     Unit,
+    rid,
     version_id,
 )
 
@@ -211,12 +212,14 @@ async def settled(
         try:
             proposal = await propose()
             if proposal.unit.versions or once:
-                unit = await allowed(server, circumstances, proposal.unit)
+                unit = await of_facilities(server, circumstances, proposal.unit)
+                unit = await allowed(server, circumstances, unit)
                 unit = replace(remembering(unit, proposal.answer, once), rules=rules)
                 unit = audited(unit, circumstances)
                 committed = await server.store.commit(unit)
                 if circumstances.record is not None and unit.audit:
                     circumstances.record.committed()
+                server.departments.forget(rid(key) for key in _organizations(unit))
                 await tell_definitions(server, unit, committed.updated)
                 return await readable(server, circumstances, proposal.answer(committed.updated))
             return await readable(server, circumstances, proposal.answer(0))
@@ -225,6 +228,32 @@ async def settled(
                 await server.following.declaring.refresh()  # it may be the rules that moved
             await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
+
+
+async def of_facilities(server: Server, circumstances: Circumstances, unit: Unit) -> Unit:
+    """The unit with what names a department put down to the facility that it is a part of."""
+    places = {version.facility for version in unit.versions}
+    places |= {care.facility for version in unit.versions for care in version.cares or ()}
+    written = {
+        rid(version.key): elements_of(as_stored(version, 0))
+        for version in unit.versions
+        if version.key.type == "Organization" and version.tail is not None
+    }
+    of = await facility.wholes(server, circumstances, places, written)
+    if all(place == whole for place, whole in of.items()):
+        return unit
+    return replace(unit, versions=tuple(_of_whole(version, of) for version in unit.versions))
+
+
+def _organizations(unit: Unit) -> list[Key]:
+    return [version.key for version in unit.versions if version.key.type == "Organization"]
+
+
+def _of_whole(version: NewVersion, of: Mapping[int, int]) -> NewVersion:
+    cares = version.cares
+    if cares is not None:  # two departments are one facility
+        cares = tuple(dict.fromkeys(each._replace(facility=of[each.facility]) for each in cares))
+    return replace(version, facility=of[version.facility], cares=cares)
 
 
 def audited(unit: Unit, circumstances: Circumstances) -> Unit:
