@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
 import urllib.request
 from contextlib import closing
+from pwd import getpwuid
 
 import pytest
 
@@ -108,15 +110,35 @@ def test_a_report_of_no_date_is_refused(at):
     assert "2026-11-01" in ran.stderr
 
 
-def test_what_a_command_loads_is_written_down_as_the_operators(at):
+def reported(at, *words):
+    ran = fhir_server("audit", "report", *words, "--json", at=at)
+    assert ran.returncode == Exit.DONE, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_what_commands_do_with_the_records_is_written_down_as_the_users_who_ran_them(at):
     (at / "more.ndjson").write_text(json.dumps({**PATIENT, "id": "binh"}) + "\n")
     assert fhir_server("load", "more.ndjson", at=at, FHIR_AUDIT="true").returncode == Exit.DONE
-    told = json.loads(
-        fhir_server("audit", "report", "--client", "operator", "--json", at=at).stdout
-    )
-    assert told["interactions"] == {"load": 1}
+    # What follows finds that the audit was begun; no setting says so.
+    assert fhir_server("backup", "copy.db", at=at).returncode == Exit.DONE
+    assert fhir_server("restore", "copy.db", "--replace", at=at).returncode == Exit.DONE
+    told = reported(at, "--client", "operator")
+    assert told["interactions"] == {"load": 1, "backup": 1, "restore": 1}
     assert told["patients"] == {"Patient/binh": 1}
-    assert fhir_server("audit", "verify", at=at).returncode == Exit.DONE
+    assert told["users"] == {getpwuid(os.getuid()).pw_name: 3}
+    told = reported(at, "--user", getpwuid(os.getuid()).pw_name)
+    assert told["interactions"] == {"load": 1, "backup": 1, "restore": 1, "audit-report": 1}
+    ran = fhir_server("audit", "verify", at=at)
+    assert ran.returncode == Exit.DONE, ran.stderr
+    # 2 of the server, and those of the backup are in it, too: it was written down first
+    assert "Read 7 entries in 6 chains, and 6 anchors" in ran.stdout
+
+
+def test_a_backup_that_cannot_be_written_down_is_not_made(at):
+    changed(at, "drop table audit_subject")
+    ran = fhir_server("backup", "copy.db", at=at)
+    assert ran.returncode == Exit.DATABASE
+    assert not (at / "copy.db").exists()
 
 
 def test_what_was_seen_after_a_backup_stays_when_it_is_restored(at):
@@ -126,4 +148,4 @@ def test_what_was_seen_after_a_backup_stays_when_it_is_restored(at):
     assert fhir_server("restore", "copy.db", "--replace", at=at).returncode == Exit.DONE
     ran = fhir_server("audit", "verify", at=at)
     assert ran.returncode == Exit.DONE, ran.stderr
-    assert "Read 3 entries in 2 chains" in ran.stdout
+    assert "Read 5 entries in 4 chains" in ran.stdout

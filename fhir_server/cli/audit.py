@@ -13,6 +13,7 @@ import typer
 
 from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.noting import note
 from fhir_server.cli.options import takes
 from fhir_server.settings import Gathered
 
@@ -121,10 +122,14 @@ def report(
     from fhir_server.store.upkeep import audit
 
     settings = gathered.settings
+    options = {"client": client, "user": user, "patient": patient, "from": since, "to": until}
+    asked = [f"{name}={value}" for name, value in options.items() if value]
     sought = sought_of(client, user, patient, (since, until), settings.zone_minutes)
     with reaching(settings), audit.trail(settings.database_url) as trail:
         found = reporting.report(trail.found(sought))
         names = trail.names(list(found.patients))
+    with reaching(settings):  # before it is told: whom others have seen is told here, too
+        note(settings, "audit-report", " ".join(asked))
     if as_json:
         typer.echo(json.dumps(told(found, names), ensure_ascii=False, indent=2))
     else:

@@ -9,6 +9,7 @@ import typer
 
 from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.noting import note
 from fhir_server.cli.options import takes
 from fhir_server.settings import Gathered, Settings
 
@@ -30,6 +31,8 @@ def backup(gathered: Gathered, file: File) -> None:
     from fhir_server.store import upkeep
 
     with reaching(gathered.settings):
+        upkeep.demand_schema(gathered.settings.database_url)
+        note(gathered.settings, "backup", str(file))  # first: who could not tell it, copies nothing
         upkeep.backup(gathered.settings.database_url, file)
     typer.echo(f"Wrote {file}: {file.stat().st_size:,} bytes.")
 
@@ -66,6 +69,7 @@ def restore(
     with reaching(gathered.settings):
         upkeep.restore(url, file, replace=replace)
         typer.echo(f"Restored {file}.")
+        note_restored(gathered.settings, file)
         wrong = upkeep.verify(url) if verify else []
     for sentence in wrong[:20]:
         typer.echo(f"  {sentence}", err=True)
@@ -74,6 +78,17 @@ def restore(
     if verify:
         typer.echo("Verified: every version is what its name says.")
         tell_index(gathered.settings)
+
+
+def note_restored(settings: Settings, file: Path) -> None:
+    from fhir_server.store import upkeep
+
+    try:
+        upkeep.demand_schema(settings.database_url)
+    except upkeep.SchemaUnknown as error:
+        typer.echo(f"Note: that it was restored is not written down: {error}", err=True)
+    else:
+        note(settings, "restore", str(file))
 
 
 def tell_index(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from fhir_server.demo.files import Progress, watched
 from fhir_server.demo.records import expected, generate
 from fhir_server.demo.visit import put, transaction
 from fhir_server.foundation.resource import key
+from fhir_server.interaction.auditing import of_file
 from fhir_server.interaction.bundle import Ask, bundle
 from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.store.contract import EVERYTHING
@@ -44,6 +45,7 @@ async def load(
         there = await server.store.newest([key(resource) for resource in part], EVERYTHING)
         missing = [put(resource) for resource in part if key(resource) not in there]
         if missing:
-            await bundle(server, Ask(transaction(missing)), circumstances)
+            each = of_file(server, circumstances, "demo", f"{patients:,} patients, seed {seed}")
+            await bundle(server, Ask(transaction(missing)), each)
         stored, already = stored + len(missing), already + len(part) - len(missing)
     return Loaded(stored, already)

@@ -74,37 +74,38 @@ async def add(server: Server, package: Package, progress: Progress = lambda _don
     added = Added()
     for part in parts(resources):
         try:
-            await put(server, part)
+            await put(server, part, package.identity)
             added.stored += len(part)
         except Unavailable:
             raise
         except FhirError:
             for one in part:
-                await put_alone(server, one, added)
+                await put_alone(server, one, added, package.identity)
         progress(added.stored + len(added.refused))
-    await put(server, [guide(package)])
+    await put(server, [guide(package)], package.identity)
     return added
 
 
-async def put(server: Server, resources: Sequence[Resource]) -> None:
+async def put(server: Server, resources: Sequence[Resource], name: str) -> None:
+    """name: the package's, for the audit."""
     entries = [
         {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
         for one in resources
     ]
     whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-    await bundle.bundle(server, bundle.Ask(whole), by_command(server))
+    await bundle.bundle(server, bundle.Ask(whole), by_command(server, name))
 
 
-def by_command(server: Server) -> Circumstances:
-    return auditing.of_file(server, BY_OPERATOR, "package", "")
+def by_command(server: Server, name: str) -> Circumstances:
+    return auditing.of_file(server, BY_OPERATOR, "package", name)
 
 
-async def put_alone(server: Server, resource: Resource, added: Added) -> None:
+async def put_alone(server: Server, resource: Resource, added: Added, name: str) -> None:
     try:
         await update.update(
             server,
             update.Ask(resource["resourceType"], resource["id"], resource),
-            by_command(server),
+            by_command(server, name),
         )
         added.stored += 1
     except Unavailable:
@@ -200,7 +201,7 @@ async def remove(server: Server, name: str, *, even_if_needed: bool = False) -> 
     for part in parts(keys):
         entries = [{"request": {"method": "DELETE", "url": str(key)}} for key in part]
         whole: Resource = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        await bundle.bundle(server, bundle.Ask(whole), by_command(server))
+        await bundle.bundle(server, bundle.Ask(whole), by_command(server, name))
     return package.definitions
 
 

@@ -33,6 +33,7 @@ from fhir_server.security.audit import said
 from fhir_server.security.audit.event import audit_event, id_of, place
 from fhir_server.security.audit.record import Record
 from fhir_server.security.caller import Caller
+from fhir_server.security.operator import operator
 from fhir_server.store.contract import Before, Entered, Restriction, Sought, Unit
 
 TYPE = "AuditEvent"
@@ -57,8 +58,10 @@ async def written_down(
 
 
 def of_file(server: Server, circumstances: Circumstances, name: str, file: str) -> Circumstances:
-    """What a command stores from a file is written down as such, with each transaction."""
-    return replace(circumstances, record=Record(name, file) if server.audit else None)
+    """What a command stores from a file is written down as such, with each transaction, as done
+    by the user who runs it."""
+    record = Record(name, file) if server.audit else None
+    return replace(circumstances, caller=operator(), record=record)
 
 
 def refuse_write(type: str) -> None:

@@ -12,6 +12,9 @@ from fhir_server.foundation.outcome import Unavailable
 from fhir_server.rest.app import create_app
 from fhir_server.rest.options import Options
 from fhir_server.security.audit import said, verification
+from fhir_server.security.audit.anchors import Anchor
+from fhir_server.security.audit.record import Record
+from fhir_server.security.operator import operator
 from fhir_server.store.contract import Sought
 from fhir_server.store.upkeep import audit
 from tests.interaction.conftest import server_on
@@ -303,6 +306,24 @@ async def test_everything_that_was_answered_at_once_is_there_and_whole(server, c
     with audit.trail(database.url) as trail:
         found = verification.verify(trail, [])
     assert (found.wrong, found.entries) == ([], 123)
+
+
+async def test_a_command_writes_down_what_it_did_beside_a_server_that_goes_on(
+    server, client, database
+):
+    await stored(client, AN)
+    assert audit.begun(database.url)
+    head = audit.write(database.url, Record("backup", "monday.db").entries(operator(), 200))
+    await client.get("/fhir/Patient/an")
+    assert [one.interaction for one in await told(server)] == ["update", "backup", "read"]
+    with audit.trail(database.url) as trail:
+        found = verification.verify(trail, [Anchor(1, head)])
+    assert (found.wrong, found.entries, found.chains) == ([], 3, 2)
+    (event,) = (await client.get(f"/fhir/AuditEvent?agent={operator().user}")).json["entry"]
+    agents = event["resource"]["agent"]
+    assert agents[0]["altId"] == "operator"
+    assert agents[-1]["who"] == {"identifier": {"value": operator().user}}
+    assert event["resource"]["entity"][0]["description"] == "monday.db"
 
 
 # --- AuditEvents ---------------------------------------------------------------------------------

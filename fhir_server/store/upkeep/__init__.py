@@ -35,6 +35,7 @@ __all__ = [
     "SchemaUnknown",
     "Unreachable",
     "backup",
+    "demand_schema",
     "examine",
     "indexed",
     "parameters",
@@ -64,6 +65,12 @@ def examine(url: str) -> Sequence[Finding]:
         if dialect_of(url) == SQLITE:
             return sqlite.examine(sqlite_path(url))
         return postgresql.examine(url)
+
+
+def demand_schema(url: str) -> None:
+    """Raises SchemaUnknown unless the database has the schema this program knows."""
+    with reaching(url):
+        check(shown(url), schema_of(url))
 
 
 def backup(url: str, file: Path) -> None:

@@ -1,4 +1,5 @@
-"""audit — all that was written down of every access, read by a command at one moment.
+"""audit — all that was written down of every access, read by a command at one moment; and what a
+command writes down itself.
 
 https://hl7.org/fhir/R4/security.html#audit
 """
@@ -13,22 +14,25 @@ from typing import Any
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store import audit
-from fhir_server.store.audit import COLUMNS, SUBJECT
-from fhir_server.store.contract.audit import Before, Entered, Sought
+from fhir_server.store.audit import COLUMNS, ENTRY, SUBJECT, Lane
+from fhir_server.store.contract.audit import Before, Entered, Entry, Head, Sought
 from fhir_server.store.dialect import POSTGRESQL, SQLITE, Dialect
 from fhir_server.store.row import id_of
 from fhir_server.store.schema import SQLITE as FILE
 from fhir_server.store.schema import dialect_of, sqlite_path
-from fhir_server.store.sqlite_connection import READER, connect
+from fhir_server.store.sqlite_connection import READER, WRITER, connect
+from fhir_server.store.sqlite_late import found, place
 from fhir_server.store.types import NAMES
 from fhir_server.store.upkeep import postgresql
 
 AT_ONCE = 5000  # entries
+ROWS = 1000  # of the audit, each of which may hold many entries
+END = (1 << 63, 0)
 Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 NEXT = (
     f"select {COLUMNS} from audit a where (a.chain, a.number) > ({{0}}, {{0}})"
-    f" order by a.chain, a.number limit {AT_ONCE}"
+    f" order by a.chain, a.number limit {ROWS}"
 )
 COUNT = "select count(*) from audit_subject"
 # Their planners would rather read the whole table than look for some thousands.
@@ -48,6 +52,42 @@ BY_INDEX = "set local enable_hashjoin = off; set local enable_mergejoin = off"
 SNAPSHOT = "set transaction isolation level repeatable read, read only"
 
 
+def begun(url: str) -> bool:
+    """Whether anything was ever written down in this database."""
+    asked = "select 1 from audit limit 1"
+    if dialect_of(url) == FILE:
+        with closing(connect(sqlite_path(url), READER)) as file:
+            return file.execute(asked).fetchone() is not None
+    with postgresql.connect(url) as connection:
+        return connection.execute(asked.encode()).fetchone() is not None
+
+
+def write(url: str, entries: Sequence[Entry]) -> Head:
+    """Write them down as a chain of their own, beside a server that writes its own; its end."""
+    rows, lane = Lane.begun().onward(entries)
+    tables = (("audit", ENTRY, rows.entries), ("audit_subject", SUBJECT, rows.subjects))
+    if dialect_of(url) == FILE:
+        with closing(connect(sqlite_path(url), WRITER)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            for table, columns, those in tables:
+                file.executemany(insert(table, columns, SQLITE), those)
+            file.execute("COMMIT")
+    else:
+        with (
+            postgresql.connect(url) as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
+            for table, columns, those in tables:
+                cursor.executemany(insert(table, columns, POSTGRESQL).encode(), those)
+    return lane.head(ended=True)
+
+
+def insert(table: str, columns: Sequence[str], dialect: Dialect) -> str:
+    marks = ", ".join([dialect.mark] * len(columns))
+    return f"insert into {table} ({', '.join(columns)}) values ({marks})"
+
+
 class Trail:
     """The audit of a database, as it is at one moment."""
 
@@ -56,18 +96,22 @@ class Trail:
         self._dialect = dialect
 
     def parts(self) -> Iterator[Sequence[Entered]]:
-        """Every entry, by chain and number, some thousands at a time."""
-        place = (0, 0)
+        """Every row, by chain and number, many at a time."""
+        last = (0, 0)
         asked = NEXT.format(self._dialect.mark)
-        while part := [audit.entered(row) for row in self._ask(asked, place)]:
+        while part := [audit.entered(row) for row in self._ask(asked, last)]:
             yield part
-            place = part[-1][:2]
+            last = part[-1][:2]
 
     def there(self, pointers: Sequence[tuple[int, int, int, int]]) -> int:
         """How many of these there are."""
         columns = list(map(list, zip(*pointers, strict=True)))
         values = columns if self._dialect.postgresql else [json.dumps(pointers)]
         return int(self._ask(THERE[self._dialect.mark], values)[0][0])
+
+    def place(self) -> tuple[int, int]:
+        """The chain and the number up to which entries are to be found by whom they are about."""
+        return END if self._dialect.postgresql else place(self._ask)
 
     def pointers(self) -> int:
         return int(self._ask(COUNT, ())[0][0])
@@ -76,13 +120,17 @@ class Trail:
         """All entries that are sought, newest first, however many."""
         sought = replace(sought, limit=AT_ONCE)
         while True:
-            text, values = audit.sought_sql(sought, self._dialect)
-            part = [audit.entered(row) for row in self._ask(text, values)]
+            part = self._part(sought)
             yield from part
             if len(part) < AT_ONCE:
                 return
             last = part[-1]
             sought = replace(sought, before=Before(last.at, last.chain, last.number))
+
+    def _part(self, sought: Sought) -> list[Entered]:
+        if self._dialect.postgresql:
+            return audit.asked(self._ask, sought, self._dialect)
+        return found(self._ask, sought)
 
     def names(self, rids: Sequence[int]) -> dict[int, Key]:
         """The names behind the numbers of resources."""
