@@ -50,7 +50,7 @@ async def all_newest(
     """
     reach, read = circumstances.reach(interaction), circumstances.reach("read")
     found = await server.store.newest(keys, reach)
-    if reach == read:
+    if reach == read or not circumstances.access.sees_whole:  # who writes nothing is told nothing
         return found
     seen = await server.store.newest(keys, read)
     for key, stored in seen.items():
@@ -115,6 +115,8 @@ async def matches(
 ) -> Matches:
     """Who meets the criteria of a conditional interaction; unknown criteria are always refused."""
     circumstances.access.demand("search", type)
+    if not circumstances.access.sees_whole:
+        raise Forbidden("Who is not shown all of a record writes none, and finds none to write.")
     query = await understood(server, circumstances, (type,), condition)
     if not query.has_criteria:
         raise PreconditionFailed(

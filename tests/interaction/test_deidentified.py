@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,9 @@ from fhir_server.security.policy_file import built_in
 from fhir_server.security.scope import parse
 from fhir_server.store.contract import AllOf
 from tests.interaction.conftest import asked, patient, put, searched, told
+from tests.interaction.test_batch import done as of_batch
+from tests.interaction.test_batch import entry
+from tests.interaction.test_transaction import done as of_transaction
 
 CANARY = "Nguyễn-Canary"
 ANALYST = Caller(
@@ -126,6 +130,52 @@ def test_what_a_record_was_before_is_not_told(world, analyst, pseudonym, here, r
             run(read.read(world, read.Ask(key, version), analyst))
         with pytest.raises(NotFound):
             run(history.history(world, history.Ask(*key), analyst))
+
+
+def of(subject):
+    return {name: each for name, each in WORLD[1].items() if name != "id"} | {
+        "subject": {"reference": subject}
+    }
+
+
+# A person who is here, one who is not; by id, and by criteria.
+WRITES = [
+    lambda who: ("PUT", f"Patient/{who}", patient(who)),
+    lambda who: ("PUT", f"Patient?family={who}", patient()),
+    lambda who: ("DELETE", f"Patient/{who}"),
+    lambda who: ("DELETE", f"Patient?family={who}"),
+    lambda who: ("POST", "Patient", patient(), {"ifNoneExist": f"family={who}"}),
+    lambda who: ("PATCH", f"Patient/{who}", PATCH),
+    lambda who: ("PATCH", f"Patient?family={who}", PATCH),
+    lambda who: ("POST", "Encounter", of(f"Patient?family={who}")),
+]
+PATCH = {
+    "resourceType": "Parameters",
+    "parameter": [{"name": "operation", "part": [
+        {"name": "type", "valueCode": "delete"},
+        {"name": "path", "valueString": "Patient.gender"},
+    ]}],
+}  # fmt: skip
+
+
+def test_a_write_that_is_refused_does_not_tell_who_is_here(world, analyst, here, run) -> None:
+    for form in WRITES:
+        told_by = []
+        for who in ("p", "q", "Nguyen", "Other"):
+            method, url, *rest = form(who)
+            sent = entry(method, url, *rest[:1], **(rest[1] if len(rest) > 1 else {}))
+            answers = [run(of_batch(world, analyst, sent)), _answer(run, world, analyst, sent)]
+            told_by.append(re.sub(rf"\b{who}\b", "?", json.dumps(answers)))
+        assert len(set(told_by)) == 1, told_by
+    kept = run(read.read(world, read.Ask(Key("Patient", "p")), here))
+    assert kept.version_id.startswith("1-")
+
+
+def _answer(run, world, analyst, sent):
+    try:
+        return run(of_transaction(world, analyst, sent))
+    except FhirError as refused:
+        return refused.status, str(refused)
 
 
 # --- ids ------------------------------------------------------------------------------------------
