@@ -4,22 +4,24 @@ https://hl7.org/fhir/R4/auditevent.html
 
     seal = SHA-256(seal before + chain, number, at as 8 bytes each + body)
 
-The seal before the first is 32 zeros. A chain's number begins with the time it was begun, so that
-chains stand in that order; the rest is random.
+What one transaction writes is one row (block.py), with one seal. The seal before the first is 32
+zeros. A chain's number begins with the time it was begun, so that chains stand in that order; the
+rest is random.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from struct import Struct
 from typing import Any, NamedTuple
 
-from fhir_server.store.contract.audit import Entered, Entry, Head, Sought
+from fhir_server.store import block
+from fhir_server.store.contract.audit import Before, Entered, Entry, Head, Sought
 from fhir_server.store.contract.version import Stale
 from fhir_server.store.dialect import Dialect
 
@@ -30,6 +32,8 @@ ENTRY = ("chain", "number", "at", "seal", "body")
 SUBJECT = ("subject", "at", "chain", "number")
 KEPT = {"audit": ENTRY, "audit_subject": SUBJECT}  # a restore takes nothing out of these
 COLUMNS = ", ".join(f"a.{column}" for column in ENTRY)
+MOST_ROWS = 500  # at once, of those that were asked for
+Questions = Generator[tuple[str, list[Any]], Sequence[Sequence[Any]], list[Entered]]
 
 
 def sealed(before: bytes, chain: int, number: int, at: int, body: bytes) -> bytes:
@@ -55,20 +59,20 @@ class Lane:
     seal: bytes = FIRST
 
     @classmethod
-    def begun(cls) -> Lane:
-        milliseconds = time.time_ns() // 1_000_000
+    def begun(cls, after: int = 0) -> Lane:
+        """after: a chain that it is to come behind, whatever the clock says."""
+        milliseconds = max(time.time_ns() // 1_000_000, (after >> RANDOM) + 1)
         return cls(milliseconds << RANDOM | secrets.randbits(RANDOM))
 
     def onward(self, entries: Sequence[Entry]) -> tuple[Rows, Lane]:
-        """The rows of these entries, and the end of the chain after them."""
-        chain, number, seal = self.chain, self.number, self.seal
-        rows, subjects = [], []
-        for entry in entries:
-            number += 1
-            seal = sealed(seal, chain, number, entry.at, entry.body)
-            rows.append((chain, number, entry.at, seal, entry.body))
-            subjects += [(subject, entry.at, chain, number) for subject in entry.subjects]
-        return Rows(rows, subjects), Lane(chain, number, seal)
+        """The row of these entries and what it is found by, and the end of the chain after it."""
+        chain, number = self.chain, self.number + len(entries)
+        at = max([entry.at for entry in entries])
+        body = block.packed(entries)
+        seal = sealed(self.seal, chain, number, at, body)
+        found = {subject for entry in entries for subject in entry.subjects}
+        subjects = [(subject, at, chain, number) for subject in found]
+        return Rows(((chain, number, at, seal, body),), subjects), Lane(chain, number, seal)
 
     def head(self, *, ended: bool = False) -> Head:
         return Head(self.chain, self.number, self.seal, ended)
@@ -120,8 +124,49 @@ class Lanes:
 # --- asking --------------------------------------------------------------------------------------
 
 
+def questions(sought: Sought, dialect: Dialect) -> Questions:
+    """Asks for rows until there are as many entries as are sought, newest first, and returns them.
+
+    A row has entries of others too; what goes on within a row begins with that row.
+    """
+    found: list[Entered] = []
+    before = sought.before
+    if before is not None:
+        of_row = [entered(row) for row in (yield one_sql(dialect), [before.chain, before.number])]
+        found += [one for one in told(of_row, sought.subjects) if one.number < before.number]
+    while len(found) < sought.limit:
+        most = min(MOST_ROWS, sought.limit - len(found))
+        part = replace(sought, before=before, limit=most)
+        rows = [entered(row) for row in (yield sought_sql(part, dialect))]
+        found += told(rows, sought.subjects)
+        if len(rows) < most:
+            break
+        before = Before(rows[-1].at, rows[-1].chain, rows[-1].number)
+    return found[: sought.limit]
+
+
+def asked(
+    ask: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]], sought: Sought, dialect: Dialect
+) -> list[Entered]:
+    """What the questions find that are asked one after the other."""
+    asking = questions(sought, dialect)
+    question = next(asking)
+    while True:
+        rows = ask(*question)
+        try:
+            question = asking.send(rows)
+        except StopIteration as done:
+            found: list[Entered] = done.value
+            return found
+
+
+def told(rows: Sequence[Entered], subjects: Sequence[int]) -> list[Entered]:
+    """The entries of rows that are of all these subjects, the last of each row first."""
+    return [one for row in rows for one in reversed(block.entries(row, subjects))]
+
+
 def sought_sql(sought: Sought, dialect: Dialect) -> tuple[str, list[Any]]:
-    """Entries newest first, from the rows of one subject where there is one."""
+    """Rows newest first, by what they are found by where a subject is sought."""
     mark = dialect.mark
     values: list[Any] = []
     if sought.subjects:
@@ -149,8 +194,18 @@ def sought_sql(sought: Sought, dialect: Dialect) -> tuple[str, list[Any]]:
 
 
 def one_sql(dialect: Dialect) -> str:
+    """The row an entry's number lies in, if it is there."""
     mark = dialect.mark
-    return f"select {COLUMNS} from audit a where a.chain = {mark} and a.number = {mark}"
+    return (
+        f"select {COLUMNS} from audit a where a.chain = {mark} and a.number >= {mark}"
+        " order by a.number limit 1"
+    )
+
+
+def within(rows: Sequence[Sequence[Any]], number: int) -> Entered | None:
+    """The entry of this number, of what `one_sql` found."""
+    held = [one for row in rows for one in block.entries(entered(row)) if one.number == number]
+    return held[0] if held else None
 
 
 def names_sql(found: str) -> str:

@@ -13,6 +13,7 @@ from fhir_server.store import audit
 from fhir_server.store.contract.audit import Entered, Head, Sought
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import id_of
+from fhir_server.store.sqlite_late import found
 from fhir_server.store.sqlite_parameters import Ask
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.types import NAMES
@@ -32,14 +33,10 @@ class SqliteAudit:
         return self._writer.heads()
 
     async def entered(self, chain: int, number: int) -> Entered | None:
-        row = await self._ask(lambda reader: reader.row(ONE, (chain, number)))
-        return audit.entered(row) if row else None
+        return audit.within(await self._ask(lambda r: r.rows(ONE, (chain, number))), number)
 
     async def found(self, sought: Sought) -> Sequence[Entered]:
-        text, values = audit.sought_sql(sought, SQLITE)
-        return [
-            audit.entered(row) for row in await self._ask(lambda reader: reader.rows(text, values))
-        ]
+        return await self._ask(lambda reader: found(reader.rows, sought))
 
     async def keys(self, rids: Sequence[int]) -> Mapping[int, Key]:
         asked = (json.dumps(list(rids)),)

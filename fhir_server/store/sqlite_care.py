@@ -29,6 +29,11 @@ from fhir_server.store.sqlite_connection import (
 )
 
 AT_ONCE = 500  # rows forgotten by one transaction
+EARLIER = """INSERT OR REPLACE INTO audit_place (one, chain, number)
+  SELECT 1, coalesce(max(chain), 0), coalesce(max(number), 0) FROM (SELECT chain, number
+  FROM (SELECT (SELECT chain FROM audit_place) chain, (SELECT number FROM audit_place) number
+  UNION ALL SELECT (SELECT chain FROM replaced.audit_place),
+  (SELECT number FROM replaced.audit_place)) ORDER BY chain, number LIMIT 1)"""
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
 BESIDE = ("-wal", "-shm")
 
@@ -118,6 +123,9 @@ def carry_audit(before: Path, after: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for table in KEPT:
             connection.execute(carried(table, f"replaced.{table}"))
+        named = "SELECT 1 FROM replaced.sqlite_schema WHERE name = 'audit_place'"
+        if connection.execute(named).fetchone() is not None:
+            connection.execute(EARLIER)  # what could not be found there cannot be found here
         connection.execute("COMMIT")
     _durable(after)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.foundation.outcome import Conflict
 from fhir_server.foundation.resource import Key
-from fhir_server.store.audit import ENTRY, SUBJECT, Lane
+from fhir_server.store.audit import ENTRY, Lane
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import storable
 from fhir_server.store.contract import (
@@ -151,7 +151,6 @@ class Lists:
     remove: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     add: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     tally: Counter[int] = field(default_factory=Counter)
-    audit: list[Entry] = field(default_factory=list)
 
 
 class Group:
@@ -174,6 +173,7 @@ class Group:
         self._reader = reader
         self._codec = codec
         self._lists = Lists()
+        self._told: list[Entry] = []
         self._waiting: set[int] = set()  # rids of what is in the lists
         self._newest: dict[int, int] = {}  # rid -> seq
         self._keys: set[str] = set()  # Idempotency-Keys in the lists
@@ -191,7 +191,7 @@ class Group:
     def take(self, unit: Unit, planned: Sequence[Planned]) -> Committed:
         """Check the unit and keep its rows. Raises Stale, Conflict, or what its answer raises."""
         if unit.only_tells:
-            self._lists.audit += unit.audit
+            self._told += unit.audit
             return Committed(self.now, ())
         touched = touches(unit, planned)
         if unit.assumptions or not touched.isdisjoint(self._waiting):
@@ -203,7 +203,7 @@ class Group:
             kept = (unit.remember.key, unit.remember.digest, self.now, answer)
             self._lists.remember.append(kept)
             self._keys.add(unit.remember.key)
-        self._lists.audit += unit.audit
+        self._told += unit.audit
         return Committed(self.now, positions)
 
     def _check(self, unit: Unit, planned: Sequence[Planned]) -> None:
@@ -286,6 +286,12 @@ class Group:
         if not gone and not p.returns and moves(before, p.new.rows):
             lists.moved.append((seq, p.rid, before.main[0]))
 
+    def tell(self) -> int:
+        """Write down, as one, what all units of the group tell: how much that is."""
+        if self._told:
+            self.lane = told(self._connection, self.lane, self._told)
+        return len(self._told)
+
     def flush(self) -> None:
         """Write what waits."""
         lists, many = self._lists, self._connection.executemany
@@ -310,10 +316,13 @@ class Group:
         for table, added in lists.add.items():
             insert_index(self._connection, table, added)
         _insert(self._connection, "care", CARE, sorted(set(lists.care)), on_conflict="OR REPLACE ")
-        if lists.audit:
-            told, self.lane = self.lane.onward(lists.audit)
-            _insert(self._connection, "audit", ENTRY, told.entries)
-            _insert(self._connection, "audit_subject", SUBJECT, sorted(told.subjects))
+
+
+def told(connection: sqlite3.Connection, lane: Lane, entries: Sequence[Entry]) -> Lane:
+    """Write entries of the audit down; where the chain goes on."""
+    rows, after = lane.onward(entries)
+    _insert(connection, "audit", ENTRY, rows.entries)
+    return after
 
 
 def insert_index(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:

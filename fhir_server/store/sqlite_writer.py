@@ -37,12 +37,14 @@ from fhir_server.store.sqlite_connection import (
     refusal,
     too_costly,
 )
-from fhir_server.store.sqlite_group import LOOK, Group, Planned, touches
+from fhir_server.store.sqlite_group import LOOK, Group, Planned, told, touches
+from fhir_server.store.sqlite_late import Late
 
 UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
 LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
 PAUSE = 0.1  # seconds between two looks at the log
+CHAIN = "SELECT coalesce(max(chain), 0) FROM audit"
 TAKEN = "audit.chain"  # in what SQLite says where somebody else wrote to the chain
 KNOWN = 100_000  # texts of uris that are remembered to be there
 
@@ -92,7 +94,8 @@ class Writer:
         self._closing = False
         self._seq = self._updated = self._rules = 0
         self._known: set[Row] = set()
-        self._lane = Lane.begun()
+        self._lane = Lane.begun(self._connection.execute(CHAIN).fetchone()[0])
+        self._late = Late(self._connection)
         self._left: list[Lane] = []
         self._count()
         self._checkpoints = Checkpoints(path, self._log_path)
@@ -120,6 +123,7 @@ class Writer:
         """Write what was submitted, then stop. Not on the loop: it waits for the thread."""
         self._queue.put(None)
         self._thread.join()
+        self._late.write_all()
         self._checkpoints.close()
         with suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -175,6 +179,8 @@ class Writer:
         return [answer for work in group for answer in self._write([work])]
 
     def _commit(self, group: list[Work]) -> list[tuple[Work, Answer]]:
+        if all(work.unit.only_tells for work in group):
+            return self._tell(group)
         self._connection.execute("BEGIN IMMEDIATE")
         now = max(self._clock(), self._updated)
         open_group = Group(
@@ -197,12 +203,22 @@ class Writer:
             except TooSlow:
                 answers.append((work, too_costly(LOOK)))
         open_group.flush()
+        entries = open_group.tell()
         self._connection.execute("COMMIT")
+        self._late.add(entries)
         self._seq, self._updated, self._lane = open_group.seq, now, open_group.lane
         if len(self._known) > KNOWN:
             self._known.clear()
         self._known |= open_group.shared
         return answers
+
+    def _tell(self, group: list[Work]) -> list[tuple[Work, Answer]]:
+        """One statement, which is a transaction: each lets go of the interpreter's lock."""
+        entries = [entry for work in group for entry in work.unit.audit]
+        self._lane = told(self._connection, self._lane, entries)
+        self._late.add(len(entries))
+        answer = Committed(max(self._clock(), self._updated), ())
+        return [(work, answer) for work in group]
 
     def _job(self, job: Job) -> BaseException | None:
         try:
@@ -223,7 +239,7 @@ class Writer:
         """
         if self._lane.number:
             self._left.append(self._lane)
-        self._lane = Lane.begun()
+        self._lane = Lane.begun(self._lane.chain)
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -239,6 +255,7 @@ class Writer:
 
     def _tidy(self) -> None:
         self._checkpoints.wake()
+        self._late.write_some()
         with suppress(OSError, sqlite3.Error):
             if self._log_path.stat().st_size >= LOG_LONG:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

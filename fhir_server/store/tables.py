@@ -36,6 +36,7 @@ Kind = TypeEngine[Any] | type[TypeEngine[Any]]
 
 REFERENCE_TABLES = frozenset(
     {"dictionary", "idempotency", "setting", "epoch", "tally", "uri", "parameter"}
+    | {"audit_place"}
     | {"client", "token", "spent"}
 )
 # all other large tables: rid
@@ -366,8 +367,15 @@ def _audit(form: _Form) -> None:
 
 
 def _of_the_one_writer(form: _Form) -> None:
-    """tally: how many current resources there are of a type."""
+    """tally: how many current resources there are of a type. audit_place: up to where the audit has
+    its rows of audit_subject (sqlite_late)."""
     form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
+    form.table(
+        "audit_place",
+        _column("one", form.small, key=True),
+        _column("chain", form.big),
+        _column("number", form.big),
+    )
 
 
 def _texts(form: _Form) -> None:

@@ -15,8 +15,18 @@ from fhir_server.security.audit.anchors import Anchor, Anchors
 from fhir_server.security.audit.record import Record
 from fhir_server.security.audit.said import Said
 from fhir_server.security.caller import Caller
+from fhir_server.store import block
 from fhir_server.store.audit import FIRST, Lane, sealed
-from fhir_server.store.contract import Entered, Head, IndexRows, NewVersion, Position, Stored, rid
+from fhir_server.store.contract import (
+    Entered,
+    Entry,
+    Head,
+    IndexRows,
+    NewVersion,
+    Position,
+    Stored,
+    rid,
+)
 from fhir_server.validation.knowledge import base_knowledge
 
 AN, BINH = rid(Key("Patient", "an")), rid(Key("Patient", "binh"))
@@ -41,11 +51,15 @@ DOCTOR = Caller(
 class Trail:
     entries: list[Entered] = field(default_factory=list)
     found_by: set[tuple[int, int, int, int]] = field(default_factory=set)
+    late: tuple[int, int] = (1 << 62, 0)  # what comes after need not be found yet
 
     def parts(self):
         ordered = sorted(self.entries, key=lambda one: one[:2])
         for start in range(0, len(ordered), 3):
             yield ordered[start : start + 3]
+
+    def place(self):
+        return self.late
 
     def there(self, pointers):
         return len(self.found_by & set(pointers))
@@ -66,6 +80,87 @@ def world(*lengths: int) -> tuple[Trail, list[Anchor]]:
             trail.found_by |= set(rows.subjects)
         told.append(Anchor(chain, lane.head(ended=True)))
     return trail, told
+
+
+def together(*lengths: int) -> tuple[Trail, list[Anchor]]:
+    """One chain, whose transactions wrote so many entries each; the last has no rows to be found
+    by yet."""
+    trail, lane = Trail(), Lane(1)
+    for at, length in enumerate(lengths):
+        new = [
+            said.entry(Said("read", 200, client="c", user=f"u{n}", patients=(AN,)), at)
+            for n in range(length)
+        ]
+        rows, lane = lane.onward(new)
+        trail.late = trail.entries[-1][:2] if trail.entries else (0, 0)
+        trail.entries += [Entered(*row) for row in rows.entries]
+        if at + 1 < len(lengths):
+            trail.found_by |= set(rows.subjects)
+    return trail, [Anchor(1, lane.head(ended=True))]
+
+
+def packed_anew(trail, place, change):
+    row = trail.entries[place]
+    parts = block.parts(row.body)
+    change(parts)
+    body = block.packed([Entry(0, subjects, body) for subjects, body in parts])
+    trail.entries[place] = other(row, body=body)
+
+
+def one_of_several_removed(trail):
+    packed_anew(trail, 1, lambda parts: parts.pop(1))
+
+
+def one_of_several_removed_and_sealed(trail):
+    one_of_several_removed(trail)
+    for place in range(1, 4):
+        one, before = trail.entries[place], trail.entries[place - 1]
+        number = before.number + block.count(one)
+        seal = sealed(before.seal, one.chain, number, one.at, one.body)
+        trail.entries[place] = other(one, number=number, seal=seal)
+
+
+def two_of_several_swapped(trail):
+    packed_anew(trail, 1, lambda parts: parts.reverse())
+
+
+def not_found_by_one_of_several(trail):
+    packed_anew(trail, 1, lambda parts: parts.__setitem__(0, ((), parts[0][1])))
+
+
+def damaged_block(trail):
+    trail.entries[1] = other(trail.entries[1], body=trail.entries[1].body[:-9])
+
+
+def no_longer_found(trail):
+    trail.found_by.remove((AN, 1, *trail.entries[1][:2]))
+
+
+def found_too_early(trail):
+    """What waits to be found may be found already, but by nobody else."""
+    trail.found_by.add((BINH, 3, *trail.entries[3][:2]))
+
+
+EDITS_OF_SEVERAL = [
+    (one_of_several_removed, "1 are missing"),
+    (one_of_several_removed_and_sealed, "ends with 9, but line 1"),
+    (two_of_several_swapped, "is not what its seal says"),
+    (not_found_by_one_of_several, "is not what its seal says"),
+    (damaged_block, "are missing"),
+    (no_longer_found, "can no longer be found by"),
+    (found_too_early, "found by somebody they are not about"),
+]
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"), EDITS_OF_SEVERAL, ids=lambda one: getattr(one, "__name__", "")
+)
+def test_v5_0_0_16_4_2_every_edit_within_what_was_written_at_once_is_found(edit, sentence):
+    trail, told = together(2, 3, 4, 1)
+    found = verification.verify(trail, told)
+    assert (found.wrong, found.entries) == ([], 10)
+    edit(trail)
+    assert any(sentence in wrong for wrong in verification.verify(trail, told).wrong)
 
 
 def other(entered: Entered, **changes) -> Entered:
@@ -448,7 +543,7 @@ def test_a_report_sums_up_whose_records_and_which_fields_were_told():
     lane, found = Lane(1), []
     for at, one in enumerate(entries, start=1):
         rows, lane = lane.onward([said.entry(one, at)])
-        found += [Entered(*row) for row in rows.entries]
+        found += [one for row in rows.entries for one in block.entries(Entered(*row))]
     told = reporting.report([*found, found[0]._replace(body=b"?")])
     assert (told.entries, told.unreadable, told.first, told.last) == (6, 1, 1, 5)
     assert told.patients == {AN: 4, BINH: 1}

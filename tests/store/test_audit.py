@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Conflict
 from fhir_server.foundation.resource import Key
-from fhir_server.store import upkeep
+from fhir_server.store import block, upkeep
 from fhir_server.store.audit import FIRST, Lane, Lanes, sealed
 from fhir_server.store.contract import (
     Before,
@@ -44,16 +44,21 @@ async def bodies(store, *subjects, **asked):
 
 
 def trail(database):
+    """Rows, each of what one transaction wrote."""
     with audit.trail(database.url) as all_of_it:
-        return [entered for part in all_of_it.parts() for entered in part]
+        return [row for part in all_of_it.parts() for row in part]
 
 
-def demand_sealed(entries):
+def entries_of(rows):
+    return [entered for row in rows for entered in block.entries(row)]
+
+
+def demand_sealed(rows):
     """Every chain counts from one, and every seal holds."""
     before = {}
-    for entered in entries:
+    for entered in rows:
         number, seal = before.get(entered.chain, (0, FIRST))
-        assert entered.number == number + 1
+        assert entered.number == number + block.count(entered)
         assert entered.seal == sealed(seal, *entered[:3], entered.body)
         before[entered.chain] = entered.number, entered.seal
     return before
@@ -115,9 +120,9 @@ async def test_many_at_once_all_lie_in_chains_without_a_hole(store, database, ma
     updates = [update(n) for n in range(10)]
     results = await asyncio.gather(*writes, *reads, *updates)
     assert sum(results[-10:]) == 1
-    entries = trail(database)
-    assert len(entries) == 2 * many + 1
-    ends = demand_sealed(entries)
+    written = trail(database)
+    assert len(entries_of(written)) == 2 * many + 1
+    ends = demand_sealed(written)
     heads = {head.chain: (head.number, head.seal) for head in store.audit.heads()}
     assert heads == ends
 
@@ -135,13 +140,13 @@ async def test_two_processes_write_chains_of_their_own(database, run):
     assert all(one.isdisjoint(other) for one, other in pairwise(chains))
     for store in stores:
         await store.close()
-    assert len(trail(database)) == 60
+    assert len(entries_of(trail(database))) == 60
     demand_sealed(trail(database))
 
 
 # who is asked for        when              found, newest first
 FOUND = [
-    ((), {}, ["d", "c", "b", "a"]),
+    ((), {}, ["d", "c", "e", "b", "a"]),
     ((AN,), {}, ["d", "b", "a"]),
     ((BINH,), {}, ["c", "b"]),
     ((AN, BINH), {}, ["b"]),
@@ -149,13 +154,16 @@ FOUND = [
     ((AN,), {"since": 20, "until": 40}, ["b"]),
     ((), {"until": 20}, ["a"]),
     ((), {"limit": 2}, ["d", "c"]),
+    ((AN, AN + 1), {}, []),  # in one transaction, of two entries
+    ((AN + 1,), {}, ["e"]),
     ((7,), {}, []),
 ]
 
 
 @pytest.mark.parametrize(("subjects", "asked", "found"), FOUND)
 async def test_entries_are_found_by_whom_they_are_about_and_when(store, subjects, asked, found):
-    await store.commit(told(entry("a", AN, at=10), entry("b", AN, BINH, at=20)))
+    await store.commit(told(entry("a", AN, at=10)))
+    await store.commit(told(entry("b", AN, BINH, at=20), entry("e", AN + 1, at=20)))
     await store.commit(told(entry("c", BINH, at=30)))
     await store.commit(told(entry("d", AN, at=40)))
     assert await bodies(store, *subjects, **asked) == found
@@ -224,11 +232,11 @@ def test_a_restore_keeps_what_was_written_down_after_the_backup(database, run, t
     upkeep.backup(database.url, file)
     run(life("after", "later"))
     upkeep.restore(database.url, file, replace=True)
-    entries = trail(database)
-    assert sorted(entered.body for entered in entries) == [b"after", b"before", b"later"]
-    demand_sealed(entries)
+    written = trail(database)
+    assert sorted(one.body for one in entries_of(written)) == [b"after", b"before", b"later"]
+    demand_sealed(written)
     with audit.trail(database.url) as all_of_it:
-        pointers = [(AN, *one[2:3], *one[:2]) for one in entries]
+        pointers = [(AN, *one[2:3], *one[:2]) for one in written]
         assert all_of_it.there(pointers) == all_of_it.pointers() == 3
     run(life("again"))
     assert len(trail(database)) == 4
@@ -245,7 +253,7 @@ def test_a_restore_where_nothing_was_brings_the_audit_along(database, run, tmp_p
     upkeep.backup(database.url, tmp_path / "backup")
     emptied(database)
     upkeep.restore(database.url, tmp_path / "backup", replace=True)
-    assert [entered.body for entered in trail(database)] == [b"seen"]
+    assert [entered.body for entered in entries_of(trail(database))] == [b"seen"]
 
 
 def emptied(database):

@@ -269,6 +269,7 @@ def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
             "spent",
             "audit",
             "audit_subject",
+            "audit_place",
         ):
             connection.execute(f"DROP TABLE {later}")
         for index in ("current_by_owner", "current_by_facility"):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fhir_server.security.audit import said
 from fhir_server.security.audit.anchors import Anchor
-from fhir_server.security.audit.event import id_of
+from fhir_server.store import block
 from fhir_server.store.audit import FIRST, sealed
 from fhir_server.store.contract import Entered
 
@@ -23,10 +23,15 @@ Pointer = tuple[int, int, int, int]  # subject, at, chain, number
 
 
 class Trail(Protocol):
-    """All of the audit, as it was at one moment."""
+    """All of the audit, as it was at one moment: rows as they lie in the chains, which may hold
+    several entries each."""
 
     def parts(self) -> Iterator[Sequence[Entered]]:
-        """Every entry, by chain and number, some thousands at a time."""
+        """Every row, by chain and number, many at a time."""
+
+    def place(self) -> tuple[int, int]:
+        """Up to which chain and number they are found by whom they are about; what comes after
+        is looked through where somebody asks."""
 
     def there(self, pointers: Sequence[Pointer]) -> int:
         """How many of these are there."""
@@ -48,19 +53,21 @@ class Verified:
 def verify(trail: Trail, anchors: Iterable[Anchor]) -> Verified:
     found = Verified()
     reading = Reading(found, by_chain(anchors, found))
-    pointers = 0
+    place, pointers = trail.place(), 0
     for part in trail.parts():
         expected: list[Pointer] = []
-        for entered in part:
-            expected += reading.take(entered)
+        late: list[Pointer] = []
+        for row in part:
+            is_late = row[:2] > place and block.parts(row.body) is not None
+            (late if is_late else expected).extend(reading.take(row))
         there = trail.there(expected) if expected else 0
         if there != len(expected):
-            first, last = id_of(part[0]), id_of(part[-1])
+            first, last = name_of(part[0]), name_of(part[-1])
             found.wrong.append(
                 f"Between the entries {first} and {last}, {len(expected) - there} can no longer be"
                 " found by the patient, client or person they are about."
             )
-        pointers += len(expected)
+        pointers += there + (trail.there(late) if late else 0)
     reading.end()
     if (more := trail.pointers() - pointers) > 0 and not found.wrong:
         found.wrong.append(f"{more} entries are found by somebody they are not about.")
@@ -95,17 +102,19 @@ class Reading:
         self._wanted: dict[int, Anchor] = {}
         self._ends = 0  # the number of the chain's last entry, where an anchor says that it is
 
-    def take(self, entered: Entered) -> list[Pointer]:
-        """Look at the next entry; what it is to be found by."""
+    def take(self, entered: Entered) -> set[Pointer]:
+        """Look at the next row; what it is to be found by."""
         if entered.chain != self._chain:
             self._leave()
             self._chain, self._number, self._seal = entered.chain, 0, FIRST
             self._wanted = self._anchors.pop(entered.chain, {})
             self._found.chains += 1
-        self._found.entries += 1
-        name = id_of(entered)
-        if entered.number != self._number + 1:
-            self._tell(f"Before the entry {name}, {entered.number - self._number - 1} are missing.")
+        entries = block.entries(entered)
+        self._found.entries += len(entries)
+        name = name_of(entered)
+        missing = entered.number - len(entries) - self._number
+        if missing:
+            self._tell(f"Before the entry {name}, {missing} are missing.")
         elif not self._is_sealed(entered):
             self._tell(f"The entry {name} is not what its seal says: it, or one before, differs.")
         self._number, self._seal = entered.number, entered.seal
@@ -117,7 +126,11 @@ class Reading:
             )
         if anchor is not None and anchor.head.ended:
             self._ends = entered.number
-        return self._pointers(entered)
+        return {
+            (subject, entered.at, entered.chain, entered.number)
+            for one in entries
+            for subject in self._subjects(one)
+        }
 
     def end(self) -> None:
         self._leave()
@@ -147,13 +160,16 @@ class Reading:
             )
         self._wanted, self._ends = {}, 0
 
-    def _pointers(self, entered: Entered) -> list[Pointer]:
+    def _subjects(self, entry: Entered) -> tuple[int, ...]:
         try:
-            subjects = said.subjects(said.read(entered.body))
+            return said.subjects(said.read(entry.body))
         except said.Unreadable:
-            self._tell(f"The entry {id_of(entered)} cannot be read.")
-            return []
-        return [(subject, entered.at, entered.chain, entered.number) for subject in subjects]
+            self._tell(f"The entry {name_of(entry)} cannot be read.")
+            return ()
 
     def _tell(self, sentence: str) -> None:
         self._found.wrong.append(sentence)
+
+
+def name_of(entered: Entered) -> str:
+    return f"{entered.chain:x}-{entered.number}"

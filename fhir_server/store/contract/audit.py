@@ -3,9 +3,10 @@
 https://hl7.org/fhir/R4/auditevent.html
 
 An entry is kept with the Unit it is about (Unit.audit), or by a Unit of its own where nothing else
-is written. Entries stand in chains: each is sealed with a hash of itself and of the seal before
-it, so that none can be changed, taken away or moved without the seals after it saying so. A chain
-has one writer, who writes one transaction after the other: nobody waits for anybody's.
+is written. Entries stand in chains: what one transaction writes is sealed with a hash of itself
+and of the seal before it, so that none can be changed, taken away or moved without the seals after
+it saying so. A chain has one writer, who writes one transaction after the other: nobody waits for
+anybody's.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ class Entry:
 
 
 class Entered(NamedTuple):
-    """An entry as it lies in its chain, where numbers count from 1."""
+    """An entry as it lies in its chain, where numbers count from 1; or all that one transaction
+    wrote, as one row by the number of its last entry (store/block.py)."""
 
     chain: int
     number: int
     at: int
-    seal: bytes  # 32 bytes
+    seal: bytes  # 32 bytes; that of the row
     body: bytes
 
 

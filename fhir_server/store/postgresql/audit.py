@@ -87,12 +87,18 @@ class PostgresqlAudit:
         return self.lanes.heads()
 
     async def entered(self, chain: int, number: int) -> Entered | None:
-        found = await rows(self._readers, ONE, (chain, number))
-        return audit.entered(found[0]) if found else None
+        return audit.within(await rows(self._readers, ONE, (chain, number)), number)
 
     async def found(self, sought: Sought) -> Sequence[Entered]:
-        text, asked = audit.sought_sql(sought, POSTGRESQL)
-        return [audit.entered(row) for row in await rows(self._readers, text, asked)]
+        asking = audit.questions(sought, POSTGRESQL)
+        question = next(asking)
+        while True:
+            found_rows = await rows(self._readers, *question)
+            try:
+                question = asking.send(found_rows)
+            except StopIteration as done:
+                found: Sequence[Entered] = done.value
+                return found
 
     async def keys(self, rids: Sequence[int]) -> Mapping[int, Key]:
         found = await rows(self._readers, NAMED, (Bigints(rids),))
