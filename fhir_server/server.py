@@ -35,7 +35,8 @@ from fhir_server.search.texts import Texts
 from fhir_server.security.policy import Policy as AccessPolicy
 from fhir_server.security.policy_file import built_in, of_file
 from fhir_server.security.tokens.authority import Authority
-from fhir_server.security.tokens.fetching import FileKeys, Https, UrlKeys
+from fhir_server.security.tokens.discovery import DiscoveredKeys, Discovery
+from fhir_server.security.tokens.fetching import Fetch, FileKeys, Https, Keys, UrlKeys
 from fhir_server.security.tokens.provider import ALGORITHMS, Provider
 from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
@@ -50,7 +51,7 @@ from fhir_server.validation.validator import Validator
 
 log = logging.getLogger(__name__)
 
-OFF = "off"  # the setting `profiles` that leaves R4 alone
+OFF = "off"  # `profiles` that leave R4 alone; a `provider_configuration` that is not looked at
 
 
 def build(settings: Settings) -> Server:
@@ -102,16 +103,33 @@ def authority_of(settings: Settings, store: Store) -> Authority:
     """Who gives tokens, and knows those of the outside provider."""
     fetch = Https(inside=settings.private_keys_urls)
     base = settings.public_base_url
-    outside: Provider | None = None
-    if settings.provider:
-        told = settings.provider_keys
-        keys = (
-            UrlKeys(told, ALGORITHMS, fetch)
-            if told.startswith("https://")
-            else FileKeys(Path(told), ALGORITHMS)
-        )
-        outside = Provider(settings.provider, keys, settings.provider_audience or base)
-    return Authority(store, base=base, outside=outside, fetch=fetch)
+    return Authority(
+        store,
+        base=base,
+        outside=provider_of(settings, fetch) if settings.provider else None,
+        fetch=fetch,
+        secret=settings.secret.encode(),
+        days=settings.refresh_days,
+    )
+
+
+def provider_of(settings: Settings, fetch: Fetch) -> Provider:
+    """The outside provider: its keys as they are told, or where its own configuration says."""
+    told, source = settings.provider_keys, settings.provider_configuration
+    discovery = Discovery(settings.provider, "" if source == OFF else source, fetch)
+    keys: Keys
+    if not told:
+        keys = DiscoveredKeys(discovery, ALGORITHMS, fetch)
+    elif told.startswith("https://"):
+        keys = UrlKeys(told, ALGORITHMS, fetch)
+    else:
+        keys = FileKeys(Path(told), ALGORITHMS)
+    return Provider(
+        settings.provider,
+        keys,
+        settings.provider_audience or settings.public_base_url,
+        None if source == OFF else discovery,
+    )
 
 
 def is_audited(settings: Settings) -> bool:

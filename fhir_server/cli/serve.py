@@ -90,9 +90,11 @@ def refuse_open(gathered: Gathered) -> None:
             "`access` is `on`, so clients sign for whom a token is: say the base URL they know the"
             " server by, as in `--public-base-url https://fhir.example.vn/fhir`.",
         )
-    keys = settings.provider_keys
-    if settings.provider and not (keys.startswith("https://") or Path(keys).is_file()):
-        refuse(Exit.MISUSED, f"`provider_keys` is `{keys}`: say a file, or an https URL.")
+    for name in ("provider_keys", "provider_configuration"):
+        told = getattr(settings, name)
+        known = told in ("", "off") or told.startswith("https://") or Path(told).is_file()
+        if settings.provider and not known:
+            refuse(Exit.MISUSED, f"`{name}` is `{told}`: say a file, or an https URL.")
     if settings.access != "on" and not is_loopback(settings.host) and not settings.allow_open:
         source = gathered.sources["host"]
         refuse(

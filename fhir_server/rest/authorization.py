@@ -2,24 +2,27 @@
 
 https://hl7.org/fhir/R4/security.html#authentication
 
-They are there where access is asked for, and speak OAuth's JSON, whatever `Accept` says.
+They are there where access is asked for, and speak OAuth's JSON, whatever `Accept` says: their
+refusals, too (RFC 6749 5.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fhir_server.foundation.outcome import Invalid, MethodNotAllowed
+from fhir_server.foundation.outcome import FhirError, Invalid, MethodNotAllowed, Unavailable
 from fhir_server.foundation.wire import render
+from fhir_server.interaction.context import Server
+from fhir_server.interaction.opening import demand_context
 from fhir_server.rest import consent, cors, reply, routes
+from fhir_server.rest.perform import circumstances
 from fhir_server.rest.reply import Reply
 from fhir_server.rest.request import Request
+from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.credentials import CHALLENGE, Credentials
-from fhir_server.security.tokens.oauth import MAX_PARAMETERS, OAuthError
-
-if TYPE_CHECKING:
-    from fhir_server.security.tokens.authority import Authority
+from fhir_server.security.tokens.fetching import Unfetched
+from fhir_server.security.tokens.oauth import MAX_PARAMETERS, NOT_TOLD, OAuthError
 
 FORM = "application/x-www-form-urlencoded"
 Told = Mapping[str, Any]
@@ -27,6 +30,9 @@ Pairs = list[tuple[str, str]]
 MAX_FORM = 128 * 1024  # bytes: an assertion, or a key set
 JSON = (b"content-type", b"application/json")
 PRAGMA = (b"pragma", b"no-cache")  # RFC 6749 5.1 asks for it beside no-store
+# What a refusal that is not of these endpoints alone is called in OAuth's words.
+CALLED = {401: "invalid_client", 403: "access_denied", 429: "temporarily_unavailable"}
+CALLED |= {500: "server_error", 503: "temporarily_unavailable"}
 
 
 async def _token(authority: Authority, request: Request, pairs: Pairs) -> Told:
@@ -38,8 +44,7 @@ async def _token(authority: Authority, request: Request, pairs: Pairs) -> Told:
 
 
 async def _introspect(authority: Authority, request: Request, pairs: Pairs) -> Told:
-    credentials = Credentials(request.header(b"authorization"))
-    return await authority.introspect(pairs, credentials, request.base)
+    return await authority.introspect(pairs, _credentials(request), request.base)
 
 
 async def _revoke(authority: Authority, request: Request, pairs: Pairs) -> Told:
@@ -51,19 +56,31 @@ async def _enrol(authority: Authority, request: Request, pairs: Pairs) -> Told:
     return await authority.enrol(pairs, request.base)
 
 
+async def _launch(server: Server, authority: Authority, request: Request, pairs: Pairs) -> Told:
+    """An EMR opens an application about a patient whom it reaches itself."""
+    credentials = _credentials(request)
+    facts = await authority.may_open(pairs, credentials)
+    request.caller, request.access = await server.gate.admitted(credentials)
+    await demand_context(server, circumstances(server, request), facts)
+    return await authority.opened(pairs, facts, credentials, request.base)
+
+
 POSTED: Mapping[bytes, Callable[[Authority, Request, Pairs], Awaitable[Told]]] = {
     b"oauth/token": _token,
     b"oauth/introspect": _introspect,
     b"oauth/revoke": _revoke,
     b"oauth/enrol": _enrol,
 }
-CONFIGURATION = b".well-known/smart-configuration"
-AUTHORIZE = b"oauth/authorize"
-PATHS = frozenset({*POSTED, CONFIGURATION, AUTHORIZE})
-METHODS = {CONFIGURATION: ("GET", "HEAD"), AUTHORIZE: ("GET", "POST")}
+LAUNCH = b"oauth/launch"
+BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may come to
+CONFIGURATION, OPENID = b".well-known/smart-configuration", b".well-known/openid-configuration"
+KEYS, AUTHORIZE = b"oauth/keys", b"oauth/authorize"
+TOLD_TO_ANY_PAGE = frozenset({CONFIGURATION, OPENID, KEYS})  # SMART 2.2: from any origin
+PATHS = frozenset({*POSTED, LAUNCH, *TOLD_TO_ANY_PAGE, AUTHORIZE})
+METHODS = dict.fromkeys(TOLD_TO_ANY_PAGE, ("GET", "HEAD")) | {AUTHORIZE: ("GET", "POST")}
 
 
-async def answered(authority: Authority, request: Request, path: bytes) -> Reply:
+async def answered(server: Server, authority: Authority, request: Request, path: bytes) -> Reply:
     """The answer at one of PATHS."""
     request.interaction = path.rpartition(b"/")[2].decode()
     # What people and clients put into a URL may be secret, and is written down nowhere.
@@ -72,21 +89,72 @@ async def answered(authority: Authority, request: Request, path: bytes) -> Reply
     allow = ", ".join([*methods, "OPTIONS"])
     if request.method == "OPTIONS":
         request.interaction = "options"
-        asked = cors.preflight(request.options, request.headers) or []
+        asked = cors.preflight(request.origins, request.headers) or []
         return Reply(204, [*reply.basic(request), *asked, (b"allow", allow.encode())])
     if request.method not in methods:
         raise MethodNotAllowed(f"It takes {allow}.", headers={"Allow": allow})
-    if path == CONFIGURATION:
-        return _json(request, 200, authority.configuration(request.base))
+    if path in TOLD_TO_ANY_PAGE:
+        return _json(request, 200, await _published(authority, request, path))
+    if path == AUTHORIZE and request.method == "GET":
+        return await consent.answered(authority, request, request.pairs)
+    if path not in BEARERS:
+        _refuse_header(request)
+    pairs = await _form(request, has_query=has_query)
+    if path == AUTHORIZE:
+        return await consent.answered(authority, request, pairs)
+    if path == LAUNCH:
+        return _json(request, 200, await _launch(server, authority, request, pairs))
+    return _json(request, 200, await POSTED[path](authority, request, pairs))
+
+
+async def _published(authority: Authority, request: Request, path: bytes) -> Told:
+    if path == OPENID:
+        return authority.openid(request.base)
+    if path == KEYS:
+        return await authority.keys()
     try:
-        if path == AUTHORIZE and request.method == "GET":
-            return await consent.answered(authority, request, request.pairs)
-        pairs = await _form(request, has_query=has_query)
-        if path == AUTHORIZE:
-            return await consent.answered(authority, request, pairs)
-        return _json(request, 200, await POSTED[path](authority, request, pairs))
-    except OAuthError as refusal:
-        return _refused(request, refusal)
+        return await authority.configuration(request.base)
+    except Unfetched as error:
+        raise Unavailable(str(error), headers={"Retry-After": "10"}) from None
+
+
+def refusal(request: Request, error: FhirError | OAuthError) -> Reply:
+    """What these endpoints answer to what was not done."""
+    if isinstance(error, OAuthError):
+        told = _json(request, error.status, error.told)
+        if error.challenge:
+            told.headers.append((b"www-authenticate", error.challenge.encode()))
+        return told
+    status = error.status
+    word = CALLED.get(status, "server_error" if status > 500 else "invalid_request")
+    told = _json(
+        request, status, {"error": word, "error_description": NOT_TOLD.sub("'", str(error))}
+    )
+    for name, value in error.headers.items():
+        told.headers.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
+    return told
+
+
+def _credentials(request: Request) -> Credentials:
+    return Credentials(
+        request.header(b"authorization"),
+        request.address,
+        request.method,
+        request.raw_path.decode("latin-1"),
+    )
+
+
+def _refuse_header(request: Request) -> None:
+    """RFC 6749 5.2: who proves itself in Authorization is told in the scheme it used."""
+    told = request.header(b"authorization")
+    if told is not None:
+        scheme = "Basic" if told.lower().startswith("basic ") else "Bearer"
+        raise OAuthError(
+            "invalid_client",
+            "Nothing in Authorization is looked at here: send client_assertion in the form.",
+            status=401,
+            challenge=CHALLENGE.replace("Bearer", scheme),
+        )
 
 
 async def _form(request: Request, *, has_query: bool) -> Pairs:
@@ -105,13 +173,6 @@ async def _form(request: Request, *, has_query: bool) -> Pairs:
         return routes.pairs(body.strip(), where="the form", bound=MAX_PARAMETERS + 1)
     except Invalid as error:
         raise OAuthError("invalid_request", str(error)) from None
-
-
-def _refused(request: Request, refusal: OAuthError) -> Reply:
-    told = _json(request, refusal.status, refusal.told)
-    if refusal.status == 401:
-        told.headers.append((b"www-authenticate", CHALLENGE.encode()))
-    return told
 
 
 def _json(request: Request, status: int, told: Told) -> Reply:

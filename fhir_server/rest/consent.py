@@ -29,10 +29,13 @@ input,button{{font:inherit;padding:.5rem;margin:.25rem 0}}</style>
 <h1>{name}</h1>{said}
 <p>Ứng dụng này xin quyền / This application asks for:</p><ul>{scopes}</ul>
 <form method="post" action="authorize">{fields}
-<p><label>Mã của bạn / Your code<br><input name="login" size="34" autocomplete="off"
-autocapitalize="characters"></label></p>
+{who}
 <button name="answer" value="yes">Cho phép / Allow</button>
 <button name="answer" value="no">Từ chối / Deny</button></form></html>"""
+CODE = """<p><label>Mã của bạn / Your code<br><input name="login" size="34" autocomplete="off"
+autocapitalize="characters"></label></p>"""
+KNOWN = """<p>Bạn là / You are: <strong>{user}</strong><br>
+Bệnh nhân / Patient: <strong>{patient}</strong></p>"""
 SORRY = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>FHIR</title>
 <p>{said}</p></html>"""
 
@@ -77,6 +80,9 @@ def _page(
         said=f"<p><strong>{escape(error.sentence)}</strong></p>" if error else "",
         scopes="".join(f"<li>{escape(word)}</li>" for word in launch.scope.split(" ")),
         fields=fields,
+        who=KNOWN.format(**{name: escape(str(told)) for name, told in launch.opened.items()})
+        if launch.opened
+        else CODE,
     )
     parts = urlsplit(launch.redirect)
     return _html(request, error.status if error else 200, page, f" {parts.scheme}://{parts.netloc}")

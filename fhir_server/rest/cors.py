@@ -5,9 +5,10 @@ https://hl7.org/fhir/R4/security.html#cors
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fhir_server.foundation.outcome import Forbidden
 from fhir_server.rest.headers import Headers
-from fhir_server.rest.options import Options
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -24,27 +25,28 @@ EXPOSED = (
 )
 
 
-def origin(options: Options, headers: Headers) -> bytes | None:
+def origin(origins: Collection[str], headers: Headers) -> bytes | None:
     """What Access-Control-Allow-Origin says, or None where the page is not let in.
 
+    origins: those that are let in; `*`: every one.
     Never with credentials: a cookie of the browser's is no reason to give out records.
     """
     told = headers.get(b"origin")
-    if told is None or not options.cors_origins:
+    if told is None or not origins:
         return None
-    if "*" in options.cors_origins:
+    if "*" in origins:
         return b"*"
-    return told if told.decode("latin-1") in options.cors_origins else None
+    return told if told.decode("latin-1") in origins else None
 
 
-def refuse_foreign(options: Options, headers: Headers, *, method: str, base: str) -> None:
+def refuse_foreign(origins: Collection[str], headers: Headers, *, method: str, base: str) -> None:
     """Raise Forbidden for what a page that is not let in would have done.
 
     A browser hides the answer from such a page, but some requests it sends without asking first:
     a POST without a body of a type of its own. Who is no browser sends no Origin.
     """
     told = headers.get(b"origin")
-    if told is None or method not in CHANGING or origin(options, headers) is not None:
+    if told is None or method not in CHANGING or origin(origins, headers) is not None:
         return
     if told.decode("latin-1") != "/".join(base.split("/", 3)[:3]):
         raise Forbidden(
@@ -54,19 +56,19 @@ def refuse_foreign(options: Options, headers: Headers, *, method: str, base: str
         )
 
 
-def exposed(options: Options, headers: Headers) -> RawHeaders:
+def exposed(origins: Collection[str], headers: Headers) -> RawHeaders:
     """The headers of an answer to a page of another origin."""
-    allowed = origin(options, headers)
+    allowed = origin(origins, headers)
     if allowed is None:
         return []
     return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", EXPOSED)]
 
 
-def preflight(options: Options, headers: Headers) -> RawHeaders | None:
+def preflight(origins: Collection[str], headers: Headers) -> RawHeaders | None:
     """The headers that answer a preflight; None where the request is none, or not let in."""
     if b"access-control-request-method" not in headers:
         return None
-    allowed = origin(options, headers)
+    allowed = origin(origins, headers)
     if allowed is None:
         return None
     return [

@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import (
     FhirError,
+    Invalid,
     TooCostly,
     TooMany,
     Unavailable,
@@ -33,10 +34,18 @@ from fhir_server.rest.perform import PERFORM, refuse_parameters, shape
 from fhir_server.rest.reply import Reply
 from fhir_server.rest.request import ClientGone, Held, Receive, Request, Scope, Send
 from fhir_server.rest.routes import Grammar
-from fhir_server.security.tokens.credentials import Credentials
+from fhir_server.security.tokens.credentials import (
+    CHALLENGE,
+    Credentials,
+    refuse_in_parameters,
+)
+from fhir_server.security.tokens.oauth import OAuthError
 
 CLIENT_GONE = 499  # for the log alone: nobody is there to be told
 TOLD_TO_ALL = authorization.PATHS | {b"metadata"}  # how to ask, before one can
+TOLD_TO_ANY_PAGE = authorization.TOLD_TO_ANY_PAGE | {b"metadata"}
+FORBIDDEN = 403
+INSUFFICIENT = f'{CHALLENGE}, error="insufficient_scope"'  # RFC 6750 3.1
 WRITES = frozenset({"create", "update", "patch", "delete"})
 READS = frozenset({"read", "vread", "capabilities"})
 SEARCHES = frozenset(
@@ -95,7 +104,6 @@ class Dispatcher:
 
     async def _reply(self, scope: Scope, request: Request, path: bytes) -> Reply:
         """The response, whatever happens on the way to it."""
-        definitions = self.server.definitions
         try:
             self._head(scope, request)
             await self._admit(request, path)
@@ -105,17 +113,30 @@ class Dispatcher:
             if not request.turn and not isinstance(refusal, TooMany):
                 self.limits.failed(request.address)
             await recording.refused(self.server, request, refusal.status, refusal.issues[0].code)
-            found = await reply.refused(definitions, request, refusal)
+            found = await self._refusal(request, path, refusal)
+        except OAuthError as refusal:
+            await recording.refused(self.server, request, refusal.status, "security")
+            found = authorization.refusal(request, refusal)
         except ClientGone:
             raise
         except Exception as error:
             self.log.trouble(request_id=request.id, interaction=request.interaction, error=error)
             trouble = unexpected(request)
             await recording.refused(self.server, request, trouble.status, trouble.code)
-            found = await reply.refused(definitions, request, trouble)
-        if self.options.cors_origins:
-            found.headers += cors.exposed(self.options, request.headers)
+            found = await self._refusal(request, path, trouble)
+        if request.origins:
+            found.headers += cors.exposed(request.origins, request.headers)
         return found
+
+    async def _refusal(self, request: Request, path: bytes, refusal: FhirError) -> Reply:
+        """In FHIR's words; beside the API, in OAuth's."""
+        if self.server.authority is None:
+            return await reply.refused(self.server.definitions, request, refusal)
+        if path in authorization.PATHS:
+            return authorization.refusal(request, refusal)
+        if refusal.status == FORBIDDEN and refusal.headers.get("WWW-Authenticate") is None:
+            refusal.headers = {**refusal.headers, "WWW-Authenticate": INSUFFICIENT}
+        return await reply.refused(self.server.definitions, request, refusal)
 
     # --- what is known before anything is done ---
 
@@ -155,12 +176,22 @@ class Dispatcher:
         )
         if options.trust_proxy and not options.public_base_url:
             refuse_host(options.allowed_hosts, request.base.split("/", 3)[2])
-        cors.refuse_foreign(options, request.headers, method=request.method, base=request.base)
 
     async def _admit(self, request: Request, path: bytes) -> None:
         """Make out who asks, and what they may. Raises Unauthorized, Forbidden, Invalid."""
+        if b"origin" in request.headers:
+            request.origins = await self._origins(request, path)
+            cors.refuse_foreign(
+                request.origins, request.headers, method=request.method, base=request.base
+            )
         if request.method == "OPTIONS" or path in TOLD_TO_ALL:
             return
+        if request.pairs:
+            try:
+                refuse_in_parameters(request.pairs)
+            except Invalid:
+                request.raw_query, request.pairs = b"", []  # it is written down nowhere
+                raise
         told = Credentials(
             request.header(b"authorization"),
             request.address,
@@ -173,11 +204,22 @@ class Dispatcher:
             request.caller = refusal.caller
             raise
 
+    async def _origins(self, request: Request, path: bytes) -> Collection[str]:
+        """The pages that are let in: those of the settings, of the applications that are
+        registered, and where it is only told how to ask, every one. SMART 2.2, app launch."""
+        own = self.options.cors_origins
+        authority = self.server.authority
+        if authority is None or cors.origin(own, request.headers) is not None:
+            return own
+        if path in TOLD_TO_ANY_PAGE and request.method in ("GET", "HEAD", "OPTIONS"):
+            return ("*",)
+        return {*own, *await authority.origins()}
+
     # --- doing it ---
 
     async def _done(self, request: Request, path: bytes) -> Reply:
         if self.server.authority is not None and path in authorization.PATHS:
-            told = await authorization.answered(self.server.authority, request, path)
+            told = await authorization.answered(self.server, self.server.authority, request, path)
             await recording.done(self.server, request, told.status)
             return told
         try:
@@ -231,7 +273,7 @@ class Dispatcher:
     def _options(self, request: Request) -> Reply:
         request.interaction = "options"
         found = reply.basic(request)
-        asked = cors.preflight(self.options, request.headers)
+        asked = cors.preflight(request.origins, request.headers)
         if asked is not None:
             return Reply(204, [*found, *asked])
         shape = request.place.shape

@@ -32,6 +32,7 @@ from fhir_server.rest import binary, formats, headers, recording, routes
 from fhir_server.rest.formats import FORM, JSON, JSON_PATCH, RAW, XML
 from fhir_server.rest.request import LONG_WORK, Request
 from fhir_server.rest.routes import Pairs, Row
+from fhir_server.security.tokens.credentials import refuse_in_parameters
 
 RESOURCE = (JSON, XML)
 SAFE = ("GET", "HEAD")
@@ -265,6 +266,7 @@ async def form(request: Request) -> None:
         sent(request, (FORM,))
         bound = request.options.max_parameters - len(request.pairs)
         told = routes.pairs(body.strip(), where="the form", bound=bound)
+        refuse_in_parameters(told)
         request.pairs += told
         if any(name in GENERAL for name, _ in told):
             request.negotiate()

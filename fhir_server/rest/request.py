@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html#general
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from fhir_server.conformance.subset import WHOLE
@@ -59,6 +59,7 @@ class Request:
         "media",
         "method",
         "options",
+        "origins",
         "pairs",
         "place",
         "preferences",
@@ -89,6 +90,7 @@ class Request:
         self.language: str | None = None  # en | vi: in which issues are told; None: both
         self.base = ""
         self.address = "unknown"  # where it came from
+        self.origins: Collection[str] = options.cors_origins  # of pages that are let in
         self.turn = ""  # whose request it is counted as, until it is answered
         self.shape = WHOLE  # _summary and _elements
         self.caller, self.access = NOBODY  # until who asks is made out, in Dispatcher._admit

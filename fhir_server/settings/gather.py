@@ -107,10 +107,18 @@ def refuse_together(settings: Settings, sources: Mapping[str, str]) -> None:
             f"`{name('workers')}` is {settings.workers}, but SQLite has one writer: say 1, or give"
             f" a PostgreSQL database by `{name('database_url')}`."
         )
-    if settings.provider and not (settings.provider_keys and settings.public_base_url):
+    if settings.provider and not settings.public_base_url:
         raise SettingRefused(
-            f"`{name('provider')}` needs `{name('provider_keys')}`, the file or https URL of its"
-            f" key set, and `{name('public_base_url')}`, which its tokens are for."
+            f"`{name('provider')}` needs `{name('public_base_url')}`, which its tokens are for."
+        )
+    if (
+        settings.provider
+        and not settings.provider_keys
+        and settings.provider_configuration == "off"
+    ):
+        raise SettingRefused(
+            f"`{name('provider_configuration')}` is `off`, so `{name('provider')}` needs"
+            f" `{name('provider_keys')}`: the file or https URL of its key set."
         )
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         missing = "tls_key" if settings.tls_certificate else "tls_certificate"

@@ -94,13 +94,24 @@ class Settings:
     )
     provider_keys: str = setting(
         "",
-        "Its key set: a file, or an https URL.",
+        "Its key set: a file, or an https URL; empty: where its own configuration says.",
+        FOLDER,
+    )
+    provider_configuration: str = setting(
+        "",
+        "Its OpenID configuration, whose endpoints clients are told: a file, or an https URL;"
+        " empty: at the issuer; off: they are told this server's own.",
         FOLDER,
     )
     provider_audience: str = setting(
         "",
         "The audience its tokens for this server name; empty: the base URL.",
         FOLDER,
+    )
+    refresh_days: int = setting(
+        30,
+        "Days an application may go on without asking its person again; 0: none may.",
+        whole(0, 366),
     )
     private_keys_urls: bool = setting(
         False,

@@ -34,6 +34,14 @@ ISSUED = (
     " from token t join client c on c.id = t.client where t.digest = ?"
 )
 TAKE = f"delete from token where digest = ? and kind = ? returning {KEPT}"
+EXCHANGE = (
+    "update token set kind = ?, facts = ?, expires = ? where digest = ? and kind = ? and facts = ?"
+    " returning 1"
+)
+OF_CLIENT = f"select {KEPT} from token where client = ? and kind = ? order by issued, digest"
+KEEP = "insert into setting (name, value) values (?,?) on conflict do nothing returning 1"
+REPLACE = "update setting set value = ? where name = ? and value = ? returning 1"
+LOOK = "select value from setting where name = ?"
 FORGET = (("token", "expires"), ("spent", "until"))
 
 
@@ -74,6 +82,28 @@ def issue(new: Issued, spent: Spent | None, dialect: Dialect) -> Asking[bool]:
         yield _forget(table, column, new.issued, dialect)
     told = (new.digest, new.kind, new.client, new.facts, new.issued, new.expires)
     return bool((yield asked(ISSUE, told, dialect)))
+
+
+def exchange(
+    old: Issued, becomes: Issued, also: Sequence[Issued], dialect: Dialect
+) -> Asking[bool]:
+    """See AccessTable.exchange."""
+    there = (old.digest, old.kind, old.facts)
+    if not (yield asked(EXCHANGE, (becomes.kind, becomes.facts, becomes.expires, *there), dialect)):
+        return False
+    for new in also:
+        yield from issue(new, None, dialect)
+    return True
+
+
+def keep(name: str, value: str, replaces: str, dialect: Dialect) -> Asking[str]:
+    """See AccessTable.keep."""
+    if replaces:
+        yield asked(REPLACE, (value, name, replaces), dialect)
+    else:
+        yield asked(KEEP, (name, value), dialect)
+    found = yield asked(LOOK, (name,), dialect)
+    return str(found[0][0]) if found else ""
 
 
 def _forget(table: str, column: str, before: int, dialect: Dialect) -> Rendered:

@@ -59,6 +59,14 @@ class SqliteAccess:
         asked = access.asked(access.WITHDRAW, (client,), SQLITE)
         return len(await self._do(lambda connection: rows(connection, asked)))
 
+    async def exchange(self, old: Issued, becomes: Issued, also: Sequence[Issued]) -> bool:
+        asking = access.exchange(old, becomes, also, SQLITE)
+        return await self._do(lambda connection: answered(asking, partial(rows, connection)))
+
+    async def keep(self, name: str, value: str, *, replaces: str = "") -> str:
+        asking = access.keep(name, value, replaces, SQLITE)
+        return await self._do(lambda connection: answered(asking, partial(rows, connection)))
+
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         told: list[T] = []
         await self._writer.do(lambda connection: told.append(work(connection)))

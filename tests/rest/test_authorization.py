@@ -61,9 +61,14 @@ async def test_the_configuration_has_what_smart_requires(client):
         assert (found.status, found.headers["content-type"]) == (200, "application/json")
     told = found.json
     assert told["code_challenge_methods_supported"] == ["S256"]
-    assert told["grant_types_supported"] == ["client_credentials", "authorization_code"]
+    assert told["grant_types_supported"] == [
+        "client_credentials",
+        "authorization_code",
+        "refresh_token",
+    ]
     assert {"RS384", "ES384"} == set(told["token_endpoint_auth_signing_alg_values_supported"])
-    assert "issuer" not in told, "only with OpenID Connect"
+    assert told["issuer"] == BASE
+    assert told["jwks_uri"] == f"{BASE}/oauth/keys"
     assert (await client.head(FOUND)).status == 200
 
 

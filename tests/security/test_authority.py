@@ -10,8 +10,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid, Unauthorized
 from fhir_server.security.scope import parse
-from fhir_server.security.tokens import authority as tokens
-from fhir_server.security.tokens import client
+from fhir_server.security.tokens import client, recognising
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.credentials import Credentials
 from fhir_server.security.tokens.fetching import Fetched, Unfetched
@@ -97,7 +96,7 @@ REQUESTS = [
     ({"grant_type": None}, "invalid_request"),
     ({"grant_type": "password"}, "unsupported_grant_type"),
     ({"grant_type": "authorization_code"}, "invalid_request"),
-    ({"grant_type": "refresh_token"}, "unsupported_grant_type"),
+    ({"grant_type": "refresh_token"}, "invalid_request"),
     ({"grant_type": "implicit"}, "unsupported_grant_type"),
     ({"scope": None}, "invalid_request"),
     ({"scope": "user/*.rs"}, "invalid_scope"),
@@ -313,7 +312,8 @@ async def test_nobody_asks_about_tokens_without_showing_who_they_are(store, auth
     token = (await given(authority))["access_token"]
     for credentials in (bearing("guess"), Credentials("Basic x"), Credentials("")):
         found = await refused(authority.introspect([("token", token)], credentials, BASE))
-        assert (found.error, found.status) == ("invalid_client", 401)
+        assert (found.error, found.status) == ("invalid_token", 401)
+        assert found.challenge.endswith('error="invalid_token"')
     found = await refused(authority.introspect([("token", token)], Credentials(None), BASE))
     assert found.error == "invalid_request"
     both = authority.introspect(form(token=token), bearing(token), BASE)
@@ -373,15 +373,15 @@ async def test_on_its_own_machine_a_server_is_called_as_each_request_calls_it(st
     await register(store)
     untold = Authority(store, clock=clock)
     assert await untold.token(form(), BASE)
-    assert untold.configuration(BASE)["token_endpoint"] == TOKEN_URL
+    assert (await untold.configuration(BASE))["token_endpoint"] == TOKEN_URL
 
 
 async def test_a_process_remembers_no_more_tokens_than_its_bound(store, authority, monkeypatch):
-    monkeypatch.setattr(tokens, "MANY", 2)
+    monkeypatch.setattr(recognising, "MANY", 2)
     await register(store)
     for _ in range(5):
         assert await authority.authenticate(bearing((await given(authority))["access_token"]))
-    assert len(authority._known) <= 2
+    assert len(authority._recognising.known) <= 2
 
 
 # --- a key set at a URL --------------------------------------------------------------------------

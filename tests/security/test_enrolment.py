@@ -87,7 +87,7 @@ async def test_an_access_token_is_no_code_and_a_code_no_access_token_v5_0_0_9_2_
     assert await refused(authority.enrol(brought(token), BASE)) == "invalid_grant"
     code = await code_for(store, clock)
     plain = code.replace("-", "")
-    assert await authority._look(plain) is None
+    assert await authority._recognising.look(plain) is None
 
 
 @pytest.mark.parametrize("code", ["", "AAAA", "x" * 10_000, "' or 1=1 --", "\0"])

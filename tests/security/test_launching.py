@@ -173,7 +173,7 @@ async def test_a_state_cannot_add_to_where_the_person_is_led(store, authority):
     await app(store)
     launch = await authority.launch(wanted(state="x&code=evil#/"), BASE)
     told = told_by(launch.back(error="access_denied"))
-    assert told == {"error": "access_denied", "state": "x&code=evil#/"}
+    assert told == {"error": "access_denied", "state": "x&code=evil#/", "iss": BASE}
 
 
 BAD_EXCHANGES = [

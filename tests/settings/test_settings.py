@@ -63,8 +63,16 @@ REFUSED = [
     ({"FHIR_DATABASE_URL": "sqlite:///"}, "`FHIR_DATABASE_URL`"),
     ({"FHIR_SECRET": "short"}, "`FHIR_SECRET` is shorter"),
     ({"FHIR_ACCESS": "maybe"}, "`off`, `on`"),
-    ({"FHIR_PROVIDER": "https://idp.vn"}, "`FHIR_PROVIDER_KEYS`"),
-    ({"FHIR_PROVIDER": "https://idp.vn", "FHIR_PROVIDER_KEYS": "k"}, "`FHIR_PUBLIC_BASE_URL`"),
+    ({"FHIR_PROVIDER": "https://idp.vn"}, "`FHIR_PUBLIC_BASE_URL`"),
+    ({"FHIR_REFRESH_DAYS": "-1"}, "`FHIR_REFRESH_DAYS`"),
+    (
+        {
+            "FHIR_PROVIDER": "https://idp.vn",
+            "FHIR_PUBLIC_BASE_URL": "https://fhir.vn",
+            "FHIR_PROVIDER_CONFIGURATION": "off",
+        },
+        "`FHIR_PROVIDER_KEYS`",
+    ),
     ({"FHIR_PAGE_SIZE": "2000"}, "`FHIR_MAX_PAGE_SIZE`"),
     ({"FHIR_WORKERS": "2"}, "SQLite has one writer"),
 ]

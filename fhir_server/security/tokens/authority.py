@@ -2,9 +2,10 @@
 
 https://hl7.org/fhir/R4/security.html#authentication
 
-SMART 2.2 Backend Services, token introspection (RFC 7662), revocation (RFC 7009). A token is a
-random number that says nothing itself: what it is good for stands in the database, so that taking
-it back, or revoking its client, holds for every process as soon as it looks again (KNOWN).
+SMART 2.2 Backend Services and App Launch, introspection (RFC 7662), revocation (RFC 7009). A token
+is a random number that says nothing itself: what it is good for stands in the database, so that
+taking it back, or revoking its client, holds for every process as soon as it looks again
+(recognising.KNOWN).
 """
 
 from __future__ import annotations
@@ -12,31 +13,33 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from fhir_server.security import scope
 from fhir_server.security.caller import Caller
-from fhir_server.security.tokens import assertion, client, launching, oauth, provider
+from fhir_server.security.tokens import assertion, client, granted, launched, launching, oauth
 from fhir_server.security.tokens.client import Client
-from fhir_server.security.tokens.configuration import configuration
+from fhir_server.security.tokens.configuration import configuration, openid, outside_of
 from fhir_server.security.tokens.credentials import Credentials, bearer, refused
 from fhir_server.security.tokens.enrolment import enrol
-from fhir_server.security.tokens.fetching import Fetch, Https, Unfetched, UrlKeys, demand_url
-from fhir_server.security.tokens.issued import ACCESS, digest_of, new_token, number_of
-from fhir_server.security.tokens.keys import ASSERTION, BadKeys, Jwk
+from fhir_server.security.tokens.fetching import Fetch, Https
+from fhir_server.security.tokens.granted import GRANT, Granted
+from fhir_server.security.tokens.identity import Identity
+from fhir_server.security.tokens.issued import ACCESS, digest_of, new_token
 from fhir_server.security.tokens.launching import Launch
 from fhir_server.security.tokens.oauth import OAuthError, needed
 from fhir_server.security.tokens.provider import Provider
-from fhir_server.security.tokens.signed import BadClaim, BadToken, Claims
+from fhir_server.security.tokens.proving import Proving, replayed
+from fhir_server.security.tokens.recognising import Known, Recognising
+from fhir_server.security.tokens.signed import BadClaim, Claims
 from fhir_server.store.contract import Store
-from fhir_server.store.contract.access import Issued, Spent
+from fhir_server.store.contract.access import Issued
 
 LIVES = 300  # seconds an access token lives; SMART Backend Services: no longer
-KNOWN = 5000  # milliseconds a token is taken for good without looking again
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-MANY = 10_000  # tokens remembered by a process
+DAYS = 30  # that an application may go on without asking its person again
+ORIGINS = 30_000  # milliseconds that the applications' origins are known
 INACTIVE: Mapping[str, Any] = {"active": False}
 
 
@@ -44,21 +47,9 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A token that was looked up. expires, until: when it ends, and when to look again."""
-
-    caller: Caller
-    client: Client
-    scope: str
-    issued: int
-    expires: int
-    until: int
-
-
 class Authority:
     """One of a server. base: its public base URL; empty on a machine's own loopback, where it is as
-    each request says."""
+    each request says. secret: seals the keys that sign identity tokens. days: a refresh token."""
 
     def __init__(
         self,
@@ -68,116 +59,69 @@ class Authority:
         outside: Provider | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], int] = clock_ms,
+        secret: bytes = b"",
+        days: int = DAYS,
     ) -> None:
         self._store = store
         self._base = base.rstrip("/")
         self._outside = outside
-        self._fetch = fetch or Https()
         self._clock = clock
-        self._known: dict[bytes, Known] = {}
-        self._urls: dict[str, UrlKeys] = {}
+        self._days = days
+        self._proving = Proving(store, base=self._base, fetch=fetch or Https(), clock=clock)
+        self._recognising = Recognising(store, base=self._base, outside=outside, clock=clock)
+        self._identity = Identity(store.access, secret)
+        self._origins: tuple[int, frozenset[str]] = (0, frozenset())
 
     # --- who asks --------------------------------------------------------------------------------
 
     async def authenticate(self, credentials: Credentials) -> Caller:
         """Who sends a request. Raises Unauthorized, or Invalid for a header that is malformed."""
-        known = await self._look(bearer(credentials))
+        known = await self._recognising.look(bearer(credentials))
         if known is None:
             raise refused()
         if known.caller.address == credentials.address:
             return known.caller
         return replace(known.caller, address=credentials.address)
 
-    async def _look(self, token: str) -> Known | None:
-        """What a token is good for now; None: nothing."""
-        digest, now = digest_of(token), self._clock()
-        known = self._known.get(digest)
-        if known is not None and now < known.until:
-            return known
-        self._known.pop(digest, None)
-        found = await (self._ours(digest) if "." not in token else self._theirs(token, digest))
-        if found is None or found.client.revoked or now >= found.expires:
-            return None
-        if len(self._known) >= MANY:
-            self._known.clear()
-        self._known[digest] = found
-        return found
-
-    async def _ours(self, digest: bytes) -> Known | None:
-        row = await self._store.access.issued(digest)
-        if row is None or row[0].kind != ACCESS:
-            return None
-        issued, whose = row[0], client.of(row[1])
-        facts = json.loads(issued.facts)
-        words = scope.grant(facts["scope"], whose.scopes)  # it may have been narrowed since
-        caller = Caller(
-            client=whose.id,
-            user=facts.get("user", whose.user),
-            facility=whose.facility,
-            roles=frozenset(whose.roles),
-            scopes=scope.parse(words),
-            purpose=facts.get("purpose", ""),
-            patient=facts.get("patient", whose.patient),
-            basis=facts.get("basis", ""),
-            reason=facts.get("reason", ""),
-            token=number_of(digest),
-        )
-        until = min(self._clock() + KNOWN, issued.expires)
-        return Known(caller, whose, words, issued.issued, issued.expires, until)
-
-    async def _theirs(self, token: str, digest: bytes) -> Known | None:
-        """A token of the outside provider, for a client that is registered here as its own."""
+    async def origins(self) -> frozenset[str]:
+        """The origins of the applications that people open, which browsers may let in."""
         now = self._clock()
-        if self._outside is None:
-            return None
-        try:
-            told = await provider.verified(self._outside, token, base=self._base, now=now // 1000)
-            row = await self._store.access.client(told.client)
-            whose = client.of(row) if row is not None else None
-            if whose is None or not whose.provider:
-                return None
-            words = scope.grant(told.scope, whose.scopes)
-        except (BadToken, scope.BadScope):
-            return None
-        facts = told.facts
-        if whose.facility and facts.get("facility", whose.facility) != whose.facility:
-            return None
-        caller = Caller(
-            client=whose.id,
-            user=told.user,
-            facility=whose.facility or facts.get("facility", ""),
-            roles=frozenset(whose.roles) & frozenset(facts["roles"]),
-            scopes=scope.parse(words),
-            purpose=_purpose(whose, facts.get("purpose")),
-            patient=whose.patient or facts.get("patient", ""),
-            token=told.number or number_of(digest),
-        )
-        expires = told.expires * 1000
-        return Known(caller, whose, words, now, expires, min(now + KNOWN, expires))
+        if now >= self._origins[0]:
+            rows = await self._store.access.clients()
+            found = (uri for row in rows if not row.revoked for uri in client.of(row).redirects)
+            self._origins = now + ORIGINS, frozenset(map(_origin, found))
+        return self._origins[1]
 
     # --- the endpoints ---------------------------------------------------------------------------
 
     async def token(self, pairs: Sequence[tuple[str, str]], base: str) -> Mapping[str, Any]:
         """An access token for a client that proves itself. Raises OAuthError."""
         form = oauth.form(pairs)
+        table, now = self._store.access, self._clock()
         match needed(form, "grant_type"):
             case "client_credentials":
                 return await self._for_itself(form, base)
             case "authorization_code":
-                whose = await self._application(form, base)
-                return await launching.exchanged(self._store.access, form, whose, self._clock())
+                whose = await self._proving.application(form, base)
+                return await self._with_identity(
+                    await granted.exchanged(table, form, whose, now), whose, base
+                )
+            case "refresh_token":
+                whose = await self._proving.application(form, base)
+                return (await granted.refreshed(table, form, whose, now)).answer
         raise OAuthError(
-            "unsupported_grant_type", "grant_type is client_credentials or authorization_code."
+            "unsupported_grant_type",
+            "grant_type is client_credentials, authorization_code or refresh_token.",
         )
 
     async def _for_itself(self, form: Mapping[str, str], base: str) -> Mapping[str, Any]:
-        whose, claims = await self._proven(form, base)
+        whose, claims = await self._proving.proven(form, base)
         facts = _facts(whose, claims) | {"scope": _scope(whose, form, claims)}
         token, now = new_token(), self._clock()
         told = json.dumps(facts, ensure_ascii=False)
         new = Issued(digest_of(token), ACCESS, whose.id, told, now, now + LIVES * 1000)
         if not await self._store.access.issue(new, assertion.spent(claims)):
-            raise _replayed()
+            raise replayed()
         answer = {
             "access_token": token,
             "token_type": "Bearer",
@@ -186,13 +130,53 @@ class Authority:
         }
         return answer | {name: facts[name] for name in ("patient",) if name in facts}
 
+    async def _with_identity(self, given: Granted, whose: Client, base: str) -> Mapping[str, Any]:
+        if "openid" not in scope.words(given.facts["scope"]):
+            return given.answer
+        token = await self._identity.token(
+            given.facts, issuer=self._base or base, audience=whose.id, now=self._clock()
+        )
+        return {**given.answer, "id_token": token}
+
+    async def keys(self) -> Mapping[str, Any]:
+        """The JWK Set of this server."""
+        return await self._identity.published(self._clock())
+
     async def launch(self, pairs: Sequence[tuple[str, str]], base: str) -> Launch:
         """What an application asks a person's leave for. Raises Stray, or Returned."""
-        return await launching.asked(self._store.access, pairs, self._names(base)[1])
+        here = self._proving.names(base)[1]
+        return await launching.asked(
+            self._store.access, pairs, here, self._clock(), days=self._days
+        )
 
     async def allow(self, launch: Launch, login: str) -> str:
         """Where a person who gave leave goes next. Raises OAuthError, or Returned."""
-        return await launching.allowed(self._store.access, launch, login, self._clock())
+        return await launching.allowed(
+            self._store.access, launch, login, self._clock(), days=self._days
+        )
+
+    async def may_open(
+        self, pairs: Sequence[tuple[str, str]], credentials: Credentials
+    ) -> Mapping[str, Any]:
+        """What an EMR that may open applications says of one it opens. Raises OAuthError."""
+        known = await self._asking(credentials)
+        if not known.client.launches:
+            raise OAuthError(
+                "insufficient_scope", "The client is not registered to launch.", status=403
+            )
+        return launched.context(oauth.form(pairs), known.caller.user)
+
+    async def opened(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        facts: Mapping[str, Any],
+        credentials: Credentials,
+        base: str,
+    ) -> Mapping[str, Any]:
+        """The launch of an application, about what the EMR reaches. Raises OAuthError."""
+        by = (await self._asking(credentials)).client
+        told = await launched.made(self._store.access, oauth.form(pairs), facts, by, self._clock())
+        return {**told, "iss": self._base or base}
 
     async def introspect(
         self, pairs: Sequence[tuple[str, str]], credentials: Credentials, base: str
@@ -200,123 +184,80 @@ class Authority:
         """What a token is good for, to whom it belongs or who may ask about all. RFC 7662."""
         form = oauth.form(pairs)
         if credentials.authorization is None:
-            asking, claims = await self._proven(form, base)
-            await self._spend(assertion.spent(claims))
+            asking = await self._proving.once(form, base)
+        elif "client_assertion" in form:
+            raise OAuthError("invalid_request", "Prove the client in one way, not in two.")
         else:
-            asking = await self._asking(form, credentials)
-        known = await self._look(needed(form, "token"))
+            asking = (await self._asking(credentials)).client
+        known = await self._recognising.look(needed(form, "token"))
         if known is None or not (asking.introspects or known.client.id == asking.id):
             return INACTIVE
-        told = {
-            "active": True,
-            "scope": known.scope,
-            "client_id": known.client.id,
-            "token_type": "Bearer",
-            "exp": known.expires // 1000,
-            "iat": known.issued // 1000,
-            "jti": known.caller.token,
-        }
-        extra = {"patient": known.caller.patient, "fhirUser": known.caller.user}
-        return told | {name: value for name, value in extra.items() if value and "|" not in value}
+        return _introspected(known, self._base or base)
 
     async def revoke(self, pairs: Sequence[tuple[str, str]], base: str) -> None:
-        """End a token of the client that asks. One that is none needs no ending. RFC 7009."""
+        """End a token of the client that asks; with a refresh token, all that came of its grant.
+        One that is none needs no ending. RFC 7009."""
         form = oauth.form(pairs)
-        asking, claims = await self._proven(form, base)
-        digest = digest_of(needed(form, "token"))
-        await self._spend(assertion.spent(claims))
-        found = await self._store.access.issued(digest)
+        asking = await self._proving.application(form, base)
+        token, table = needed(form, "token"), self._store.access
+        grant = await granted.of_refresh(table, token, self._clock())
+        row = await table.issued(digest_of(token))
+        found = grant or (row[0] if row is not None else None)
         if found is None:
             return
-        if found[0].client != asking.id:
+        if found.client != asking.id:
             raise OAuthError("invalid_request", "The token was not given to this client.")
-        await self._store.access.take(digest, ACCESS)
-        self._known.pop(digest, None)
+        await table.take(found.digest, GRANT if grant else ACCESS)
+        self._recognising.forget(found.digest)
 
     async def enrol(self, pairs: Sequence[tuple[str, str]], base: str) -> Mapping[str, Any]:
         """Take the key that a new client brings with its code. Raises OAuthError."""
         found = await enrol(self._store.access, oauth.form(pairs), self._clock())
-        token_url = self._names(base)[0]
+        token_url = self._proving.names(base)[0]
         return {"client_id": found.id, "token_endpoint": token_url, "scope": found.scopes}
 
-    def configuration(self, base: str) -> Mapping[str, Any]:
-        """`.well-known/smart-configuration`."""
+    async def configuration(self, base: str) -> Mapping[str, Any]:
+        """`.well-known/smart-configuration`. Raises Unfetched where the outside provider's own
+        configuration cannot be had."""
+        if self._outside is not None and self._outside.discovery is not None:
+            return outside_of(await self._outside.discovery.told())
         return configuration(self._base or base)
 
-    # --- whose assertion -------------------------------------------------------------------------
+    def openid(self, base: str) -> Mapping[str, Any]:
+        """`.well-known/openid-configuration`: of this server itself."""
+        return openid(self._base or base)
 
-    async def _asking(self, form: Mapping[str, str], credentials: Credentials) -> Client:
-        """The client of the bearer token that a question about another token comes with."""
-        if "client_assertion" in form:
-            raise OAuthError("invalid_request", "Prove the client in one way, not in two.")
+    async def _asking(self, credentials: Credentials) -> Known:
+        """Whose access token a question comes with. Raises OAuthError."""
         scheme, _, token = (credentials.authorization or "").partition(" ")
-        known = await self._look(token.strip()) if scheme.lower() == "bearer" else None
+        bears = scheme.lower() == "bearer"
+        known = await self._recognising.look(token.strip()) if bears else None
         if known is None:
-            raise oauth.unproven("The access token in Authorization is not accepted.")
-        return known.client
-
-    async def _proven(self, form: Mapping[str, str], base: str) -> tuple[Client, Claims]:
-        """The client whose assertion a form holds. Raises OAuthError."""
-        if "client_secret" in form:
-            raise OAuthError("invalid_request", "Secrets are not used here: sign an assertion.")
-        if needed(form, "client_assertion_type") != assertion.KIND:
-            raise OAuthError("invalid_request", f"client_assertion_type must be {assertion.KIND}.")
-        token = needed(form, "client_assertion")
-        try:
-            issuer = assertion.issuer(token, form.get("client_id"))
-            row = await self._store.access.client(issuer)
-            whose = client.of(row) if row is not None else None
-            keys = await self._keys(whose, token)
-            claims = assertion.proven(
-                token, whose, keys, here=self._names(base), now=self._clock() // 1000
-            )
-        except BadClaim as error:
-            raise oauth.unproven(str(error)) from None
-        except (BadToken, BadKeys, Unfetched) as error:
-            raise oauth.unproven(assertion.UNPROVEN, why=str(error)) from None
-        assert whose is not None, "what is proven is a client's"
-        return whose, claims
-
-    async def _application(self, form: Mapping[str, str], base: str) -> Client:
-        """Who exchanges a code: one with a key proves itself, one without is only named."""
-        if "client_assertion" in form:
-            whose, claims = await self._proven(form, base)
-            await self._spend(assertion.spent(claims))
-            return whose
-        id = needed(form, "client_id")
-        row = await self._store.access.client(id) if client.CLIENT_ID.fullmatch(id) else None
-        found = client.of(row) if row is not None else None
-        if found is None or found.revoked or found.keys or found.keys_url or found.provider:
-            raise oauth.unproven(assertion.UNPROVEN)
-        return found
-
-    async def _keys(self, whose: Client | None, token: str) -> Sequence[Jwk]:
-        if whose is None or not whose.keys_url or whose.revoked:
-            return whose.keys if whose is not None else ()
-        found = self._urls.get(whose.keys_url)
-        if found is None:
-            found = UrlKeys(demand_url(whose.keys_url), ASSERTION, self._fetch)
-            self._urls[whose.keys_url] = found
-        return await found.having(assertion.kid(token))
-
-    def _names(self, base: str) -> Sequence[str]:
-        """What an assertion may call this endpoint: the token URL, or who gives the tokens.
-
-        What a request says of its host is believed on the machine itself alone: what a client
-        signed for another server would be good here, too, for whoever sent it with that name.
-        """
-        here = self._base or base
-        if not self._base and urlsplit(base).hostname not in LOOPBACK:
-            raise OAuthError("invalid_request", "The server is not told its own public_base_url.")
-        return f"{here}/oauth/token", here
-
-    async def _spend(self, spent: Spent) -> None:
-        if not await self._store.access.spend(spent):
-            raise _replayed()
+            raise oauth.unknown_token("The access token in Authorization is not accepted.")
+        return known
 
 
-def _replayed() -> OAuthError:
-    return oauth.unproven("This assertion was used before: make a new one, with a jti of its own.")
+def _introspected(known: Known, issuer: str) -> Mapping[str, Any]:
+    told = {
+        "active": True,
+        "scope": known.scope,
+        "client_id": known.client.id,
+        "token_type": "Bearer",
+        "exp": known.expires // 1000,
+        "iat": known.issued // 1000,
+        "jti": known.caller.token,
+    }
+    extra = {"patient": known.caller.patient, "fhirUser": known.caller.user}
+    told |= {name: value for name, value in extra.items() if value and "|" not in value}
+    told |= {name: known.facts[name] for name in granted.TOLD if name in known.facts}
+    if "grant" in known.facts and "openid" in known.scope.split(" "):
+        told |= {"iss": issuer, "sub": known.caller.user}
+    return told
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _facts(whose: Client, claims: Claims) -> dict[str, str]:
@@ -330,17 +271,10 @@ def _facts(whose: Client, claims: Claims) -> dict[str, str]:
     if whose.user and told.get("user", whose.user) != whose.user:
         raise OAuthError("invalid_request", "The client is registered for another user.")
     facts = {"user": whose.user, "patient": whose.patient, **told}
-    facts["purpose"] = _purpose(whose, told.get("purpose"))
+    facts["purpose"] = client.purpose(whose, told.get("purpose"))
     if "purpose" in told and facts["purpose"] != told["purpose"]:
         raise OAuthError("invalid_request", "The client is not registered for this purpose.")
     return {name: value for name, value in facts.items() if value}
-
-
-def _purpose(whose: Client, told: str | None) -> str:
-    """What is told where the client may say it; else the client's own first."""
-    if told in whose.purposes:
-        return str(told)
-    return whose.purposes[0] if whose.purposes else ""
 
 
 def _scope(whose: Client, form: Mapping[str, str], claims: Claims) -> str:
@@ -349,8 +283,10 @@ def _scope(whose: Client, form: Mapping[str, str], claims: Claims) -> str:
         found = scope.grant(needed(form, "scope"), whose.scopes)
     except scope.BadScope as error:
         raise OAuthError("invalid_scope", str(error)) from None
-    if not found:
+    words = [word for word in scope.words(found) if not scope.is_beside(word)]
+    if not words:
         raise OAuthError("invalid_scope", "The client is not registered for any of these scopes.")
+    found = " ".join(words)  # no person is there, who could be told of or asked again
     about = {each.context for each in scope.parse(found)}
     facts = _facts(whose, claims)
     if "patient" in about and "patient" not in facts:

@@ -50,6 +50,7 @@ class Client:
     redirects: tuple[str, ...] = ()  # where a person's browser may be led back to, exactly
     provider: bool = False  # its tokens come from the outside OpenID provider
     introspects: bool = False  # may ask about the tokens of others
+    launches: bool = False  # opens applications for its users, about a patient (see launched)
     changed: int = 0
     revoked: int = 0
 
@@ -129,6 +130,13 @@ def rotated(client: Client, keys: Sequence[Jwk], *, keep: bool) -> Client:
     kids = {key["kid"] for key in keys}
     kept = tuple(key for key in client.keys if key["kid"] not in kids) if keep else ()
     return replace(client, keys=(*kept, *keys), keys_url="", provider=False)
+
+
+def purpose(client: Client, told: str | None) -> str:
+    """What is told where the client may say it; else the client's own first."""
+    if told in client.purposes:
+        return str(told)
+    return client.purposes[0] if client.purposes else ""
 
 
 def _each(name: str, shape: re.Pattern[str], values: Sequence[str], wanted: str) -> None:

@@ -8,6 +8,7 @@ RFC 6750, sections 2.1 and 3: a token comes in the header Authorization, and in 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fhir_server.foundation.outcome import Invalid, Issue, Unauthorized
@@ -45,6 +46,17 @@ def bearer(credentials: Credentials) -> str:
     if len(token) > LONGEST or not TOKEN.fullmatch(token):
         raise refused()
     return token
+
+
+def refuse_in_parameters(pairs: Iterable[tuple[str, str]]) -> None:
+    """Raise Invalid for a token in a URL or a form: what stands there is written down on the way.
+    RFC 6750 2.3."""
+    if any(name == "access_token" for name, _ in pairs):
+        raise Invalid(
+            "An access token comes in the header `Authorization` alone, never in `access_token`:"
+            " ask for a new one, since others may have read this.",
+            headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_request"'},
+        )
 
 
 def refused() -> Unauthorized:

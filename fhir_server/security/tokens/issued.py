@@ -10,6 +10,7 @@ import secrets
 
 ACCESS = "access"  # the kind of an access token, among what the database keeps
 BYTES = 32  # of chance
+SIGNS = 43  # that they are in base64url
 
 
 def new_token() -> str:

@@ -10,18 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from fhir_server.security.tokens.credentials import CHALLENGE
+
 MAX_PARAMETERS = 30
 NOT_TOLD = re.compile(r"[^ !#-\[\]-~]")
 
 
 class OAuthError(Exception):
-    """A refusal: RFC 6749's word, a sentence, and for the log why it was."""
+    """A refusal: RFC 6749's word, a sentence, and for the log why it was. challenge: of a 401, or
+    of a 403 for a token, what WWW-Authenticate says."""
 
-    def __init__(self, error: str, sentence: str, *, status: int = 400, why: str = "") -> None:
+    def __init__(
+        self,
+        error: str,
+        sentence: str,
+        *,
+        status: int = 400,
+        why: str = "",
+        challenge: str = "",
+    ) -> None:
         super().__init__(why or sentence)
         self.error = error
         self.status = status
         self.sentence = sentence
+        self.challenge = challenge
 
     @property
     def told(self) -> Mapping[str, str]:
@@ -31,7 +43,13 @@ class OAuthError(Exception):
 
 def unproven(sentence: str, *, why: str = "") -> OAuthError:
     """The client is not who it says, or does not show it."""
-    return OAuthError("invalid_client", sentence, status=401, why=why)
+    return OAuthError("invalid_client", sentence, status=401, why=why, challenge=CHALLENGE)
+
+
+def unknown_token(sentence: str) -> OAuthError:
+    """A question about tokens comes with an access token that is none. RFC 6750 3.1."""
+    challenge = f'{CHALLENGE}, error="invalid_token"'
+    return OAuthError("invalid_token", sentence, status=401, challenge=challenge)
 
 
 def form(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from fhir_server.security.tokens import signed
 from fhir_server.security.tokens.client import CLIENT_ID, ID, PURPOSE, ROLE, USER
+from fhir_server.security.tokens.discovery import Discovery
 from fhir_server.security.tokens.fetching import Keys
 from fhir_server.security.tokens.keys import BadKeys
 from fhir_server.security.tokens.signed import BadClaim, BadToken, Claims
@@ -28,11 +29,13 @@ JWT = frozenset({"jwt", "at+jwt", "application/at+jwt", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who it is, its keys, and the audience that its tokens for this server name."""
+    """Who it is, its keys, and the audience that its tokens for this server name. discovery: where
+    it tells its endpoints, which clients are told then; None: it tells them itself."""
 
     issuer: str
     keys: Keys
     audience: str
+    discovery: Discovery | None = None
 
 
 @dataclass(frozen=True, slots=True)

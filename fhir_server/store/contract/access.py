@@ -70,5 +70,14 @@ class AccessTable(Protocol):
     async def take(self, digest: bytes, kind: str) -> Issued | None:
         """A token of this kind, which is gone then."""
 
+    async def exchange(self, old: Issued, becomes: Issued, also: Sequence[Issued]) -> bool:
+        """Other facts for a token, and tokens beside it, in one step; False where it is no longer
+        as it was thought to be. becomes: of the same digest."""
+
     async def withdraw(self, client: str) -> int:
         """End all tokens of a client; how many there were."""
+
+    async def keep(self, name: str, value: str, *, replaces: str = "") -> str:
+        """What all processes keep under a name: this value, or what another kept before.
+
+        replaces: the value that is thought to be there; empty: none."""

@@ -57,6 +57,12 @@ class PostgresqlAccess:
         told = access.asked(access.WITHDRAW, (client,), POSTGRESQL)
         return len(await rows(self._writers, told.text, told.values))
 
+    async def exchange(self, old: Issued, becomes: Issued, also: Sequence[Issued]) -> bool:
+        return await self._done(access.exchange(old, becomes, also, POSTGRESQL))
+
+    async def keep(self, name: str, value: str, *, replaces: str = "") -> str:
+        return await self._done(access.keep(name, value, replaces, POSTGRESQL))
+
     async def _look(self, text: str, values: tuple[object, ...]) -> Sequence[Row]:
         told = access.asked(text, values, POSTGRESQL)
         return await rows(self._readers, told.text, told.values)

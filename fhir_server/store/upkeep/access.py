@@ -53,6 +53,17 @@ def withdraw(url: str, client: str) -> int:
     return len(_done(url, _one(access.WITHDRAW, (client,), _dialect(url))))
 
 
+def of_client(url: str, client: str, kind: str) -> Sequence[Issued]:
+    """The client's tokens of a kind, the oldest first."""
+    found = _done(url, _one(access.OF_CLIENT, (client, kind), _dialect(url)))
+    return [access.issued(row) for row in found]
+
+
+def take(url: str, digest: bytes, kind: str) -> bool:
+    """Whether there was such a token; it is gone now."""
+    return bool(_done(url, _one(access.TAKE, (digest, kind), _dialect(url))))
+
+
 def _dialect(url: str) -> Dialect:
     return SQLITE if dialect_of(url) == FILE else POSTGRESQL
 
