@@ -168,9 +168,7 @@ class Page:
 
     def run(self, example: Example) -> None:
         """Raises AssertionError where the answer is another than is printed."""
-        command = example.command
-        for printed, chosen in self.known.items():
-            command = command.replace(printed, chosen)
+        command = self.chosen(example.command)
         answer = self._answer(command, example.printed)
         words = shlex.split(command.replace("\\\n", " "))
         printed = example.printed
@@ -180,7 +178,13 @@ class Page:
         else:
             is_refusal = OUTCOME.match(printed) is not None
             assert (answer.status >= 400) == is_refusal, f"{answer.status} {answer.body}"
-        self._body(printed.strip(), answer.body)
+        self.compare(printed.strip(), answer.body)
+
+    def chosen(self, command: str) -> str:
+        """The command with what this server chose in the place of what is printed."""
+        for printed, chosen in self.known.items():
+            command = command.replace(printed, chosen)
+        return command
 
     def _answer(self, command: str, printed: str) -> Answer:
         """The answer; that it comes later is not waited for where it is what is printed."""
@@ -199,7 +203,8 @@ class Page:
             name, _, value = line.partition(": ")
             self._text(value, answer.headers[name], name)
 
-    def _body(self, printed: str, body: str) -> None:
+    def compare(self, printed: str, body: str) -> None:
+        """Raises AssertionError where the body is another than is printed."""
         if printed[:1] in ("{", "["):
             self._json(json.loads(marked(printed)), json.loads(body), "")
         else:
