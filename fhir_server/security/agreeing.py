@@ -2,8 +2,9 @@
 
 https://hl7.org/fhir/R4/consent.html
 
-What a Consent says of single records (their labels) is not known before they are looked for: a
-permit that depends on it opens nothing, and a deny that does bars.
+What a Consent says of single records (which one, its labels, its codes, its dates) is not known
+before they are looked for: a permit that depends on it opens nothing, and a deny that does bars, of
+one record all of its type.
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ OPPOSITE = {PERMIT: DENY, DENY: PERMIT}
 RECEIVERS = frozenset({"PRCP", "IRCP", "SRCP"})  # who gets to know
 SHOWING = frozenset({"access", "use", "disclose"})
 LEVELS = {code: level for level, code in enumerate("ULMNRV")}  # of confidentiality
-ACTORS = ("Organization", "Practitioner", "Patient")
-CONDITIONS = ("actor", "action", "class", "period", "purpose", "securityLabel")
+ACTORS = ("Organization", "Practitioner", "Patient", "RelatedPerson")
+CONDITIONS = ("actor", "action", "class", "data", "period", "purpose", "securityLabel")
+WITH_ALL = frozenset({"related", "dependents"})  # of a patient: all there is about them
 UNDERSTOOD = frozenset({"id", "extension", "type", "provision", *CONDITIONS})
 MAX_DEPTH = 10
 
@@ -71,13 +72,14 @@ def patient_of(consent: Resource) -> str:
 
 def types_told(consents: Iterable[Resource]) -> frozenset[str]:
     """The types that the Consents tell apart: all others are judged alike."""
-    return frozenset(
-        code
+    provisions = [
+        provision
         for consent in consents
         for provision in _provisions(_dict(consent.get("provision")), 0)
-        for coding in _list(provision.get("class"))
-        if (code := _text(coding, "code"))
-    )
+    ]
+    codes = {_text(coding, "code") for each in provisions for coding in _list(each.get("class"))}
+    named = (_named(data) for each in provisions for data in _list(each.get("data")))
+    return frozenset(codes | {told[0] for told in named if told is not None}) - {""}
 
 
 class _Asked:
@@ -88,9 +90,11 @@ class _Asked:
     ) -> None:
         self.caller, self.purpose, self.type = caller, purpose, type
         self.labels, self.when = labels, when
+        self.patient = ""  # whose Consent is looked at
 
     def verdict(self, consent: Resource) -> str:
-        if consent.get("status") != "active" or not patient_of(consent):
+        self.patient = patient_of(consent)
+        if consent.get("status") != "active" or not self.patient:
             return SILENT
         of = self._scope(consent)
         found = SILENT if of is None else self._of_provisions(consent)
@@ -154,6 +158,7 @@ class _Asked:
             "action": _is_shown,
             "purpose": self._is_purpose,
             "class": self._is_class,
+            "data": self._is_data,
         }
         found = [
             _any(holding(each, kind) for each in _list(provision[name]))
@@ -192,6 +197,16 @@ class _Asked:
             if _text(coding, "system") == RESOURCE_TYPES
             else None
         )
+
+    def _is_data(self, data: Resource, _: str | None) -> bool | None:
+        """One record: those of other types are not meant, and of its own none is known before it
+        is found. The patient with all that is about them is everything a Consent is about."""
+        told, meaning = _named(data), _text(data, "meaning")
+        if told is None:
+            return None
+        if meaning == "instance":
+            return None if told[0] == self.type else False
+        return True if told == ("Patient", self.patient) and meaning in WITH_ALL else None
 
     def _is_labelled(self, told: list[Resource], kind: str | None) -> bool | None:
         """R4: a record must have all of them; of confidentiality the one told, or a lower."""
@@ -257,6 +272,10 @@ def _provisions(provision: Resource, depth: int) -> Iterator[Resource]:
     if depth < MAX_DEPTH:
         for nested in _list(provision.get("provision")):
             yield from _provisions(nested, depth + 1)
+
+
+def _named(data: Resource) -> tuple[str, str] | None:
+    return _parts(_dict(data.get("reference")).get("reference"))
 
 
 def _parts(reference: Any) -> tuple[str, str] | None:

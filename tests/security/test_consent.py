@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fhir_server.foundation.primitive import interval
-from fhir_server.foundation.resource import Resource
+from fhir_server.foundation.resource import Key, Resource
+from fhir_server.security.agreeing import agreed
 from fhir_server.security.caller import Caller
 from fhir_server.security.consent import (
     ACT_CODE,
@@ -20,6 +21,8 @@ from fhir_server.security.consent import (
     Labels,
     judged,
 )
+from fhir_server.security.policy_file import built_in
+from fhir_server.store.contract import rid
 
 NOW = interval("2026-11-22T10:00:00+07:00")[0]
 CALLER = Caller("his", user="Practitioner/an", facility="a", roles=frozenset({"doctor"}))
@@ -53,6 +56,10 @@ def consent(provision: Resource | None = None, rule: str | None = "OPTIN", **mor
     if provision is not None:
         told["provision"] = provision
     return told | more
+
+
+def data(reference: str, meaning: str = "instance") -> Resource:
+    return {"meaning": meaning, "reference": {"reference": reference}}
 
 
 def permit(**more: Any) -> Resource:
@@ -164,6 +171,33 @@ CASES: dict[str, tuple[list[Resource], str]] = {
         "deny",
     ),
     "what is nested too deep denies": ([consent(None)], "deny"),
+    "not one record of another type": ([consent(deny(data=[data("Observation/1")]))], "permit"),
+    "not one record of this type": ([consent(deny(data=[data("Condition/1")]))], "deny"),
+    "one record of this type": ([consent(permit(data=[data("Condition/1")]))], "silent"),
+    "one of two records": (
+        [consent(deny(data=[data("Observation/1"), data("Condition/1")]))],
+        "deny",
+    ),
+    "not what hangs on a record": (
+        [consent(deny(data=[data("Observation/1", "dependents")]))],
+        "deny",
+    ),
+    "what hangs on a record": (
+        [consent(permit(data=[data("Observation/1", "related")]))],
+        "silent",
+    ),
+    "all about the patient": ([consent(permit(data=[data("Patient/p", "related")]))], "permit"),
+    "all about somebody else": ([consent(permit(data=[data("Patient/q", "related")]))], "silent"),
+    "not all about somebody else": (
+        [consent(deny(data=[data("Patient/q", "related")]))],
+        "deny",
+    ),
+    "not by what an author wrote": (
+        [consent(deny(data=[data("Patient/p", "authoredby")]))],
+        "deny",
+    ),
+    "not a record nobody can name": ([consent(deny(data=[{"meaning": "instance"}]))], "deny"),
+    "another relative": ([consent(deny(actor=[actor("RelatedPerson/x")]))], "permit"),
     "only the normal": ([consent(permit(securityLabel=[coding(CONFIDENTIALITY, "N")]))], "permit"),
     "only the low": ([consent(permit(securityLabel=[L_LABEL]))], "silent"),
     "the restricted and lower": ([consent(permit(securityLabel=[R_LABEL]))], "permit"),
@@ -177,6 +211,14 @@ def nested(depth: int) -> Resource:
 
 
 CASES["what is nested too deep denies"] = ([consent(nested(MAX_DEPTH + 1))], "deny")
+
+
+def test_one_record_that_is_denied_bars_its_type_and_no_other() -> None:
+    told = agreed(
+        [consent(deny(data=[data("Observation/1")]), None)], CALLER, "TREAT", built_in(), NOW
+    )
+    assert told.denied == ((frozenset({"Observation"}), frozenset({rid(Key("Patient", "p"))})),)
+    assert told.permitted == ()
 
 
 @pytest.mark.parametrize("name", CASES)
