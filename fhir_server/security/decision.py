@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fhir_server.foundation.outcome import Forbidden
 from fhir_server.foundation.resource import Resource
@@ -22,7 +23,7 @@ from fhir_server.security.agreeing import Agreement
 from fhir_server.security.caller import Caller
 from fhir_server.security.deidentify import Means, counted, deidentified
 from fhir_server.security.ground import Asked, Limit, Permit, permits, united
-from fhir_server.security.policy import CONSENT, SMALLEST, TOLD, Policy, Purpose, Role
+from fhir_server.security.policy import CONSENT, SMALLEST, TOLD, Policy, Purpose, Role, Rule
 from fhir_server.security.purpose import BREAK_GLASS
 from fhir_server.security.scope import Scope
 from fhir_server.store.contract.index import Condition
@@ -49,6 +50,8 @@ NEEDS = {
 # By these alone a record is shown as somebody may see it who is not to know whose it is.
 SEARCHES = frozenset({"search", "search-type", "search-system"})
 DEIDENTIFIED = SEARCHES | {"read"}
+
+SECOND = 1000  # milliseconds: in whose care somebody is goes by it
 
 # The search of a granular scope as a condition of the store; None: it is not understood.
 Meaning = Callable[[str, tuple[tuple[str, str], ...]], Condition | None]
@@ -95,17 +98,10 @@ class Access:
         """What the interaction may touch; part of each of its queries."""
         if self.asked is None:
             return EVERYTHING
-        grounds = united(self._permits(interaction))
-        if not grounds:
+        if self.deidentify and interaction not in DEIDENTIFIED:
             return NOTHING
-        return Restriction(
-            tuple(
-                ground
-                if ground.in_care_of is None
-                else replace(ground, in_care_of=(ground.in_care_of[0], self.moment))
-                for ground in grounds
-            )
-        )
+        moment = self.moment // SECOND * SECOND
+        return _reached(self.asked, frozenset(NEEDS[interaction]), moment)
 
     def may(self, interaction: str, type: str) -> bool:
         """Whether any record of the type could be reached, whatever records there are."""
@@ -172,6 +168,21 @@ class Access:
         return permits(self.asked, letters)
 
 
+@lru_cache(maxsize=1024)
+def _reached(asked: Asked, letters: frozenset[str], moment: int) -> Restriction:
+    """By whoever needs all these letters; the same object all second long, so that its text is
+    written once (store/condition/context.py)."""
+    grounds = united(permits(asked, letters))
+    return Restriction(
+        tuple(
+            ground
+            if ground.in_care_of is None
+            else replace(ground, in_care_of=(ground.in_care_of[0], moment))
+            for ground in grounds
+        )
+    )
+
+
 def decide(
     policy: Policy,
     caller: Caller,
@@ -191,7 +202,7 @@ def decide(
     purpose = policy.purposes[code]
     _basis(policy, caller, purpose)
     serving = [role for role in roles if code in role.purposes]
-    rules = tuple(rule for rule in policy.rules if any(rule.serves(role, code) for role in serving))
+    rules = _rules(policy, tuple(serving), code)
     deidentify = tuple(dict.fromkeys(each for role in serving for each in role.deidentify))
     searchable = policy.searchable if deidentify else None
     limits = None if caller.scopes is None else tuple(_limits(caller, meaning, searchable))
@@ -208,6 +219,11 @@ def decide(
         searchable=searchable,
         smallest=policy.smallest,
     )
+
+
+@lru_cache(maxsize=256)
+def _rules(policy: Policy, serving: tuple[Role, ...], code: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in policy.rules if any(rule.serves(role, code) for role in serving))
 
 
 def weighed_for(policy: Policy, caller: Caller) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.foundation.earth import distance
-from fhir_server.foundation.outcome import FhirError, OutOfSpace, TooCostly, Unavailable
+from fhir_server.foundation.outcome import FhirError, Invalid, OutOfSpace, TooCostly, Unavailable
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.sqlite_watch import watched
 
@@ -111,6 +111,8 @@ def refusal(error: sqlite3.Error) -> FhirError | None:
             return Unavailable(
                 "The database's disk does not answer. Nothing was written.", headers=again
             )
+        case sqlite3.SQLITE_ERROR if "parser stack" in str(error):
+            return Invalid("The search asks for too much within what it asks. Nest it less deep.")
         case _:
             return None
 

@@ -69,7 +69,8 @@ def newest(
     """The newest version of each that exists, deletions included."""
     wanted = {rid(key): key for key in keys}
     found: dict[Key, Stored] = {}
-    for row in _newest_rows(reader, list(wanted), restriction):
+    types = {key.type for key in keys}
+    for row in _newest_rows(reader, list(wanted), restriction, tuple(types)):
         version = stored(row, codec, *row[12:])
         # Two ids can share a number; the store holds the first of them only.
         if version.key == wanted[row[0]]:
@@ -88,9 +89,12 @@ def by_rid(
     ]
 
 
-def _newest_rows(reader: Reader, rids: list[int], restriction: Restriction) -> Iterator[Row]:
-    """What is out of reach is no row: it costs what an id costs that nothing has."""
-    within = within_reach(restriction, "p", SQLITE)
+def _newest_rows(
+    reader: Reader, rids: list[int], restriction: Restriction, types: Sequence[str] = ()
+) -> Iterator[Row]:
+    """What is out of reach is no row: it costs what an id costs that nothing has. Where it is known
+    of which types they are, less is asked."""
+    within = within_reach(restriction, "p", SQLITE, () if restriction.is_free else types)
     for start in range(0, len(rids), AT_ONCE):
         some = rids[start : start + AT_ONCE]
         asked = "= ?" if len(some) == 1 else f"IN ({','.join('?' * len(some))})"
@@ -105,7 +109,7 @@ def at_version(
     if (named := parse_version_id(version_id)) is None:
         return None
     generation, digest = named
-    within = within_reach(restriction, "p", SQLITE)
+    within = within_reach(restriction, "p", SQLITE, () if restriction.is_free else (key.type,))
     values = (rid(key), *halves(digest), generation, *within.values)
     for row in reader.rows(f"{AT_VERSION} AND {within.text}", values):
         version = stored(row, codec, *row[12:])

@@ -215,11 +215,11 @@ def test_a_disclosure_names_the_rule_and_the_law() -> None:
     assert access("analyst", **ORDER).basis("read", "Patient").told == ORDER["basis"]
 
 
-def test_care_is_asked_at_the_moment_of_the_request() -> None:
-    for moment in (NOW, NOW + 1):
+def test_care_is_asked_at_the_second_of_the_request() -> None:
+    for moment, second in ((NOW, NOW), (NOW + 999, NOW), (NOW + 1000, NOW + 1000)):
         told = decide(built_in(), caller("doctor"), moment=moment).reach("read")
         assert {ground.in_care_of for ground in told.grounds or () if ground.in_care_of} == {
-            (place("a"), moment)
+            (place("a"), second)
         }
 
 

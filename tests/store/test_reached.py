@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from dataclasses import replace
 
 import pytest
 
+from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
+from fhir_server.store.condition import depth
 from fhir_server.store.contract import (
     FOREVER,
     AllOf,
@@ -16,15 +19,31 @@ from fhir_server.store.contract import (
     ByUpdated,
     Care,
     Collected,
+    Contains,
     Facts,
     Ground,
     IndexRows,
+    Interval,
+    KeyBetween,
+    KeyIs,
+    Near,
+    Not,
+    ReferredBy,
+    Refers,
     Restriction,
     Select,
+    UpdatedWithin,
+    Whole,
+    WholeLike,
+    WordStarts,
     rid,
 )
-from fhir_server.store.select import page, weighing
-from tests.store.world import has, newest, rows, unit, version
+from fhir_server.store.schema import sqlite_path
+from fhir_server.store.select import SQLITE, Bound, page, page_sql, weighing, windows
+from fhir_server.store.select.reached import DEEPEST, grounds_of
+from fhir_server.store.select.weighing import ByReach
+from fhir_server.store.sqlite import SqliteStore
+from tests.store.world import has, made, newest, rows, unit, version
 
 HERE, THERE = rid(Key("Organization", "here")), rid(Key("Organization", "there"))
 PATIENTS = [rid(Key("Patient", str(n))) for n in range(6)]
@@ -158,3 +177,65 @@ def test_who_moves_between_two_pages_is_met_once_where_they_stood(
         assert back == met[: len(back)]
 
     run(walked())
+
+
+LEAVES = {
+    "a key": KeyIs(1, 2, -1),
+    "keys": AnyOf((KeyIs(3, 2, 0), KeyIs(4, 2, 7))),
+    "a dominant key": KeyIs(1, 2, -1, 3, "Observation"),
+    "keys between": KeyBetween(1, 2, 3, -1),
+    "a word": WordStarts(1, "ab", (2,), ("ac",)),
+    "words": AnyOf((WordStarts(1, "ab"), Contains(1, "uy"))),
+    "a whole": Whole(1, "ab c", 5, (2,)),
+    "like": WholeLike(1, "ab", "ends"),
+    "a range": Interval(1, 1.0, 2.0, 3.0, 4.0, 5, 6),
+    "near": Near(1, 2.0, 3.0, 4.0),
+    "changed": UpdatedWithin(1, 2),
+}
+SHAPES = {
+    "not": lambda inner, key: Not(AllOf((inner, key))),
+    "either": lambda inner, key: AllOf((AnyOf((inner, Not(key))), key)),
+    "leads to": lambda inner, key: Refers((1,), ("Patient",), inner),
+    "is led to by": lambda inner, key: ReferredBy((1,), ("Encounter",), inner, many=True),
+}
+
+
+def nested(leaf):
+    """As deep as may be, in each order of the shapes."""
+    todo = [leaf]
+    while todo:
+        inner = todo.pop()
+        deeper = [shape(inner, LEAVES["a word"]) for shape in SHAPES.values()]
+        fitting = [one for one in deeper if depth(one) <= DEEPEST]
+        todo += fitting
+        if len(fitting) < len(deeper):
+            yield inner
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_the_deepest_that_is_read_by_reach_is_a_statement_that_sqlite_reads(tmp_path, leaf):
+    connection = sqlite3.connect(made(tmp_path))
+    connection.create_function("distance", 4, lambda *_: 0.0)
+    bound = Bound(9, (3,))
+    for condition in nested(LEAVES[leaf]):
+        select = Select(("Observation",), condition, MINE)
+        assert grounds_of(select) or isinstance(condition, ReferredBy)
+        for order in (ByMain(), ByMain(descending=False), ByUpdated(True)):
+            (*_, window) = windows(order, limit=5, after=None, backward=False, bound=bound)
+            driver = ByReach(MINE.grounds, hoped=True)
+            asked = page_sql(select, window, dialect=SQLITE, driver=driver)
+            connection.execute(f"explain {asked.text}", asked.values)
+    connection.close()
+
+
+async def test_a_question_too_deep_for_the_database_is_refused_in_words(sqlite_url):
+    store = SqliteStore(sqlite_path(sqlite_url))
+    await store.open()
+    condition = LEAVES["a word"]
+    for _ in range(6):
+        condition = Refers((1,), ("Patient",), AllOf((condition, LEAVES["words"])))
+    try:
+        with pytest.raises(Invalid, match="less deep"):
+            await store.find(Select(("Observation",), condition), at_most=1)
+    finally:
+        await store.close()

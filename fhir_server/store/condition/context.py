@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.store.condition.part import NO, YES, Part, both, either, member
@@ -52,7 +53,21 @@ def reach(context: Context, types: Sequence[str] = ()) -> Part:
     It is told by the row of `current`, the one table that knows whose a resource is, and by whose
     care its owner is in. One ground is asked as it is, so that an index can serve it.
     """
-    restriction, asked = context.restriction, frozenset(types)
+    restriction = context.restriction
+    if restriction.is_plain:
+        return _plainly(restriction, frozenset(types), context.row, context.dialect)
+    return _reach(context, frozenset(types))
+
+
+@lru_cache(maxsize=2048)
+def _plainly(restriction: Restriction, types: frozenset[str], row: str, dialect: Dialect) -> Part:
+    """Where nothing is asked but what `current` and `care` tell, it is written once for all who
+    reach the same."""
+    return _reach(Context(dialect, {}, restriction).of(row), types)
+
+
+def _reach(context: Context, asked: frozenset[str]) -> Part:
+    restriction = context.restriction
     allowed = restriction.types
     of = asked if allowed is None else allowed & asked if asked else allowed
     parts = []

@@ -30,6 +30,7 @@ from fhir_server.store.contract import (
 
 MAX_DEPTH = 32
 MAX_CONDITIONS = 2000
+LINK = 5  # of the depth of a statement's parts
 MAX_KEYS = 20_000  # in lists: a list of any length is one probe, with one bound value
 
 
@@ -65,6 +66,18 @@ def check(condition: Condition) -> None:
                 todo.extend((inner, depth + 1) for inner in conditions)
             case Not(inner) | Refers(_, _, inner) | ReferredBy(_, _, inner):
                 todo.append((inner, depth + 1))
+
+
+def depth(condition: Condition) -> int:
+    """How deep its conditions are nested, a link as deep as what it takes to follow one."""
+    match condition:
+        case AllOf(conditions) | AnyOf(conditions):
+            return 1 + max(map(depth, conditions), default=0)
+        case Not(inner):
+            return 1 + depth(inner)
+        case Refers(_, _, inner) | ReferredBy(_, _, inner):
+            return LINK + depth(inner)
+    return 0
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:

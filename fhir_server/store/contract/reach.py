@@ -25,6 +25,7 @@ class Care(NamedTuple):
 
 
 FOREVER = (1 << 62) - 1
+FEW = 100  # patients
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,14 @@ class Restriction:
     def is_of_row(self) -> bool:
         """Whether a row of `current` tells it alone."""
         return self.grounds is None or all(ground.is_of_row for ground in self.grounds)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for no condition and names few patients, so that it may be remembered."""
+        return all(
+            ground.where is None and len(ground.owners or ()) + len(ground.barred) <= FEW
+            for ground in self.grounds or ()
+        )
 
     @property
     def types(self) -> frozenset[str] | None:

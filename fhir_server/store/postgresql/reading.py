@@ -74,13 +74,16 @@ class Newest:
             self._together, weight=len, most=500, under_way=2
         )
 
-    async def reached(self, rids: tuple[int, ...], restriction: Restriction) -> list[Row]:
-        """Those of them that the caller may reach, none of which is unpacked before."""
+    async def reached(
+        self, rids: tuple[int, ...], restriction: Restriction, types: Sequence[str] = ()
+    ) -> list[Row]:
+        """Those of them that the caller may reach, none of which is unpacked before. Where it is
+        known of which types they are, less is asked."""
         if restriction.is_of_row:
             return [row for row in await self.rows(rids) if _is_reached(row, restriction)]
         if not rids:
             return []
-        within = within_reach(restriction, "p", POSTGRESQL)
+        within = within_reach(restriction, "p", POSTGRESQL, types)
         text, values = f"{MANY} and {within.text}", (Bigints(rids), *within.values)
         return await rows(self._pool, text, values)
 
@@ -111,7 +114,8 @@ async def newest(
     """The newest version of each that exists, deletions included."""
     wanted = {rid(key): key for key in keys}
     found: dict[Key, Stored] = {}
-    for row in await those.reached(tuple(wanted), restriction):
+    types = {key.type for key in keys}
+    for row in await those.reached(tuple(wanted), restriction, tuple(types)):
         version = stored(row, codec, *row[12:14])
         # Two ids can share a number; the store holds the first of them only.
         if version.key == wanted[row[0]]:
@@ -137,7 +141,7 @@ async def at_version(
     if (named := parse_version_id(version_id)) is None:
         return None
     generation, digest = named
-    within = within_reach(restriction, "p", POSTGRESQL)
+    within = within_reach(restriction, "p", POSTGRESQL, () if restriction.is_free else (key.type,))
     values = (rid(key), *halves(digest), generation, *within.values)
     for row in await rows(pool, f"{AT_VERSION} and {within.text}", values):
         version = stored(row, codec, *row[12:])

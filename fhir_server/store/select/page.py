@@ -122,19 +122,11 @@ def page_sql(
 
 def _read(body: Body, window: Window) -> Part:
     """The rows of the window that come first, as a table."""
+    if body.ways:
+        return _by_ways(body, window)
     if body.hope is not None:
         return _hoped(body.hope, replace(body, hope=None), window)
-    if body.ways:
-        all_ways = joined(" union ", [_read(way, window) for way in body.ways])
-        order = f"order by u.place {window.direction}, u.rid {window.direction}"
-        text = f"select * from ({all_ways.text}) u {order} limit {window.limit:d}"
-        return Part(f"select * from ({text}) q", all_ways.values)
-    dialect, where = body.dialect, [body.where]
-    if window.bound is not None:
-        where.append(seen(window.bound, "c", dialect, column="born"))
-    told, way = both([*where, _beyond(body, window)]), window.direction
-    if body.patients is not None:
-        return _of_patients(body, body.patients, told, window)
+    told, way = _told(body, window), window.direction
     order = f"{body.rid} {way}"
     if body.place != NOTHING:
         order = f"{body.place} {way}, {order}"
@@ -150,28 +142,65 @@ def _read(body: Body, window: Window) -> Part:
     return Part(f"select * from ({first}) q", body.each.values + values)
 
 
-def _of_patients(body: Body, patients: Part, told: Part, window: Window) -> Part:
-    """Of each patient first the one that comes first: a page is of no more patients than it has
-    rows, those whose first come first."""
-    way, limit, values = window.direction, window.limit, body.source.values + told.values
+def _told(body: Body, window: Window) -> Part:
+    where = [body.where]
+    if window.bound is not None:
+        where.append(seen(window.bound, "c", body.dialect, column="born"))
+    return both([*where, _beyond(body, window)])
+
+
+def _by_ways(body: Body, window: Window) -> Part:
+    """What comes first of all ways. As tables beside one another: SQLite reads no statement that
+    is nested much deeper than what a search itself may ask."""
+    tables, ways = list[Part](), list[Part]()
+    for at, way in enumerate(body.ways):
+        if way.patients is not None:
+            tables.append(_heads(way, way.patients, window, f"n{at}"))
+            ways.append(_of_heads(way, window, f"n{at}"))
+        else:
+            ways.append(_read(way, window))
+    union, limit = joined(" union ", ways), window.limit
+    order = f"order by place {window.direction}, rid {window.direction} limit {limit:d}"
+    tables.append(Part(f"u as ({union.text})", union.values))
+    text = f"select * from u {order}"
+    if body.hope is not None:
+        met = _near(body.hope, window)
+        tables.insert(0, Part(f"h as materialized ({met.text})", met.values))
+        enough = f"(select count(*) from h) >= {limit:d}"
+        rest = f"select * from (select * from u {order}) r where not {enough}"
+        text = f"select * from h where {enough} union all {rest} limit {limit:d}"
+    told = joined(", ", tables)
+    return Part(f"select * from (with {told.text} {text}) q", told.values)
+
+
+def _heads(body: Body, patients: Part, window: Window, name: str) -> Part:
+    """Of each patient what comes first, as a table; body.source: a patient's records."""
+    told, way = _told(body, window), window.direction
     order = f"order by c.main_lo {way}, c.rid {way}"
     mine = f"from {_of_patient(body, order)} and {told.text} {order} limit 1"
+    values = body.source.values + told.values
     if body.dialect.postgresql:
         lateral = f"cross join lateral (select c.main_lo, c.rid {mine}) h"
-        heads = f"select p.patient, h.main_lo, h.rid from {patients.text} {lateral}"
-        first_values = patients.values + values
-    else:
-        numbers = f"(select (select c.rid {mine}) as rid from {patients.text}) n"
-        join = f"{numbers} cross join current h on h.rid = n.rid"
-        heads = f"select h.owner as patient, h.main_lo, h.rid from {join}"
-        first_values = values + patients.values
-    first = f"select h.patient from ({heads}) h order by h.main_lo {way}, h.rid {way}"
+        text = f"select p.patient, h.main_lo, h.rid from {patients.text} {lateral}"
+        return Part(f"{name} as ({text})", patients.values + values)
+    text = f"select (select c.rid {mine}) as rid from {patients.text}"
+    return Part(f"{name} as ({text})", values + patients.values)
+
+
+def _of_heads(body: Body, window: Window, name: str) -> Part:
+    """A page is of no more patients than it has rows, those whose first come first."""
+    told, way, limit = _told(body, window), window.direction, window.limit
+    heads = f"select patient from {name} order by main_lo {way}, rid {way} limit {limit:d}"
+    if not body.dialect.postgresql:
+        join = f"{name} cross join current h on h.rid = {name}.rid"
+        order = f"order by h.main_lo {way}, h.rid {way} limit {limit:d}"
+        heads = f"select h.owner as patient from {join} {order}"
     text = (
         f"select c.rid as rid, c.seq as seq, {body.place} as place"
-        f" from ({first} limit {limit:d}) p cross join {_of_patient(body)} and {told.text}"
+        f" from ({heads}) p cross join {_of_patient(body)} and {told.text}"
         f" order by {body.place} {way}, {body.rid} {way} limit {limit:d}"
     )
-    return Part(f"select * from ({text}) q", first_values + values)
+    return Part(f"select * from ({text}) q", body.source.values + told.values)
 
 
 def _of_patient(body: Body, order: str = "") -> str:
@@ -194,13 +223,17 @@ def _beyond(body: Body, window: Window) -> Part:
     return Part(f"({body.place}, {body.rid}) {sign} ({mark}, {mark})", (value, rid))
 
 
-def _hoped(hope: Body, otherwise: Body, window: Window) -> Part:
-    """What a walk of no more than REACH resources met, if it is enough; else all there is."""
+def _near(hope: Body, window: Window) -> Part:
+    """What a walk of no more than REACH resources meets."""
     told, way = both([hope.source, _beyond(hope, window)]), window.direction
     order = f"{hope.place} {way}, {hope.rid} {way}"
     near = f"(select * from current c where {told.text} order by {order} limit {REACH:d}) c"
-    walk = _read(replace(hope, source=Part(near, told.values)), window)
-    rest = _read(otherwise, window)
+    return _read(replace(hope, source=Part(near, told.values)), window)
+
+
+def _hoped(hope: Body, otherwise: Body, window: Window) -> Part:
+    """That, if it is enough; else all there is."""
+    walk, rest = _near(hope, window), _read(otherwise, window)
     text = (
         f"select * from (with h as materialized ({walk.text})"
         f" select * from h where (select count(*) from h) >= {window.limit:d}"

@@ -13,12 +13,13 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fhir_server.store.condition import Part, both, every, joined, member
+from fhir_server.store.condition import Part, both, depth, every, joined, member
 from fhir_server.store.contract import Ground, ReferredBy, Restriction, RidIn, Select
 from fhir_server.store.dialect import Bigints, Dialect
 from fhir_server.store.select.weighing import MINUTE, Treated, is_of_few
 from fhir_server.store.types import type_numbers
 
+DEEPEST = 7  # conditions; deeper ones leave no room for more statements around them
 WAYS = 24  # so many are one question; beyond, the types are walked
 
 
@@ -33,7 +34,9 @@ class Way(NamedTuple):
 def grounds_of(select: Select) -> tuple[Ground, ...]:
     """What is reached of what is asked for; () where not all of it is read through an index of its
     own, where it is a few patients', or where the search names resources itself."""
-    if is_of_few(select) or any(isinstance(c, RidIn) or _is_told(c) for c in every(select.where)):
+    if is_of_few(select) or depth(select.where) > DEEPEST:
+        return ()
+    if any(isinstance(c, RidIn) or _is_told(c) for c in every(select.where)):
         return ()
     return grounds_among(select.types, select.restriction)
 
@@ -43,7 +46,8 @@ def grounds_among(types: Sequence[str], restriction: Restriction) -> tuple[Groun
     grounds = restriction.among(frozenset(types)).grounds or ()
     if not types or len(grounds) * len(types) > WAYS:
         return ()
-    return grounds if all(map(_is_indexed, grounds)) else ()
+    deep = any(g.where is not None and depth(g.where) + 2 > DEEPEST for g in grounds)
+    return grounds if not deep and all(map(_is_indexed, grounds)) else ()
 
 
 def _is_told(condition: object) -> bool:
