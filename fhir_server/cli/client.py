@@ -1,11 +1,11 @@
-"""client — the commands for those who may ask: add, enrol, invite, list, rotate, revoke, key."""
+"""client — the commands for who may ask: add, enrol, invite, list, rotate, end, revoke, key."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from fhir_server.cli.client_options import (
     Introspects,
     Jwks,
     JwksUrl,
+    Launches,
     Name,
     OfProvider,
     Patient,
@@ -24,14 +25,11 @@ from fhir_server.cli.client_options import (
     Scopes,
     User,
 )
-from fhir_server.cli.database import prepare, reaching
+from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
+from fhir_server.cli.registration import demand_proof, found, keep, keys_of, now, ready, url_of
 from fhir_server.settings import Gathered
-
-if TYPE_CHECKING:
-    from fhir_server.security.tokens.client import Client
-    from fhir_server.security.tokens.keys import Jwk
 
 app = typer.Typer(
     help="The clients that may ask, where the setting `access` is on.",
@@ -57,6 +55,7 @@ def add(  # noqa: PLR0913 - each is an option of its own
     provider: OfProvider = False,
     redirect: Redirects = None,
     introspects: Introspects = False,
+    launches: Launches = False,
 ) -> None:
     """Register a client. It proves itself by a key, of which only the public part is needed here.
 
@@ -69,6 +68,8 @@ def add(  # noqa: PLR0913 - each is an option of its own
         --purpose TREAT --jwks his.jwks.json
       fhir-server client add lis --scope "system/Observation.cru" --jwks-url https://lis.vn/jwks.json
       fhir-server client add viewer --scope "user/*.rs" --role doctor --provider
+      fhir-server client add so-suc-khoe --scope "launch/patient patient/*.rs offline_access"
+        --role citizen --purpose PATRQT --redirect https://so.example.vn/done
     """
     from fhir_server.security.tokens.client import Client
 
@@ -86,6 +87,7 @@ def add(  # noqa: PLR0913 - each is an option of its own
         redirects=tuple(redirect or ()),
         provider=provider,
         introspects=introspects,
+        launches=launches,
     )
     demand_proof(client)
     keep(gathered, client, replaces=0)
@@ -286,88 +288,41 @@ def key(
     typer.echo(f"Public key:  {public} (`fhir-server client add ID --jwks {public}`)")
 
 
-# --- what they share -----------------------------------------------------------------------------
+@takes("database_url")
+def end(
+    gathered: Gathered,
+    id: Id,
+    *,
+    user: Annotated[
+        str, typer.Option(help="Of this person alone, as in Practitioner/123.", show_default=False)
+    ] = "",
+) -> None:
+    """End what people granted an application, with all tokens: it has to ask them again.
 
+    Servers know it in 5 seconds. The client itself stays registered (`client revoke` ends that).
 
-def now() -> int:
-    return time.time_ns() // 1_000_000
+    \b
+    Examples:
+      fhir-server client end phong-kham --user Practitioner/bs-an
+      fhir-server client end so-suc-khoe
+    """
+    import json
 
-
-def ready(gathered: Gathered) -> None:
-    prepare(gathered.settings, migrating=gathered.settings.migrate)
-
-
-def found(gathered: Gathered, id: str) -> Client:
-    from fhir_server.security.tokens.client import of
+    from fhir_server.security.tokens.granted import GRANT
     from fhir_server.store.upkeep import access
 
-    ready(gathered)
+    found(gathered, id)
+    url = gathered.settings.database_url
     with reaching(gathered.settings):
-        row = access.client(gathered.settings.database_url, id)
-    if row is None:
-        refuse(Exit.MISUSED, f"No client `{id}` is registered; `fhir-server client list` tells.")
-    if row.revoked:
-        refuse(Exit.MISUSED, f"The client `{id}` is revoked. Register another id.")
-    return of(row)
-
-
-def demand_proof(client: Client) -> None:
-    """Refuse a client that nobody could tell from another."""
-    if not (client.keys or client.keys_url or client.provider or client.redirects):
-        refuse(
-            Exit.MISUSED,
-            "Say how the client proves itself: `--jwks FILE`, `--jwks-url URL` or `--provider`; or"
-            " for an application that people open, `--redirect URI`."
-            " `fhir-server client key` makes a key; with `fhir-server client enrol` a client brings"
-            " its own.",
-        )
-
-
-def keep(gathered: Gathered, client: Client, *, replaces: int) -> None:
-    from dataclasses import replace
-
-    from fhir_server.security.tokens.client import BadClient, checked, row
-    from fhir_server.store.upkeep import access
-
-    try:
-        told = row(replace(checked(client), changed=max(now(), replaces + 1)))
-    except BadClient as error:
-        refuse(Exit.MISUSED, str(error))
-    ready(gathered)
-    with reaching(gathered.settings):
-        if access.register(gathered.settings.database_url, told, replaces=replaces):
+        if not user:
+            typer.echo(f"{access.withdraw(url, id)} tokens of `{id}` ended.")
             return
-    if replaces:
-        refuse(Exit.MISUSED, f"`{client.id}` was changed by somebody else just now. Try again.")
-    refuse(
-        Exit.MISUSED,
-        f"A client `{client.id}` is registered already. `fhir-server client rotate` gives it other"
-        " keys.",
-    )
-
-
-def keys_of(file: Path | None) -> tuple[Jwk, ...]:
-    from fhir_server.security.tokens.keys import BadKeys, registered
-
-    if file is None:
-        return ()
-    try:
-        return registered(file.read_bytes())
-    except OSError as error:
-        refuse(Exit.MISUSED, f"`{file}` cannot be read: {error.strerror}.")
-    except BadKeys as error:
-        refuse(Exit.MISUSED, f"`{file}`: {error}")
-
-
-def url_of(url: str) -> str:
-    from fhir_server.security.tokens.fetching import Unfetched, demand_url
-
-    if not url:
-        return ""
-    try:
-        return demand_url(url)
-    except Unfetched as error:
-        refuse(Exit.MISUSED, str(error))
+        ended = sum(
+            access.take(url, each.digest, GRANT)
+            for each in access.of_client(url, id, GRANT)
+            if json.loads(each.facts).get("user") == user
+        )
+    typer.echo(f"{ended} grants of {user} to `{id}` ended.")
 
 
 for command, name in (
@@ -376,6 +331,7 @@ for command, name in (
     (invite, "invite"),
     (list_, "list"),
     (rotate, "rotate"),
+    (end, "end"),
     (revoke, "revoke"),
     (key, "key"),
 ):

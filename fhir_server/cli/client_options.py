@@ -56,3 +56,10 @@ Redirects = Annotated[
 Introspects = Annotated[
     bool, typer.Option("--introspects", help="It may ask about tokens of other clients.")
 ]
+Launches = Annotated[
+    bool,
+    typer.Option(
+        "--launches",
+        help="An EMR: it may open applications of its facility for its users (oauth/launch).",
+    ),
+]

@@ -120,3 +120,45 @@ def test_a_command_registers_and_revokes_beside_a_running_server(store, database
     assert run(store.access.issued(TOKEN.digest)) is None
     run(store.access.issue(TOKEN))
     assert access.withdraw(database.url, "his-1") == 1
+
+
+def test_a_token_is_exchanged_as_it_was_thought_to_be_or_not_at_all(store, run):
+    run(store.access.register(A))
+    run(store.access.issue(TOKEN))
+    used = replace(TOKEN, kind="used", facts='{"n":1}', expires=3000)
+    new = replace(TOKEN, digest=b"\x02" * 32)
+    assert run(store.access.exchange(TOKEN, used, [new]))
+    assert run(store.access.issued(TOKEN.digest))[0] == used
+    assert run(store.access.issued(new.digest))[0] == new
+    third = replace(new, digest=b"\x03" * 32)
+    for other in (TOKEN, replace(used, facts="{}"), replace(used, digest=b"\x09" * 32)):
+        assert not run(store.access.exchange(other, used, [third]))
+    assert run(store.access.issued(third.digest)) is None
+
+
+def test_of_many_who_exchange_a_token_one_does(store, run):
+    run(store.access.register(A))
+    run(store.access.issue(TOKEN))
+
+    async def all_at_once():
+        each = [store.access.exchange(TOKEN, replace(TOKEN, facts=str(n)), []) for n in range(8)]
+        return await asyncio.gather(*each)
+
+    assert sorted(run(all_at_once())) == [False] * 7 + [True]
+
+
+def test_under_a_name_all_keep_what_the_first_kept_until_it_is_replaced(store, run):
+    assert run(store.access.keep("x", "a")) == "a"
+    assert run(store.access.keep("x", "b")) == "a"
+    assert run(store.access.keep("x", "c", replaces="b")) == "a"
+    assert run(store.access.keep("x", "c", replaces="a")) == "c"
+
+
+def test_a_command_finds_and_ends_tokens_of_a_client(store, run, database):
+    run(store.access.register(A))
+    run(store.access.issue(TOKEN))
+    assert access.of_client(database.url, "his-1", "access") == [TOKEN]
+    assert access.of_client(database.url, "his-1", "code") == []
+    assert not access.take(database.url, TOKEN.digest, "code")
+    assert access.take(database.url, TOKEN.digest, "access")
+    assert not access.take(database.url, TOKEN.digest, "access")

@@ -69,7 +69,7 @@ class Authority:
         self._days = days
         self._proving = Proving(store, base=self._base, fetch=fetch or Https(), clock=clock)
         self._recognising = Recognising(store, base=self._base, outside=outside, clock=clock)
-        self._identity = Identity(store.access, secret)
+        self._identity = Identity(store, secret)
         self._origins: tuple[int, frozenset[str]] = (0, frozenset())
 
     # --- who asks --------------------------------------------------------------------------------

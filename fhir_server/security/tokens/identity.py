@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from joserfc import jwk, jwt
 
-from fhir_server.store.contract.access import AccessTable
+from fhir_server.store.contract import Store
 
 NAME = "signing keys"  # what they are kept under
 ALGORITHM = "RS256"
@@ -48,8 +48,8 @@ class Kept:
 class Identity:
     """Signs for a server. Its newest key signs; each that is published verifies."""
 
-    def __init__(self, table: AccessTable, secret: bytes) -> None:
-        self._table = table
+    def __init__(self, store: Store, secret: bytes) -> None:
+        self._store = store  # which is opened later
         # blake2b takes 64 bytes of key; whoever sets a longer secret has all of it count.
         key = blake2b(blake2b(secret).digest(), digest_size=64, person=b"signing").digest()
         self._cipher = AESSIV(key)
@@ -81,7 +81,7 @@ class Identity:
 
     async def _keys(self, now: int) -> tuple[Sequence[Kept], jwk.Key]:
         """Those that are published, the newest first, and the newest itself."""
-        told = await self._table.keep(NAME, "[]")
+        told = await self._store.access.keep(NAME, "[]")
         while True:
             kept = [Kept(**each) for each in json.loads(told)]
             key = self._opened(kept[0]) if kept else None
@@ -90,7 +90,7 @@ class Identity:
                 return due, key
             new = await asyncio.to_thread(self._made, now)
             text = json.dumps([_fields(each) for each in (new, *due[: MANY - 1])])
-            told = await self._table.keep(NAME, text, replaces=told)
+            told = await self._store.access.keep(NAME, text, replaces=told)
 
     def _made(self, now: int) -> Kept:
         kid = f"{now:x}-{secrets.token_hex(4)}"

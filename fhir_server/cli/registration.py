@@ -1,0 +1,96 @@
+"""registration — a registration as the commands for clients look it up, judge it and keep it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fhir_server.cli.database import prepare, reaching
+from fhir_server.cli.exits import Exit, refuse
+from fhir_server.settings import Gathered
+
+if TYPE_CHECKING:
+    from fhir_server.security.tokens.client import Client
+    from fhir_server.security.tokens.keys import Jwk
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def ready(gathered: Gathered) -> None:
+    prepare(gathered.settings, migrating=gathered.settings.migrate)
+
+
+def found(gathered: Gathered, id: str) -> Client:
+    from fhir_server.security.tokens.client import of
+    from fhir_server.store.upkeep import access
+
+    ready(gathered)
+    with reaching(gathered.settings):
+        row = access.client(gathered.settings.database_url, id)
+    if row is None:
+        refuse(Exit.MISUSED, f"No client `{id}` is registered; `fhir-server client list` tells.")
+    if row.revoked:
+        refuse(Exit.MISUSED, f"The client `{id}` is revoked. Register another id.")
+    return of(row)
+
+
+def demand_proof(client: Client) -> None:
+    """Refuse a client that nobody could tell from another."""
+    if not (client.keys or client.keys_url or client.provider or client.redirects):
+        refuse(
+            Exit.MISUSED,
+            "Say how the client proves itself: `--jwks FILE`, `--jwks-url URL` or `--provider`; or"
+            " for an application that people open, `--redirect URI`."
+            " `fhir-server client key` makes a key; with `fhir-server client enrol` a client brings"
+            " its own.",
+        )
+
+
+def keep(gathered: Gathered, client: Client, *, replaces: int) -> None:
+    from dataclasses import replace
+
+    from fhir_server.security.tokens.client import BadClient, checked, row
+    from fhir_server.store.upkeep import access
+
+    try:
+        told = row(replace(checked(client), changed=max(now(), replaces + 1)))
+    except BadClient as error:
+        refuse(Exit.MISUSED, str(error))
+    ready(gathered)
+    with reaching(gathered.settings):
+        if access.register(gathered.settings.database_url, told, replaces=replaces):
+            return
+    if replaces:
+        refuse(Exit.MISUSED, f"`{client.id}` was changed by somebody else just now. Try again.")
+    refuse(
+        Exit.MISUSED,
+        f"A client `{client.id}` is registered already. `fhir-server client rotate` gives it other"
+        " keys.",
+    )
+
+
+def keys_of(file: Path | None) -> tuple[Jwk, ...]:
+    from fhir_server.security.tokens.keys import BadKeys, registered
+
+    if file is None:
+        return ()
+    try:
+        return registered(file.read_bytes())
+    except OSError as error:
+        refuse(Exit.MISUSED, f"`{file}` cannot be read: {error.strerror}.")
+    except BadKeys as error:
+        refuse(Exit.MISUSED, f"`{file}`: {error}")
+
+
+def url_of(url: str) -> str:
+    from fhir_server.security.tokens.fetching import Unfetched, demand_url
+
+    if not url:
+        return ""
+    try:
+        return demand_url(url)
+    except Unfetched as error:
+        refuse(Exit.MISUSED, str(error))
