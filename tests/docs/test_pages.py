@@ -267,6 +267,33 @@ def test_the_bounds_of_validation_are_those_that_are_said() -> None:
         assert bound in bounds, bound
 
 
+# --- threats -------------------------------------------------------------------------------------
+
+TESTS = re.compile(r"^(?:async )?def (test_\w+)\(", re.MULTILINE)
+NAMES_TESTS = [DOCS / "inside" / "threats.md", DOCS / "security.md"]
+
+
+@pytest.mark.parametrize("page", NAMES_TESTS, ids=shown)
+def test_every_test_a_page_names_is_there(page: Path) -> None:
+    there = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in TESTS.findall(file.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(test_\w+)`", page.read_text("utf-8")))
+    assert named <= there, named - there
+
+
+def test_every_threat_is_of_a_known_kind_and_names_what_shows_that_it_is_met() -> None:
+    page = text("inside/threats.md").partition("## Boundaries")[2]
+    rows = re.findall(r"^\| ([A-Z ]+) \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    assert rows
+    for kinds, *_, shown_by in rows:
+        assert set(kinds.split()) <= set("STRIDE"), kinds
+        assert "`test_" in shown_by, shown_by
+    assert {kind for kinds, *_ in rows for kind in kinds.split()} == set("STRIDE")
+
+
 # --- numbers -------------------------------------------------------------------------------------
 
 
