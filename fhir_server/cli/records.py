@@ -119,12 +119,19 @@ def load(
             show_default=False,
         ),
     ],
+    *,
+    provenance: Annotated[
+        bool, typer.Option(help="Store with them a Provenance that names the file and its hash.")
+    ] = True,
 ) -> None:
     """Load files of resources into the database.
 
     A resource with an id becomes that resource's next version, one without gets an id. What is
     refused is told with its place and left out; the rest is stored, and the status is 1. A Bundle
     of type transaction or batch is done as it says. For a SQLite database, stop the server first.
+
+    With each transaction a Provenance is stored that names the versions, the file, its SHA-256 and
+    the user who ran the command; `--no-provenance` leaves it out.
 
     \b
     Examples:
@@ -136,13 +143,13 @@ def load(
             refuse(Exit.MISUSED, f"There is no file `{file}`.")
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
-        loaded = asyncio.run(load_files(settings, files))
+        loaded = asyncio.run(load_files(settings, files, provenance=provenance))
     typer.echo(f"Stored {loaded.stored:,} resources, refused {loaded.refused:,}.")
     if loaded.refused:
         sys.exit(Exit.FOUND)
 
 
-async def load_files(settings: Settings, files: list[Path]) -> Loaded:
+async def load_files(settings: Settings, files: list[Path], *, provenance: bool) -> Loaded:
     from fhir_server.cli.running import opened
     from fhir_server.exchange.load import load as load_all
     from fhir_server.interaction.context import BY_OPERATOR
@@ -159,6 +166,7 @@ async def load_files(settings: Settings, files: list[Path]) -> Loaded:
                 refused=tell,
                 progress=lambda done: bars.update(task, completed=done),
                 circumstances=BY_OPERATOR,
+                provenance=provenance,
             )
 
 

@@ -11,9 +11,12 @@ part is done again one by one, and only that one is left out.
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import file_digest
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -23,6 +26,7 @@ from fhir_server.foundation.outcome import FhirError, Invalid, TooLarge, Unavail
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction import auditing, bundle, create, update
 from fhir_server.interaction.context import Circumstances, Server
+from fhir_server.interaction.sourcing import Source
 
 ENTRIES = 250  # stored at once, or not at all
 LONGEST = 64 * 1024 * 1024  # bytes of one line, or of one file that is not NDJSON
@@ -61,8 +65,12 @@ async def load(
     refused: Refused,
     progress: Progress,
     circumstances: Circumstances,
+    provenance: bool = True,
 ) -> Loaded:
-    """Load files in their order. What is refused is told and left out; the rest is stored."""
+    """Load files in their order. What is refused is told and left out; the rest is stored.
+
+    provenance: with each transaction a Provenance tells which file it came from.
+    """
     loaded = Loaded()
 
     def refuse(place: str, error: FhirError) -> None:
@@ -76,13 +84,26 @@ async def load(
     before = 0
     for file in files:
         with file.open("rb") as opened:
+            source = source_of(file, opened) if provenance else None
             items = read(file, opened, refuse)
             while part := list(islice(items, ENTRIES)):
-                each = auditing.of_file(server, circumstances, "load", str(file))
-                await store(server, part, loaded, refuse, each)
+                each = auditing.of_file(server, circumstances, "load", writable(str(file)))
+                await store(server, part, loaded, refuse, replace(each, source=source))
                 progress(before + opened.tell())
             before += opened.tell()
     return loaded
+
+
+def source_of(file: Path, opened: BufferedReader) -> Source:
+    """The file by its name and its hash."""
+    digest = file_digest(opened, "sha256").hexdigest()
+    opened.seek(0)
+    return Source(writable(file.name), digest)
+
+
+def writable(name: str) -> str:
+    """A file's name, of which no byte need be a letter, as it can stand in JSON."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 async def store(

@@ -15,6 +15,7 @@ from fhir_server.interaction.anchoring import Anchoring
 from fhir_server.interaction.departments import Departments
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
+from fhir_server.interaction.sourcing import Source
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
@@ -270,6 +271,7 @@ class Circumstances:
     language: str | None = None  # in which issues are told: en, vi; None: both
     text: tuple[bytes, str] | None = None  # the body, and `json` or `xml`: for lines of issues
     record: Record | None = None  # gathers what is told, for the audit; None: none is kept
+    source: Source | None = None  # of what is written, told by a Provenance; None: it has none
 
     def tell(self, *versions: Stored) -> None:
         """These are put into the answer."""

@@ -29,6 +29,7 @@ from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.interaction.judging import judged
 from fhir_server.interaction.reaching import allowed, readable
 from fhir_server.interaction.repeating import remembering, replayed
+from fhir_server.interaction.sourcing import provenances
 from fhir_server.search import custom
 from fhir_server.store.codec import digest_of, elements_of, resource_of, tail_of, whole
 from fhir_server.store.contract import (
@@ -212,7 +213,8 @@ async def settled(
         try:
             proposal = await propose()
             if proposal.unit.versions or once:
-                unit = await of_facilities(server, circumstances, proposal.unit)
+                unit = sourced(server, circumstances, proposal.unit)
+                unit = await of_facilities(server, circumstances, unit)
                 unit = await allowed(server, circumstances, unit)
                 unit = replace(remembering(unit, proposal.answer, once), rules=rules)
                 unit = audited(unit, circumstances)
@@ -228,6 +230,16 @@ async def settled(
                 await server.following.declaring.refresh()  # it may be the rules that moved
             await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
     raise Conflict("Too many others are writing the same resource. Try again in a moment.")
+
+
+def sourced(server: Server, circumstances: Circumstances, unit: Unit) -> Unit:
+    """The unit with the Provenance of its versions, where their source is known."""
+    resources = provenances(circumstances.source, circumstances.caller, unit.versions)
+    added = [
+        new_version(server, circumstances, with_id(one, server.new_id()), "POST", None)
+        for one in resources
+    ]
+    return replace(unit, versions=(*unit.versions, *added)) if added else unit
 
 
 async def of_facilities(server: Server, circumstances: Circumstances, unit: Unit) -> Unit:

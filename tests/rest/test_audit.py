@@ -326,6 +326,28 @@ async def test_a_command_writes_down_what_it_did_beside_a_server_that_goes_on(
     assert event["resource"]["entity"][0]["description"] == "monday.db"
 
 
+async def test_what_a_server_says_after_a_command_is_found_when_it_has_stopped(
+    database, monkeypatch
+):
+    monkeypatch.setattr("fhir_server.store.sqlite_late.MANY", 1)
+    store = database.store()
+    await store.open()
+    client = Client(create_app(server_on(store, audit=True), Options(), write_log=lambda _: None))
+    await stored(client, AN)
+    audit.write(database.url, Record("backup", "monday.db").entries(operator(), 200))
+    for _ in range(2):
+        await client.get("/fhir/Patient/an")
+    await store.close()
+    with audit.trail(database.url) as trail:
+        assert verification.verify(trail, []).wrong == []
+        about_an = trail.found(Sought((AN_NUMBER,), limit=10))
+        assert [said.read(one.body).interaction for one in about_an] == [
+            *("read", "read", "update")
+        ]
+        by_operator = trail.found(Sought((said.of_client("operator"),), limit=10))
+        assert [said.read(one.body).interaction for one in by_operator] == ["backup"]
+
+
 # --- AuditEvents ---------------------------------------------------------------------------------
 
 WRITES = [

@@ -28,6 +28,8 @@ from fhir_server.store.upkeep import postgresql
 AT_ONCE = 5000  # entries
 ROWS = 1000  # of the audit, each of which may hold many entries
 END = (1 << 63, 0)
+BEFORE = 2  # bits: a command's chain comes before every server's, and its entries are found by at
+# once: what a server's are found by is written late, in the order of chains (see sqlite_late)
 Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 NEXT = (
@@ -64,7 +66,7 @@ def begun(url: str) -> bool:
 
 def write(url: str, entries: Sequence[Entry]) -> Head:
     """Write them down as a chain of their own, beside a server that writes its own; its end."""
-    rows, lane = Lane.begun().onward(entries)
+    rows, lane = Lane(Lane.begun().chain >> BEFORE).onward(entries)
     tables = (("audit", ENTRY, rows.entries), ("audit_subject", SUBJECT, rows.subjects))
     if dialect_of(url) == FILE:
         with closing(connect(sqlite_path(url), WRITER)) as file:
