@@ -24,7 +24,7 @@ from fhir_server.foundation.resource import ID, Key, Resource
 from fhir_server.interaction import auditing, bundle, update
 from fhir_server.interaction.context import BY_OPERATOR, Circumstances, Server
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import Place, Select, Stored, rid
+from fhir_server.store.contract import EVERYTHING, Place, Select, Stored, rid
 from fhir_server.validation.validator import Validator
 
 TAG = "https://fhir-server.example/CodeSystem/package"  # code: `name#version`
@@ -219,7 +219,7 @@ def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
 async def each(server: Server, types: Iterable[str]) -> AsyncIterator[Stored]:
     """Every current resource of these types."""
     for type in sorted(types):
-        select = Select((type,))
+        select = Select((type,), restriction=EVERYTHING)
         after: Place | None = None
         while True:
             page = await server.store.search(select, limit=PAGE, after=after)

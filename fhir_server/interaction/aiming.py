@@ -129,7 +129,7 @@ async def matches(
             "words follows what is written a moment later. Give other parameters, such as "
             "`identifier=system|value`."
         )
-    select = Select((type,), query.where, circumstances.reach("search"))
+    select = Select((type,), query.where, restriction=circumstances.reach("search"))
     found = tuple(await server.store.find(select, at_most=at_most))
     return Matches(found, Assumption(select, found, at_most, query.locks))
 

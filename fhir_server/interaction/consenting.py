@@ -88,4 +88,4 @@ class Consenting:
 
     def _select(self, restriction: Restriction, *pairs: tuple[str, str]) -> Select:
         asked = parse(self._live.current.parameters, ("Consent",), [("status", "active"), *pairs])
-        return Select(("Consent",), asked.where, restriction)
+        return Select(("Consent",), asked.where, restriction=restriction)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.declaring import Declaring
-from fhir_server.store.contract import EpochEnded, Store, Stored
+from fhir_server.store.contract import EVERYTHING, EpochEnded, Store, Stored
 from fhir_server.validation.knowledge import Knowledge
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ class Following:
         async with self._looking:
             while True:
                 try:
-                    page = await self.store.feed(self._cursor, types=TYPES, limit=PAGE)
+                    page = await self.store.feed(
+                        self._cursor, types=TYPES, limit=PAGE, restriction=EVERYTHING
+                    )
                 except EpochEnded:  # the store was restored: some of what is known may be gone
                     self.knowledge.forget()
                     if self.declaring is not None:

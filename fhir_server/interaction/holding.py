@@ -148,7 +148,7 @@ class Holding:
     ) -> set[int]:
         if where == AnyOf():
             return set()
-        select, found = Select(types, where, self.restriction), set[int]()
+        select, found = Select(types, where, restriction=self.restriction), set[int]()
         for some in _parts(rids):
             if monotonic() > self._until:
                 raise TooFar(f"It was followed for {PATIENCE:g} seconds.")

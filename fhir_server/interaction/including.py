@@ -165,7 +165,7 @@ class _Walk:
             some = tuple(keys[start : start + KEYS_AT_ONCE])
             # One key alone is walked in the order of the answer, and no further than the limit.
             where = some[0] if len(some) == 1 else AnyOf(some)
-            select = Select(tuple(types), where, self.restriction)
+            select = Select(tuple(types), where, restriction=self.restriction)
             self.questions += 1
             page = await self.server.store.search(select, limit=self._limit(types))
             found += page.rows

@@ -142,7 +142,7 @@ class _Resolving:
     async def _few(
         self, types: tuple[str, ...], where: Condition, most: int
     ) -> tuple[int, ...] | None:
-        select = Select(types, where, self.restriction)
+        select = Select(types, where, restriction=self.restriction)
         found = await self.server.store.few(select, at_most=most)
         return None if found is None else tuple(found)
 

@@ -119,7 +119,7 @@ def _code(name: str) -> tuple[str, str]:
 
 
 async def _answered(server: Server, ask: Ask, circumstances: Circumstances, query: Query) -> Answer:
-    asked = Select(query.types, query.where, circumstances.reach("search"))
+    asked = Select(query.types, query.where, restriction=circumstances.reach("search"))
     with Step("links"):
         select = await resolved(server, await named(server, asked))
     path = path_of(ask)

@@ -140,7 +140,7 @@ class _Walk:
         for link in ends(self.link):
             if leads_to_many(link.where):  # to count them, each of theirs would be asked
                 return False
-            there = Select(link.types, link.where, self.select.restriction)
+            there = Select(link.types, link.where, restriction=self.select.restriction)
             try:
                 number -= await self.asked.server.store.count(
                     there, at_most=number + 1, patience=COUNTING

@@ -16,7 +16,7 @@ from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.store import upkeep
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import NO_ROWS, Stored, rid
+from fhir_server.store.contract import EVERYTHING, NO_ROWS, Stored, rid
 from fhir_server.store.engine import store_at
 from fhir_server.store.row import bits
 
@@ -43,7 +43,7 @@ async def _index_differs(url: str, zone_minutes: int) -> list[str]:
     newest: dict[Any, Stored] = {}
     cursor = None
     try:
-        while (page := await store.feed(cursor, limit=500)).rows:
+        while (page := await store.feed(cursor, limit=500, restriction=EVERYTHING)).rows:
             newest |= {row.key: row for row in page.rows}
             cursor = page.next
     finally:

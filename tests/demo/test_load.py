@@ -10,7 +10,7 @@ from fhir_server.demo import Way, expected, facility_bundles, visits
 from fhir_server.demo.load import Loaded, load
 from fhir_server.foundation import wire
 from fhir_server.interaction.bundle import Ask, bundle
-from fhir_server.store.contract import History
+from fhir_server.store.contract import EVERYTHING, History
 from tests.interaction.conftest import BY_ANYBODY, server_on, told
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -29,7 +29,7 @@ async def test_loading_twice_changes_nothing(server):
         0, first.stored
     )
     assert await server.store.census() == census
-    assert await server.store.count_history(History()) == first.stored
+    assert await server.store.count_history(History(restriction=EVERYTHING)) == first.stored
 
 
 async def test_a_load_that_was_broken_off_goes_on_where_it_stopped(server):

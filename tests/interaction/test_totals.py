@@ -8,7 +8,7 @@ from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import totals
 from fhir_server.store import sqlite_connection
-from fhir_server.store.contract import Select, rid
+from fhir_server.store.contract import EVERYTHING, Select, rid
 from fhir_server.store.contract.reach import only
 from fhir_server.store.select import counting
 from tests.interaction.conftest import asked, patient, put, server_on, within
@@ -84,15 +84,15 @@ async def test_an_estimate_is_near_without_counting_everything(store, monkeypatc
         ]
         await store.commit(unit(*new))
     for select, true in (
-        (Select(("Patient",), has("x")), 3000),
-        (Select(("Patient",), has("y")), 1000),
-        (Select((), has("y")), 1000),
-        (Select(("Patient",), has("y"), only(owners=frozenset({1}))), 500),
-        (Select((), has("y"), only(types=frozenset({"Patient"}))), 1000),
+        (Select(("Patient",), has("x"), restriction=EVERYTHING), 3000),
+        (Select(("Patient",), has("y"), restriction=EVERYTHING), 1000),
+        (Select((), has("y"), restriction=EVERYTHING), 1000),
+        (Select(("Patient",), has("y"), restriction=only(owners=frozenset({1}))), 500),
+        (Select((), has("y"), restriction=only(types=frozenset({"Patient"}))), 1000),
     ):
         assert abs(await store.estimate(select) - true) < true / 4
-    assert await store.estimate(Select(("Patient",), has("z"))) == 0
-    assert await store.estimate(Select(("Encounter",))) == 0
+    assert await store.estimate(Select(("Patient",), has("z"), restriction=EVERYTHING)) == 0
+    assert await store.estimate(Select(("Encounter",), restriction=EVERYTHING)) == 0
 
 
 # how many were looked at, the last number, of the types, how many met       estimate

@@ -14,14 +14,14 @@ import sys
 
 from fhir_server.foundation.outcome import Unavailable
 from fhir_server.foundation.resource import Key
-from fhir_server.store.contract import Assumption, Select, Stale, rid
+from fhir_server.store.contract import EVERYTHING, Assumption, Select, Stale, rid
 from fhir_server.store.postgresql import PostgresqlStore
 from tests.store.world import has, newest, rows, unit, version
 
 
 async def create_if_none(store, key, code, lock):
     """Conditional create, as an interaction does it: look, and look again where it was too late."""
-    select = Select(("Patient",), has(code))
+    select = Select(("Patient",), has(code), restriction=EVERYTHING)
     while True:
         found = tuple(await store.find(select, at_most=2))
         if found:

@@ -15,6 +15,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store import block, upkeep
 from fhir_server.store.audit import FIRST, Lane, Lanes, sealed
 from fhir_server.store.contract import (
+    EVERYTHING,
     Before,
     Entry,
     Remember,
@@ -92,10 +93,10 @@ async def test_an_answer_that_is_remembered_has_its_entry(store):
 
 
 async def test_what_is_only_told_does_not_wait_for_the_rules_and_changes_no_resource(store):
-    before = await store.feed(None, limit=10)
+    before = await store.feed(None, limit=10, restriction=EVERYTHING)
     await store.commit(Unit((), rules=7, audit=(entry("read", AN),)))
     assert await bodies(store, AN) == ["read"]
-    assert not (await store.feed(before.next, limit=10)).rows
+    assert not (await store.feed(before.next, limit=10, restriction=EVERYTHING)).rows
 
 
 @pytest.mark.parametrize("many", [1, 400])

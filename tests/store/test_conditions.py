@@ -334,7 +334,7 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
             and population.reaches(restriction, key, places[key].updated)
             and holds(condition, rows, rid=rid(key), updated=places[key].updated)
         }
-        select = Select(tuple(types), condition, restriction)
+        select = Select(tuple(types), condition, restriction=restriction)
         numbers = sorted(rid(key) for key in found)
         assert list(run(store.find(select, at_most=100))) == numbers
         some = [rid(key) for key in KEYS[::2]]

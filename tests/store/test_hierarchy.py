@@ -79,7 +79,7 @@ async def build(store, owners=()) -> None:
 
 
 async def found(store, where, restriction=EVERYTHING) -> set[str]:
-    select = Select(("Encounter",), where, restriction)
+    select = Select(("Encounter",), where, restriction=restriction)
     rids = set(await store.find(select, at_most=100))
     page = await store.search(select, limit=50)
     assert {rid(row.key) for row in page.rows} == rids
@@ -197,7 +197,7 @@ def with_uris(*texts: str, param: int = PROFILE) -> IndexRows:
 
 
 async def tagged(store, where, restriction=EVERYTHING) -> set[int]:
-    rids = await store.find(Select(("Basic",), where, restriction), at_most=100)
+    rids = await store.find(Select(("Basic",), where, restriction=restriction), at_most=100)
     return {n for n in range(20) if rid(Key("Basic", str(n))) in rids}
 
 

@@ -27,7 +27,7 @@ from fhir_server.store.contract import (
 from fhir_server.store.postgresql import PostgresqlStore
 from tests.store.world import newest, rows, unit, version
 
-PATIENTS = Select(("Patient",))
+PATIENTS = Select(("Patient",), restriction=EVERYTHING)
 NAME = 7
 
 
@@ -53,21 +53,27 @@ async def test_last_updated_is_an_order_of_time_though_writers_clocks_differ(
             assert ids(await store.search(PATIENTS, limit=9, order=ByUpdated(False))) == "13402"
             assert ids(await store.search(PATIENTS, limit=9, order=ByUpdated(True))) == "20431"
             for types in (("Patient",), ("Patient", "Encounter"), ()):
-                whole = await store.search(Select(types), limit=99, order=ByUpdated(True))
+                whole = await store.search(
+                    Select(types, restriction=EVERYTHING), limit=99, order=ByUpdated(True)
+                )
                 met, page = [], None
                 while page is None or page.more:
                     after, bound = (page.edge, page.bound) if page else (None, None)
                     page = await store.search(
-                        Select(types), limit=2, order=ByUpdated(True), after=after, bound=bound
+                        Select(types, restriction=EVERYTHING),
+                        limit=2,
+                        order=ByUpdated(True),
+                        after=after,
+                        bound=bound,
                     )
                     met += page.rows
                 assert met == list(whole.rows)
-        page = await early.history(History(types=("Patient",), limit=2))
+        page = await early.history(History(types=("Patient",), limit=2, restriction=EVERYTHING))
         assert ids(page) == "20"
         after = page.rows[-1].position
-        further = History(types=("Patient",), after=after, bound=page.bound)
+        further = History(types=("Patient",), after=after, bound=page.bound, restriction=EVERYTHING)
         assert ids(await early.history(further)) == "431"
-        upward = History(types=("Patient",), ascending=True, limit=3)
+        upward = History(types=("Patient",), ascending=True, limit=3, restriction=EVERYTHING)
         assert ids(await early.history(upward)) == "134"
     finally:
         await early.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_server.store.contract import NO_ROWS, Position, Select, Stale
+from fhir_server.store.contract import EVERYTHING, NO_ROWS, Position, Select, Stale
 from fhir_server.store.contract.parameter import (
     BUILDING,
     FIRST_CUSTOM,
@@ -53,7 +53,9 @@ async def table(store):
 
 
 async def found(store, code, number=A):
-    page = await store.search(Select(("Patient",), has(code, number)), limit=100)
+    page = await store.search(
+        Select(("Patient",), has(code, number), restriction=EVERYTHING), limit=100
+    )
     return sorted(stored.key.id for stored in page.rows)
 
 

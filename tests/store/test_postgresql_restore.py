@@ -27,7 +27,7 @@ async def opened(url):
 
 async def everything(store, cursor=None):
     met = []
-    while (page := await store.feed(cursor, limit=50)).rows:
+    while (page := await store.feed(cursor, limit=50, restriction=EVERYTHING)).rows:
         met += page.rows
         cursor = page.next
     return met, cursor
@@ -71,13 +71,13 @@ async def test_a_backup_loaded_into_another_cluster_serves_the_same_and_goes_on(
         await asyncio.to_thread(way, elsewhere, postgresql_url, elsewhere.url, tmp_path)
         # Written after the backup, and so not in it.
         await before.commit(unit(version("Patient/lost")))
-        lost = (await before.feed(cursor, limit=5)).next
+        lost = (await before.feed(cursor, limit=5, restriction=EVERYTHING)).next
         await before.close()
 
         after = await opened(elsewhere.url)
         assert (await everything(after))[0] == met
-        assert await after.count(Select(("Patient",), has("x"))) == 29
-        page = await after.search(Select(("Patient",)), limit=100)
+        assert await after.count(Select(("Patient",), has("x"), restriction=EVERYTHING)) == 29
+        page = await after.search(Select(("Patient",), restriction=EVERYTHING), limit=100)
         assert len(page.rows) == 29
         assert page.bound != "0"
 
@@ -85,9 +85,12 @@ async def test_a_backup_loaded_into_another_cluster_serves_the_same_and_goes_on(
         (new,), _ = await everything(after, cursor)
         assert new.key == Key("Patient", "new")
         assert new.position > met[-1].position
-        assert len((await after.search(Select(("Patient",)), limit=100)).rows) == 30
+        assert (
+            len((await after.search(Select(("Patient",), restriction=EVERYTHING), limit=100)).rows)
+            == 30
+        )
         with pytest.raises(EpochEnded):
-            await after.feed(lost, limit=5)
+            await after.feed(lost, limit=5, restriction=EVERYTHING)
         assert upkeep.verify(elsewhere.url) == []
         await after.close()
 
@@ -113,7 +116,7 @@ async def test_a_backup_taken_while_others_write_has_no_gap(postgresql_url, tmp_
     async def follow():
         cursor = None
         while not stop.is_set():
-            page = await store.feed(cursor, limit=100)
+            page = await store.feed(cursor, limit=100, restriction=EVERYTHING)
             seen.extend(page.next for _ in page.rows[-1:])
             cursor = page.next
             await asyncio.sleep(0.002)

@@ -40,7 +40,7 @@ from fhir_server.store.contract.reach import only
 from fhir_server.store.schema import sqlite_path
 from tests.store.world import DAY, has, newest, rows, unit, version
 
-PATIENTS = Select(("Patient",))
+PATIENTS = Select(("Patient",), restriction=EVERYTHING)
 
 
 async def put(store, key, text="", *, rows=None, before=None):
@@ -100,7 +100,10 @@ async def test_a_deletion_is_a_version_and_is_found_by_nothing(store):
     assert gone.deleted
     assert await store.by_rid([rid(gone.key)], EVERYTHING) == []
     for where in (AllOf(), has("x"), WordStarts(2, "ng"), Not(has("x")), RidIn((rid(gone.key),))):
-        assert await store.find(Select(("Patient",), where), at_most=5) in ((), [])
+        assert await store.find(Select(("Patient",), where, restriction=EVERYTHING), at_most=5) in (
+            (),
+            [],
+        )
     assert await store.census() == {}
 
 
@@ -125,10 +128,16 @@ async def test_any_text_can_be_written_and_none_can_be_injected(store):
     new = version("Patient/1", "x", rows=rows(names=words))
     await store.commit(unit(new))
     for word in words:
-        found = await store.find(Select(("Patient",), WordStarts(2, word)), at_most=2)
+        found = await store.find(
+            Select(("Patient",), WordStarts(2, word), restriction=EVERYTHING), at_most=2
+        )
         assert tuple(found) in ((), (rid(new.key),))
-    assert await store.find(Select(("Patient",), WordStarts(2, "'; drop")), at_most=2)
-    assert await store.find(Select(("Patient",), WordStarts(2, words[4])), at_most=2)
+    assert await store.find(
+        Select(("Patient",), WordStarts(2, "'; drop"), restriction=EVERYTHING), at_most=2
+    )
+    assert await store.find(
+        Select(("Patient",), WordStarts(2, words[4]), restriction=EVERYTHING), at_most=2
+    )
 
 
 # --- what a unit assumed -------------------------------------------------------------------------
@@ -142,7 +151,7 @@ async def test_a_version_that_follows_an_old_one_is_refused_and_nothing_of_its_u
         await store.commit(unit(new, lost))
     assert await newest(store, "Patient/2") is None
     assert await store.count(PATIENTS) == 1
-    assert await store.count_history(History()) == 2
+    assert await store.count_history(History(restriction=EVERYTHING)) == 2
 
 
 async def test_what_exists_cannot_be_created(store):
@@ -159,7 +168,7 @@ async def test_what_was_deleted_comes_back_as_the_next_version(store):
     await put(store, "Patient/1", "deleted", before=rows("x"))
     back = await put(store, "Patient/1", "b", rows=rows("x"))
     assert (back.generation, back.deleted) == (3, False)
-    assert await store.count(Select(("Patient",), has("x"))) == 1
+    assert await store.count(Select(("Patient",), has("x"), restriction=EVERYTHING)) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ async def test_what_was_deleted_comes_back_as_the_next_version(store):
 async def test_a_unit_is_written_only_if_its_conditional_query_finds_the_same(store, found, holds):
     await put(store, "Patient/1", "a", rows=rows("x"))
     numbers = tuple(sorted(rid(Key("Patient", id)) for id in found))
-    assumed = Assumption(Select(("Patient",), has("x")), numbers, 2, (5,))
+    assumed = Assumption(Select(("Patient",), has("x"), restriction=EVERYTHING), numbers, 2, (5,))
     asked = unit(version("Encounter/1"), assumptions=(assumed,))
     if holds:
         await store.commit(asked)
@@ -186,9 +195,16 @@ async def test_a_unit_is_written_only_if_its_conditional_query_finds_the_same(st
 
 async def test_several_assumptions_are_all_checked(store):
     await put(store, "Patient/1", "a", rows=rows("x"))
-    good = Assumption(Select(("Patient",), has("x")), (rid(Key("Patient", "1")),), 2, (5, 6))
-    none = Assumption(Select(("Patient",), has("y")), (), 2, (4,))
-    wrong = Assumption(Select((), AllOf((has("x"), has("y")))), (9,), 2, (3,))
+    good = Assumption(
+        Select(("Patient",), has("x"), restriction=EVERYTHING),
+        (rid(Key("Patient", "1")),),
+        2,
+        (5, 6),
+    )
+    none = Assumption(Select(("Patient",), has("y"), restriction=EVERYTHING), (), 2, (4,))
+    wrong = Assumption(
+        Select((), AllOf((has("x"), has("y"))), restriction=EVERYTHING), (9,), 2, (3,)
+    )
     await store.commit(unit(version("Encounter/1"), assumptions=(good, none)))
     with pytest.raises(Stale):
         await store.commit(unit(version("Encounter/2"), assumptions=(good, none, wrong)))
@@ -223,7 +239,7 @@ async def test_an_answer_is_remembered_with_its_write_or_not_at_all(store):
 
 async def create_if_none(store, key, code):
     """Conditional create, as an interaction does it: look, and look again where it was too late."""
-    select = Select(("Patient",), has(code))
+    select = Select(("Patient",), has(code), restriction=EVERYTHING)
     while True:
         found = tuple(await store.find(select, at_most=2))
         if found:
@@ -244,7 +260,14 @@ async def test_64_writers_on_the_same_keys_make_each_once(store):
     )
     assert await store.count(PATIENTS) == keys
     for n in range(keys):
-        assert len(await store.find(Select(("Patient",), has(f"key{n}")), at_most=3)) == 1
+        assert (
+            len(
+                await store.find(
+                    Select(("Patient",), has(f"key{n}"), restriction=EVERYTHING), at_most=3
+                )
+            )
+            == 1
+        )
 
 
 async def test_concurrent_updates_lose_none(store):
@@ -263,7 +286,7 @@ async def test_concurrent_updates_lose_none(store):
     await asyncio.gather(*(increase() for _ in range(12)))
     last = await newest(store, "Patient/1")
     assert (last.generation, last.tail.endswith(b'"12"}')) == (13, True)
-    history = await store.history(History(key=last.key, limit=50))
+    history = await store.history(History(key=last.key, limit=50, restriction=EVERYTHING))
     assert [one.generation for one in history.rows] == list(range(13, 0, -1))
 
 
@@ -294,7 +317,11 @@ async def test_a_search_is_ordered_by_main_date_and_every_walk_is_whole(store):
     whole = ids((await store.search(PATIENTS, limit=100)).rows)
     places = [(n.main, rid(n.key)) for n in (await store.search(PATIENTS, limit=100)).rows]
     assert places == sorted(places, reverse=True)
-    for select in (PATIENTS, Select((), has("x")), Select(("Patient",), Not(has("y")))):
+    for select in (
+        PATIENTS,
+        Select((), has("x"), restriction=EVERYTHING),
+        Select(("Patient",), Not(has("y")), restriction=EVERYTHING),
+    ):
         for limit in (1, 2, 7, 23, 24):
             assert ids(await walk(store, select, limit=limit)) == whole
 
@@ -313,7 +340,11 @@ async def test_a_walk_meets_each_that_matched_throughout_once_while_others_write
             await put(store, f"Patient/{n}", "b", rows=after, before=told[n])
             told[n] = after
 
-    for select in (Select(("Patient",), has("x")), PATIENTS, Select((), Not(has("y")))):
+    for select in (
+        Select(("Patient",), has("x"), restriction=EVERYTHING),
+        PATIENTS,
+        Select((), Not(has("y")), restriction=EVERYTHING),
+    ):
         before = ids((await store.search(select, limit=1000)).rows)
         met = ids(await walk(store, select, limit=3, between=disturb))
         assert met == before
@@ -330,7 +361,11 @@ async def test_deleted_and_unmatching_resources_leave_a_walk_and_late_ones_stay_
             await put(store, "Patient/3", "back", rows=rows("x", day=4))
             await put(store, "Patient/late", "a", rows=rows("x", day=2))
 
-    met = ids(await walk(store, Select(("Patient",), has("x")), limit=2, between=disturb))
+    met = ids(
+        await walk(
+            store, Select(("Patient",), has("x"), restriction=EVERYTHING), limit=2, between=disturb
+        )
+    )
     assert met == ["9", "8", "7", "6", "5", "2", "1", "0"]
 
 
@@ -342,8 +377,10 @@ async def test_finds_and_counts_stop_where_they_are_told(store):
     assert tuple(await store.find(PATIENTS, at_most=50)) == tuple(every)
     for at_most, told in ((None, 9), (4, 4), (20, 9)):
         assert await store.count(PATIENTS, at_most=at_most) == told
-        assert await store.count(Select((), has("x")), at_most=at_most) == told
-    assert await store.count(Select(("Encounter",))) == 0
+        assert (
+            await store.count(Select((), has("x"), restriction=EVERYTHING), at_most=at_most) == told
+        )
+    assert await store.count(Select(("Encounter",), restriction=EVERYTHING)) == 0
     assert await store.census() == {"Patient": 9}
 
 
@@ -359,8 +396,11 @@ async def test_one_code_under_two_systems_is_one_match(store):
         (KeyIs(v, 3 << 32 | 5, -1), 0),
         (KeyIs(v, 6, 0xFFFFFFFF), 0),
     ):
-        assert await store.count(Select(("Patient",), key)) == count
-        assert len((await store.search(Select((), key), limit=5)).rows) == count
+        assert await store.count(Select(("Patient",), key, restriction=EVERYTHING)) == count
+        assert (
+            len((await store.search(Select((), key, restriction=EVERYTHING), limit=5)).rows)
+            == count
+        )
 
 
 @pytest.mark.parametrize(
@@ -370,7 +410,7 @@ async def test_a_damaged_bound_is_refused_as_the_client_s_mistake(store, bound):
     with pytest.raises(Invalid):
         await store.search(PATIENTS, limit=5, bound=bound)
     with pytest.raises(Invalid):
-        await store.history(History(bound=bound))
+        await store.history(History(bound=bound, restriction=EVERYTHING))
 
 
 async def test_a_question_too_deep_or_too_long_is_refused(store):
@@ -380,7 +420,7 @@ async def test_a_question_too_deep_or_too_long_is_refused(store):
     many = AllOf(tuple(has(str(n)) for n in range(5000)))
     for where in (deep, many):
         with pytest.raises(FhirError):
-            await store.search(Select((), where), limit=1)
+            await store.search(Select((), where, restriction=EVERYTHING), limit=1)
 
 
 # --- history -------------------------------------------------------------------------------------
@@ -400,29 +440,39 @@ async def test_history_is_newest_first_and_bound_to_its_first_page(store, clock,
         clock.now += 1000
         await put(store, f"Patient/{n % 3}", str(n))
         await put(store, "Encounter/1", str(n))
-    whole = await store.history(History(**asked, limit=100))
+    whole = await store.history(History(**asked, limit=100, restriction=EVERYTHING))
     positions = [one.position for one in whole.rows]
     assert positions == sorted(positions, reverse=True)
-    assert len(positions) == number == await store.count_history(History(**asked))
-    page = await store.history(History(**asked, limit=3))
+    assert (
+        len(positions)
+        == number
+        == await store.count_history(History(**asked, restriction=EVERYTHING))
+    )
+    page = await store.history(History(**asked, limit=3, restriction=EVERYTHING))
     met, bound = list(page.rows), page.bound
     while page.more:
         await put(store, "Patient/1", "later")
         after = met[-1].position
-        page = await store.history(History(**asked, limit=3, after=after, bound=bound))
+        page = await store.history(
+            History(**asked, limit=3, after=after, bound=bound, restriction=EVERYTHING)
+        )
         met += page.rows
     assert [one.position for one in met] == positions
-    assert await store.count_history(History(**asked, bound=bound)) == number
+    assert (
+        await store.count_history(History(**asked, bound=bound, restriction=EVERYTHING)) == number
+    )
 
 
 async def test_history_can_be_walked_oldest_first(store):
     for n in range(6):
         await put(store, "Encounter/1", str(n))
     key = Key("Encounter", "1")
-    first = await store.history(History(key=key, ascending=True, limit=3))
+    first = await store.history(History(key=key, ascending=True, limit=3, restriction=EVERYTHING))
     assert [one.generation for one in first.rows] == [1, 2, 3]
     after = first.rows[-1].position
-    more = History(key=key, ascending=True, limit=3, after=after, bound=first.bound)
+    more = History(
+        key=key, ascending=True, limit=3, after=after, bound=first.bound, restriction=EVERYTHING
+    )
     assert [one.generation for one in (await store.history(more)).rows] == [4, 5, 6]
 
 
@@ -434,8 +484,10 @@ async def test_history_since_and_at_a_time(store, clock):
     key = Key("Patient", "1")
 
     async def generations(**asked):
-        found = await store.history(History(key=key, **asked))
-        assert await store.count_history(History(key=key, **asked)) == len(found.rows)
+        found = await store.history(History(key=key, **asked, restriction=EVERYTHING))
+        assert await store.count_history(History(key=key, **asked, restriction=EVERYTHING)) == len(
+            found.rows
+        )
         return [one.generation for one in found.rows]
 
     assert await generations(since=start) == [3, 2, 1]
@@ -457,7 +509,7 @@ async def test_a_restriction_is_honoured_on_every_read(store):
             await put(store, f"{type}/{owner}", "a", rows=rows("x", owner=owner))
     await put(store, "Encounter/gone", "a", rows=rows("x", owner=1))
     await put(store, "Encounter/gone", "deleted", before=rows("x", owner=1))
-    known = (await store.history(History(limit=100))).rows
+    known = (await store.history(History(limit=100, restriction=EVERYTHING))).rows
     for allowed in (
         EVERYTHING,
         only(types=frozenset({"Patient"})),
@@ -481,7 +533,7 @@ async def test_a_restriction_is_honoured_on_every_read(store):
         for types in ((), ("Patient",), ("Patient", "Encounter")):
             reached = {key for key in alive if not types or key.type in types}
             for where in (AllOf(), has("x"), Not(has("y"))):
-                select = Select(types, where, allowed)
+                select = Select(types, where, restriction=allowed)
                 page = await store.search(select, limit=50)
                 assert {one.key for one in page.rows} == reached
                 assert set(await store.find(select, at_most=50)) == {rid(key) for key in reached}
@@ -494,7 +546,7 @@ async def test_a_restriction_is_honoured_on_every_read(store):
 
 async def test_an_assumption_sees_only_what_the_caller_may_reach(store):
     await put(store, "Patient/1", "a", rows=rows("x", owner=1))
-    hidden = Select(("Patient",), has("x"), only(owners=frozenset({2})))
+    hidden = Select(("Patient",), has("x"), restriction=only(owners=frozenset({2})))
     await store.commit(unit(version("Encounter/1"), assumptions=(Assumption(hidden, (), 2, (1,)),)))
 
 
@@ -507,39 +559,45 @@ async def test_the_feed_tells_every_version_in_order_from_any_place(store):
             unit(version(f"Patient/{n}"), version(f"Encounter/{n}"), version(f"Basic/{n}"))
         )
     await put(store, "Patient/3", "deleted")
-    whole = await store.feed(None, limit=100)
+    whole = await store.feed(None, limit=100, restriction=EVERYTHING)
     assert [one.position for one in whole.rows] == sorted(one.position for one in whole.rows)
     assert len(whole.rows) == 22
     assert whole.rows[-1].deleted
     for limit in (1, 2, 5, 22, 23):
         met, cursor = [], None
-        while (page := await store.feed(cursor, limit=limit)).rows:
+        while (page := await store.feed(cursor, limit=limit, restriction=EVERYTHING)).rows:
             met += page.rows
             cursor = page.next
         assert met == list(whole.rows)
-        assert (await store.feed(cursor, limit=limit)).next == cursor
-    only = await store.feed(None, types=("Patient",), limit=100)
+        assert (await store.feed(cursor, limit=limit, restriction=EVERYTHING)).next == cursor
+    only = await store.feed(None, types=("Patient",), limit=100, restriction=EVERYTHING)
     assert len(only.rows) == 8
-    assert (await store.feed(only.next, types=("Patient",), limit=100)).rows in ([], ())
+    assert (
+        await store.feed(only.next, types=("Patient",), limit=100, restriction=EVERYTHING)
+    ).rows in ([], ())
     await put(store, "Patient/9", "a")
     for cursor in (whole.next, only.next):
-        assert ids((await store.feed(cursor, limit=9)).rows)[-1] == "9"
+        assert ids((await store.feed(cursor, limit=9, restriction=EVERYTHING)).rows)[-1] == "9"
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1.2", "1.2.3.4.5", "a.b.c.d", "9" * 99, "1.1.1.-1"])
 async def test_a_cursor_that_is_not_one_is_refused(store, cursor):
     with pytest.raises(Invalid):
-        await store.feed(cursor, limit=5)
+        await store.feed(cursor, limit=5, restriction=EVERYTHING)
 
 
 async def test_a_cursor_of_another_history_has_ended(store):
     await put(store, "Patient/1", "a")
-    cursor = (await store.feed(None, limit=5)).next
+    cursor = (await store.feed(None, limit=5, restriction=EVERYTHING)).next
     epoch, mark, *place = cursor.split(".")
     with pytest.raises(EpochEnded):
-        await store.feed(".".join([epoch, str(int(mark) + 1), *place]), limit=5)
+        await store.feed(
+            ".".join([epoch, str(int(mark) + 1), *place]), limit=5, restriction=EVERYTHING
+        )
     with pytest.raises(EpochEnded):
-        await store.feed(".".join([str(int(epoch) + 1), mark, *place]), limit=5)
+        await store.feed(
+            ".".join([str(int(epoch) + 1), mark, *place]), limit=5, restriction=EVERYTHING
+        )
 
 
 # --- index rows ----------------------------------------------------------------------------------

@@ -33,53 +33,59 @@ STEPS = 12  # of SQLite's machine, for a row it looks at
 READ = 700  # rows, for a page of MINE and what each is asked
 
 SELECTS = {
-    "one patient's": Select(("Observation",), AllOf(), only(owners=frozenset({ME}))),
+    "one patient's": Select(("Observation",), AllOf(), restriction=only(owners=frozenset({ME}))),
     "one patient's with a common code": Select(
-        ("Observation",), has("x"), only(owners=frozenset({ME}))
+        ("Observation",), has("x"), restriction=only(owners=frozenset({ME}))
     ),
     "one patient's of several types": Select(
-        ("Observation", "Encounter"), AllOf(), only(owners=frozenset({ME}))
+        ("Observation", "Encounter"), AllOf(), restriction=only(owners=frozenset({ME}))
     ),
-    "one patient's of every type": Select((), AllOf(), only(owners=frozenset({ME}))),
+    "one patient's of every type": Select((), AllOf(), restriction=only(owners=frozenset({ME}))),
     "one patient's, beside a directory of other types": Select(
         ("Observation",),
         has("x"),
-        Restriction(
+        restriction=Restriction(
             (
                 Ground(owners=frozenset({ME})),
                 Ground(types=frozenset({"Organization"}), owners=frozenset({0})),
             )
         ),
     ),
-    "a facility's own": Select(("Observation",), AllOf(), Restriction((Ground(facility=HERE),))),
+    "a facility's own": Select(
+        ("Observation",), AllOf(), restriction=Restriction((Ground(facility=HERE),))
+    ),
     "in a facility's care": Select(
-        ("Observation",), AllOf(), Restriction((Ground(in_care_of=(HERE, 1)),))
+        ("Observation",), AllOf(), restriction=Restriction((Ground(in_care_of=(HERE, 1)),))
     ),
     "in its care with a common code": Select(
-        ("Observation",), has("x"), Restriction((Ground(in_care_of=(HERE, 1)),))
+        ("Observation",), has("x"), restriction=Restriction((Ground(in_care_of=(HERE, 1)),))
     ),
     "in its care or its own": Select(
         ("Observation",),
         AllOf(),
-        Restriction((Ground(in_care_of=(HERE, 1)), Ground(facility=HERE))),
+        restriction=Restriction((Ground(in_care_of=(HERE, 1)), Ground(facility=HERE))),
     ),
     "in its care or its own with one of several common codes": Select(
         ("Observation",),
         AnyOf((has("x"), has("y"))),
-        Restriction((Ground(in_care_of=(HERE, 1)), Ground(facility=HERE))),
+        restriction=Restriction((Ground(in_care_of=(HERE, 1)), Ground(facility=HERE))),
     ),
     "in its care or its own, of several types": Select(
         ("Observation", "Encounter"),
         AllOf(),
-        Restriction((Ground(in_care_of=(HERE, 1), barred=frozenset({9})), Ground(facility=HERE))),
+        restriction=Restriction(
+            (Ground(in_care_of=(HERE, 1), barred=frozenset({9})), Ground(facility=HERE))
+        ),
     ),
     "in its care, whom it meets by a scope": Select(
         ("Observation",),
         AllOf(),
-        Restriction((Ground(frozenset({"Observation"}), in_care_of=(HERE, 1), where=has("x")),)),
+        restriction=Restriction(
+            (Ground(frozenset({"Observation"}), in_care_of=(HERE, 1), where=has("x")),)
+        ),
     ),
     "a facility's own since a moment": Select(
-        ("Observation",), UpdatedWithin(1, None), Restriction((Ground(facility=HERE),))
+        ("Observation",), UpdatedWithin(1, None), restriction=Restriction((Ground(facility=HERE),))
     ),
 }
 

@@ -12,6 +12,7 @@ from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.store.condition import depth
 from fhir_server.store.contract import (
+    EVERYTHING,
     FOREVER,
     AllOf,
     AnyOf,
@@ -138,9 +139,9 @@ def test_pages_hold_what_is_reached_once_in_order_whatever_changes(
             for codes in conditions:
                 where = AnyOf(tuple(map(has, codes))) if len(codes) > 1 else AllOf()
                 where = has(*codes) if len(codes) == 1 else where
-                select = Select(("Observation",), where, restriction)
+                select = Select(("Observation",), where, restriction=restriction)
                 wanted = expected(world, restriction, codes)
-                everything = Select(("Observation",), where)
+                everything = Select(("Observation",), where, restriction=EVERYTHING)
                 whole, _ = await walk(store, everything, ORDERS[order], 99)
                 for limit in (1, 4, 70):
                     met, back = await walk(store, select, ORDERS[order], limit)
@@ -159,7 +160,7 @@ def test_who_moves_between_two_pages_is_met_once_where_they_stood(
 ):
     monkeypatch.setattr(weighing, "TREATED_AT_ONCE", at_once)
     monkeypatch.setattr(page, "REACH", 20)
-    select = Select(("Observation",), AllOf(), MINE)
+    select = Select(("Observation",), AllOf(), restriction=MINE)
 
     async def change():
         for key in sorted(world)[::3]:
@@ -218,7 +219,7 @@ def test_the_deepest_that_is_read_by_reach_is_a_statement_that_sqlite_reads(tmp_
     connection.create_function("distance", 4, lambda *_: 0.0)
     bound = Bound(9, (3,))
     for condition in nested(LEAVES[leaf]):
-        select = Select(("Observation",), condition, MINE)
+        select = Select(("Observation",), condition, restriction=MINE)
         assert grounds_of(select) or isinstance(condition, ReferredBy)
         for order in (ByMain(), ByMain(descending=False), ByUpdated(True)):
             (*_, window) = windows(order, limit=5, after=None, backward=False, bound=bound)
@@ -236,6 +237,6 @@ async def test_a_question_too_deep_for_the_database_is_refused_in_words(sqlite_u
         condition = Refers((1,), ("Patient",), AllOf((condition, LEAVES["words"])))
     try:
         with pytest.raises(Invalid, match="less deep"):
-            await store.find(Select(("Observation",), condition), at_most=1)
+            await store.find(Select(("Observation",), condition, restriction=EVERYTHING), at_most=1)
     finally:
         await store.close()

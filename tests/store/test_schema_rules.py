@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from contextlib import closing
 
@@ -9,6 +10,8 @@ import pytest
 from sqlalchemy import UniqueConstraint
 
 from fhir_server.conformance.definitions import load
+from fhir_server.store.condition import Context, context_of
+from fhir_server.store.contract import History, Restriction, Select, Store
 from fhir_server.store.migrate import migrate
 from fhir_server.store.schema import POSTGRESQL, SQLITE
 from fhir_server.store.tables import REFERENCE_TABLES, SPREAD_BY, tables
@@ -64,3 +67,10 @@ def test_every_resource_type_has_its_number_and_keeps_it():
     assert told == (1, 44, 103, 144)
     assert METHODS == ("POST", "PUT", "PATCH", "DELETE")
     assert type_numbers(["Patient", "Nonsense", "Account", "Patient"]) == (1, 103)
+
+
+@pytest.mark.parametrize("asked", [Select, History, Store.feed, Restriction, Context, context_of])
+def test_nothing_is_asked_of_the_store_without_saying_what_may_be_reached(asked):
+    given = inspect.signature(asked).parameters
+    reach = given.get("restriction") or given["grounds"]
+    assert reach.default is inspect.Parameter.empty

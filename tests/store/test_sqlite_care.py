@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec, shipped_dictionaries, whole
-from fhir_server.store.contract import EpochEnded, History, Select
+from fhir_server.store.contract import EVERYTHING, EpochEnded, History, Select
 from fhir_server.store.migrate import SchemaUnknown, migrate
 from fhir_server.store.schema import SCHEMA
 from fhir_server.store.sqlite import SqliteStore
@@ -39,9 +39,9 @@ async def live(store, start: int = 0) -> None:
 
 
 async def everything(store) -> tuple[list[object], int]:
-    page = await store.history(History(limit=10_000, ascending=True))
+    page = await store.history(History(limit=10_000, ascending=True, restriction=EVERYTHING))
     told = [(v.position, v.version_id, v.deleted or whole(v)) for v in page.rows]
-    return told, await store.count(Select((), has("all")))
+    return told, await store.count(Select((), has("all"), restriction=EVERYTHING))
 
 
 def test_a_restored_backup_serves_the_same_bytes(path, tmp_path):
@@ -76,7 +76,9 @@ def test_a_backup_is_taken_while_others_write_and_holds_whole_units(path, tmp_pa
     assert verify(tmp_path / "copy.db") == []
 
     async def counts(store):
-        return await store.count(Select((), has("a"))), await store.count(Select((), has("b")))
+        return await store.count(Select((), has("a"), restriction=EVERYTHING)), await store.count(
+            Select((), has("b"), restriction=EVERYTHING)
+        )
 
     one, other = on(tmp_path / "copy.db", counts)
     assert one == other
@@ -147,7 +149,7 @@ def test_damage_is_found(path, damage, told):
 async def follow(store, cursor: str | None = None) -> tuple[list[int], str]:
     seen: list[int] = []
     while True:
-        page = await store.feed(cursor, limit=7)
+        page = await store.feed(cursor, limit=7, restriction=EVERYTHING)
         seen += [v.position.seq for v in page.rows]
         cursor = page.next
         if not page.rows:
@@ -162,7 +164,7 @@ def test_a_follower_meets_everything_once_in_order(path):
         await live(store, 30)
         later, cursor = await follow(store, cursor)
         assert later == list(range(71, 141))
-        only = await store.feed(None, types=("Person",), limit=5)
+        only = await store.feed(None, types=("Person",), limit=5, restriction=EVERYTHING)
         assert only.rows == []
         assert only.next == cursor
 
@@ -204,7 +206,7 @@ def test_a_follower_that_saw_what_a_restore_lost_is_told_and_others_go_on(path, 
         await live(store, 60)
         assert (await follow(store, early))[0] == list(range(71, 141))
         with pytest.raises(EpochEnded):
-            await store.feed(late, limit=5)
+            await store.feed(late, limit=5, restriction=EVERYTHING)
 
     on(path, after)
 
@@ -219,7 +221,7 @@ def test_two_restores_of_one_backup_are_two_histories(path, tmp_path):
     async def other(store):
         await live(store, 100)
         with pytest.raises(EpochEnded):
-            await store.feed(cursor, limit=5)
+            await store.feed(cursor, limit=5, restriction=EVERYTHING)
 
     on(tmp_path / "two.db", other)
 
@@ -230,7 +232,7 @@ def test_two_restores_of_one_backup_are_two_histories(path, tmp_path):
 def test_a_cursor_of_nobody_is_refused(path, cursor):
     async def work(store):
         with pytest.raises(Invalid, match="cursor"):
-            await store.feed(cursor, limit=5)
+            await store.feed(cursor, limit=5, restriction=EVERYTHING)
 
     on(path, work)
 
@@ -238,7 +240,7 @@ def test_a_cursor_of_nobody_is_refused(path, cursor):
 def test_a_cursor_of_another_database_is_refused(path):
     async def work(store):
         with pytest.raises(EpochEnded):
-            await store.feed("1.2.3", limit=5)
+            await store.feed("1.2.3", limit=5, restriction=EVERYTHING)
 
     on(path, work)
 

@@ -18,6 +18,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Conflict, OutOfSpace, Unavailable
 from fhir_server.store.contract import (
+    EVERYTHING,
     Assumption,
     History,
     NewVersion,
@@ -32,7 +33,7 @@ from fhir_server.store.sqlite_care import verify
 from fhir_server.store.sqlite_connection import DatabaseInUse
 from tests.store.world import DAY, has, made, newest, on, rows, unit, version
 
-PATIENTS = Select(("Patient",))
+PATIENTS = Select(("Patient",), restriction=EVERYTHING)
 KILLS = int(os.environ.get("FHIR_TEST_KILLS", "4"))
 
 
@@ -56,7 +57,10 @@ def test_a_life_leaves_every_version_and_only_its_newest_rows(path):
         one = await newest(store, "Patient/1")
         two = version("Patient/1", "en", rows=second, before=first, follows=one)
         await store.commit(unit(two))
-        found = [await store.count(Select(("Patient",), has(code))) for code in "abc"]
+        found = [
+            await store.count(Select(("Patient",), has(code), restriction=EVERYTHING))
+            for code in "abc"
+        ]
         assert found == [0, 1, 1]
         last = await newest(store, "Patient/1")
         await store.commit(unit(version("Patient/1", "deleted", before=second, follows=last)))
@@ -65,7 +69,7 @@ def test_a_life_leaves_every_version_and_only_its_newest_rows(path):
         gone = await newest(store, "Patient/1")
         await store.commit(unit(version("Patient/1", "vi", rows=first, follows=gone)))
         assert await store.census() == {"Patient": 1}
-        page = await store.history(History(key=one.key))
+        page = await store.history(History(key=one.key, restriction=EVERYTHING))
         assert [v.generation for v in page.rows] == [4, 3, 2, 1]
         assert [v.method for v in page.rows] == ["PUT", "DELETE", "PUT", "POST"]
 
@@ -88,7 +92,7 @@ def test_a_resource_written_twice_in_one_group_keeps_only_its_newest_rows(path):
         moves = version("Encounter/1", "en", rows=new, before=old, follows=seen)
         others = [store.commit(unit(version(f"Patient/{n}"))) for n in range(40)]
         await asyncio.gather(create, *others[:20], store.commit(unit(moves)), *others[20:])
-        page = await store.search(Select(("Encounter",), has("a")), limit=5)
+        page = await store.search(Select(("Encounter",), has("a"), restriction=EVERYTHING), limit=5)
         assert [v.main for v in page.rows] == [2 * DAY]
 
     on(path, work)
@@ -101,7 +105,10 @@ def test_what_was_written_is_read_at_once(path):
         for n in range(50):
             await store.commit(unit(version(f"Patient/{n}", rows=rows(f"code-{n}"))))
             assert await newest(store, f"Patient/{n}")
-            assert await store.count(Select(("Patient",), has(f"code-{n}"))) == 1
+            assert (
+                await store.count(Select(("Patient",), has(f"code-{n}"), restriction=EVERYTHING))
+                == 1
+            )
 
     on(path, work)
 
@@ -163,7 +170,7 @@ def test_one_resource_written_twice_by_one_unit_is_refused(path):
 
 def test_sixty_four_writers_of_the_same_conditions_make_no_duplicate(path):
     async def create(store, code: str, writer: int) -> str:
-        asked = Select(("Patient",), has(code))
+        asked = Select(("Patient",), has(code), restriction=EVERYTHING)
         while True:
             found = tuple(await store.find(asked, at_most=2))
             if found:
@@ -217,7 +224,7 @@ def test_an_answer_that_cannot_be_made_writes_nothing_and_harms_nobody(path):
         assert isinstance(told[10], ZeroDivisionError)
         assert not any(isinstance(t, Exception) for t in told[:10] + told[11:])
         assert await store.census() == {"Patient": 20}
-        page = await store.history(History(limit=50, ascending=True))
+        page = await store.history(History(limit=50, ascending=True, restriction=EVERYTHING))
         assert [v.position.seq for v in page.rows] == list(range(1, 21))
 
     on(path, work)
@@ -244,7 +251,7 @@ def test_a_large_unit_is_one(path):
         small = [store.commit(unit(version(f"Person/{n}"))) for n in range(20)]
         told = await asyncio.gather(*small[:10], store.commit(many), *small[10:])
         assert len(told[10].positions) == 3000
-        assert await store.count(Select((), has("all"))) == 3000
+        assert await store.count(Select((), has("all"), restriction=EVERYTHING)) == 3000
 
     on(path, work)
     assert verify(path) == []
@@ -337,7 +344,7 @@ def test_a_full_database_refuses_keeps_what_it_said_and_goes_on_reading(path):
 
     async def again(store):  # space came back
         await store.commit(five(done))
-        page = await store.history(History(limit=10_000, ascending=True))
+        page = await store.history(History(limit=10_000, ascending=True, restriction=EVERYTHING))
         assert [v.position.seq for v in page.rows] == list(range(1, done * 5 + 6))
 
     on(path, again)
@@ -404,11 +411,15 @@ def test_kill_9_loses_no_acknowledged_write_and_leaves_no_half(path):
 
     async def look(store):
         for name in acknowledged:
-            assert await store.count(Select(("Patient",), has(name))) == 5, name
+            assert (
+                await store.count(Select(("Patient",), has(name), restriction=EVERYTHING)) == 5
+            ), name
         total = await store.count(PATIENTS)
-        each = [await store.count(Select((), has(f"c{i}"))) for i in range(5)]
+        each = [
+            await store.count(Select((), has(f"c{i}"), restriction=EVERYTHING)) for i in range(5)
+        ]
         assert each == [total // 5] * 5
-        page = await store.history(History(limit=200_000, ascending=True))
+        page = await store.history(History(limit=200_000, ascending=True, restriction=EVERYTHING))
         assert [v.position.seq for v in page.rows] == list(range(1, total + 1))
         ids = {}
         for v in page.rows:
@@ -439,7 +450,7 @@ def test_a_question_too_costly_is_stopped_and_told_so(path):
                 unit(*(version(f"Patient/{start + n}", rows=rows("a")) for n in range(500)))
             )
         with pytest.raises(Exception, match="Ask for less") as refused:
-            await store.count(Select(("Patient",), has("a")))
+            await store.count(Select(("Patient",), has("a"), restriction=EVERYTHING))
         assert refused.value.issues[0].code == "too-costly"
 
     on(path, work, inline=0.0, patience=0.0)

@@ -10,6 +10,7 @@ from fhir_server.store import upkeep
 from fhir_server.store.codec import resource_of
 from fhir_server.store.condition.texts import query
 from fhir_server.store.contract import (
+    EVERYTHING,
     AllOf,
     AnyOf,
     Not,
@@ -43,11 +44,15 @@ async def found(store, *lists):
     """Whichever way it is asked."""
     answers = set()
     for many in (False, True):
-        page = await store.search(Select(("Patient",), TextHas(lists, many)), limit=100)
+        page = await store.search(
+            Select(("Patient",), TextHas(lists, many), restriction=EVERYTHING), limit=100
+        )
         answers.add(tuple(sorted(stored.key.id for stored in page.rows)))
     if lists and all(lists):
         rids = frozenset(await store.texts.rids(TextHas(lists), at_most=100))
-        page = await store.search(Select(("Patient",), RidIn(tuple(sorted(rids)))), limit=100)
+        page = await store.search(
+            Select(("Patient",), RidIn(tuple(sorted(rids))), restriction=EVERYTHING), limit=100
+        )
         answers.add(tuple(sorted(stored.key.id for stored in page.rows)))
     (answer,) = answers
     return list(answer)
@@ -248,14 +253,16 @@ async def test_it_is_part_of_other_conditions(store):
     a, b = TextHas((("ca",),)), TextHas((("cb",),))
 
     async def ids(where):
-        page = await store.search(Select(("Patient",), where), limit=9)
+        page = await store.search(Select(("Patient",), where, restriction=EVERYTHING), limit=9)
         return sorted(stored.key.id for stored in page.rows)
 
     assert await ids(AnyOf((a, b))) == ["1", "2"]
     assert await ids(Not(a)) == ["2", "3"]
     assert await ids(AllOf((a, b))) == []
-    assert await store.count(Select(("Patient",), Not(a))) == 2
-    assert list(await store.find(Select((), b), at_most=2)) == [rid(("Patient", "2"))]
+    assert await store.count(Select(("Patient",), Not(a), restriction=EVERYTHING)) == 2
+    assert list(await store.find(Select((), b, restriction=EVERYTHING), at_most=2)) == [
+        rid(("Patient", "2"))
+    ]
 
 
 @pytest.mark.parametrize("term", ['c"', "c'", "c a", "c-a", "c:a", "c*a", "", "*", "c\\"])

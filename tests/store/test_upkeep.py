@@ -59,7 +59,7 @@ async def bytes_of(database: Database) -> list[bytes]:
     """Every version as it would be sent."""
     store = database.store()
     await store.open()
-    page = await store.history(History(limit=100))
+    page = await store.history(History(limit=100, restriction=EVERYTHING))
     await store.close()
     return [whole(row) for row in page.rows]
 
@@ -67,7 +67,7 @@ async def bytes_of(database: Database) -> list[bytes]:
 async def cursor_of(database: Database) -> str:
     store = database.store()
     await store.open()
-    feed = await store.feed(None, limit=100)
+    feed = await store.feed(None, limit=100, restriction=EVERYTHING)
     await store.close()
     return feed.next
 
@@ -118,7 +118,7 @@ def test_what_was_written_after_the_backup_is_gone_and_followers_are_told(
         try:
             assert await store.newest([key], EVERYTHING) == {}
             with pytest.raises(EpochEnded):
-                await store.feed(after, limit=10)
+                await store.feed(after, limit=10, restriction=EVERYTHING)
             await store.commit(Unit((version(key, resource),)))
         finally:
             await store.close()

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract import (
+    EVERYTHING,
     FIRST,
     LAST,
     NEWEST,
@@ -45,7 +46,7 @@ READ = "index_string"
 
 def ways(condition):
     """The search as it is driven from what is rare, from what is common, and from neither."""
-    select = Select(("Patient",), condition)
+    select = Select(("Patient",), condition, restriction=EVERYTHING)
     return [(select, driver) for driver in (*drivers(select), COMMON, None)]
 
 
@@ -71,7 +72,7 @@ def test_sqlite_reads_words_by_their_parameter_alone(tmp_path, asked) -> None:
 def test_sqlite_probes_a_walked_row_by_the_whole_key_of_its_word(tmp_path) -> None:
     connection = sqlite3.connect(made(tmp_path))
     for name in ("a beginning", "a word in two spellings", "a whole word", "within a word"):
-        statement = sql(Select(("Patient",), ASKED[name]), COMMON, SQLITE)
+        statement = sql(Select(("Patient",), ASKED[name], restriction=EVERYTHING), COMMON, SQLITE)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", statement.values)
         assert any("(param=? AND word=? AND rid=?" in row[3] for row in plan), name
     connection.close()
@@ -102,9 +103,13 @@ async def test_the_distinct_words_are_those_of_the_parameters_asked(store) -> No
         versions.append(version(str(key), "a", rows=rows))
     await store.commit(unit(*versions))
     for text in ("a", "n", "z", "\U0010ffff"):
-        found = await store.find(Select(("Patient",), Contains(NAME, text)), at_most=99)
+        found = await store.find(
+            Select(("Patient",), Contains(NAME, text), restriction=EVERYTHING), at_most=99
+        )
         assert set(found) == {rid(key) for word, key in keys.items() if text in word}
-        assert not await store.find(Select(("Patient",), Contains(GIVEN, text)), at_most=99)
-        inside = Select(("Patient",), Contains(GIVEN, f"x {text}"))
+        assert not await store.find(
+            Select(("Patient",), Contains(GIVEN, text), restriction=EVERYTHING), at_most=99
+        )
+        inside = Select(("Patient",), Contains(GIVEN, f"x {text}"), restriction=EVERYTHING)
         told = {rid(key) for word, key in keys.items() if word.startswith(text)}
         assert set(await store.find(inside, at_most=99)) == told

@@ -28,7 +28,7 @@ class Context:
 
     dialect: Dialect
     writers: Mapping[type, Callable[[Context, Any], Part]]
-    restriction: Restriction = EVERYTHING
+    restriction: Restriction
     row: str = "c"
     main: str = "c.main_lo"
     rid: str = "c.rid"

@@ -22,7 +22,6 @@ from fhir_server.store.condition import (
 from fhir_server.store.condition.context import Context, reach
 from fhir_server.store.condition.part import NO, YES, Part, both, either, member
 from fhir_server.store.contract import (
-    EVERYTHING,
     AllOf,
     AnyOf,
     Beneath,
@@ -106,7 +105,7 @@ def within_reach(
 
 def context_of(
     dialect: Dialect,
-    restriction: Restriction = EVERYTHING,
+    restriction: Restriction,
     *,
     main: str = "c.main_lo",
     rid: str = "c.rid",

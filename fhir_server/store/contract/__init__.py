@@ -237,7 +237,7 @@ class History:
 
     key: Key | None = None
     types: tuple[str, ...] = ()
-    restriction: Restriction = EVERYTHING
+    restriction: Restriction = field(kw_only=True)
     since: int | None = None
     at: tuple[int, int] | None = None
     after: Position | None = None
@@ -358,7 +358,7 @@ class Store(Protocol):
         cursor: str | None,
         *,
         types: Iterable[str] = (),
-        restriction: Restriction = EVERYTHING,
+        restriction: Restriction,
         limit: int,
     ) -> Feed:
         """Every version after the cursor, in order, none skipped while others commit late.

@@ -9,7 +9,7 @@ is as if it were not there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from fhir_server.store.contract.index import AllOf, Condition
@@ -84,7 +84,7 @@ class Ground:
 class Restriction:
     """What a caller may reach: what any ground allows; None: everything; (): nothing."""
 
-    grounds: tuple[Ground, ...] | None = None
+    grounds: tuple[Ground, ...] | None
 
     @property
     def is_free(self) -> bool:
@@ -157,7 +157,7 @@ class Restriction:
 
 
 ANYTHING = AllOf()
-EVERYTHING = Restriction()
+EVERYTHING = Restriction(None)
 NOTHING = Restriction(())
 
 
@@ -168,8 +168,9 @@ def only(types: frozenset[str] | None = None, owners: frozenset[int] | None = No
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """Which current, undeleted resources. An empty `types` means every type."""
+    """Which current, undeleted resources. An empty `types` means every type. What may be reached
+    has no default here or anywhere: whoever forgot it would reach everything."""
 
     types: tuple[str, ...]
     where: Condition = ANYTHING
-    restriction: Restriction = EVERYTHING
+    restriction: Restriction = field(kw_only=True)

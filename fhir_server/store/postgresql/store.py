@@ -17,7 +17,6 @@ from fhir_server.foundation.outcome import FhirError, Unavailable
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, shipped_dictionaries
 from fhir_server.store.contract import (
-    EVERYTHING,
     NEWEST,
     AccessTable,
     AuditLog,
@@ -213,7 +212,7 @@ class PostgresqlStore:
         cursor: str | None,
         *,
         types: Iterable[str] = (),
-        restriction: Restriction = EVERYTHING,
+        restriction: Restriction,
         limit: int,
     ) -> Feed:
         return await history.feed(self._readers, self._codec, cursor, types, restriction, limit)
