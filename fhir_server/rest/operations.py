@@ -54,7 +54,7 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
 
     @app.api_route("/openapi.json", methods=READ)
     async def described(request: Request) -> Response:
-        return JSONResponse(openapi.document(seen_base(options, request)), headers=PLAIN)
+        return JSONResponse(openapi.document(server, seen_base(options, request)), headers=PLAIN)
 
     @app.api_route("/", methods=READ)
     async def page(request: Request) -> Response:
@@ -66,6 +66,11 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     async def kept_out(_: Request, error: FhirError) -> Response:
         told = operation_outcome(error.issues)
         return JSONResponse(told, error.status, PLAIN | error.headers, FHIR)
+
+    @app.exception_handler(Exception)  # it is raised again, for the guard to log
+    async def failed(_: Request, __: Exception) -> Response:
+        told = operation_outcome(FhirError("Something went wrong in the server.").issues)
+        return JSONResponse(told, 500, PLAIN, FHIR)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

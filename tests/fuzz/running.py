@@ -78,6 +78,7 @@ class Run:
         async with asyncio.timeout(HANGS):
             answer = await self.client.request(one.method, one.url, one.body, headers=one.headers)
         self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+        self.client.app.log.flush()
         trouble = [line for line in self.lines if TROUBLE in line]
         assert not trouble, trouble
         assert 200 <= answer.status < 500, answer.body[:500]

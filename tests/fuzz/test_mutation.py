@@ -16,6 +16,7 @@ import pytest
 
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.rest.app import create_app
+from fhir_server.rest.log import Log
 from fhir_server.rest.options import Options
 from fhir_server.search.texts import Texts
 from fhir_server.security.tokens.authority import Authority
@@ -60,14 +61,18 @@ async def test_no_request_is_an_error_of_the_server(store, clock, access, seed, 
     tell("fuzz by mutation: server errors", 0)
 
 
-async def answered_wrongly(scope, receive, send):
+class Wrong:
     """What no request may be answered with."""
-    await send({"type": "http.response.start", "status": 500, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
+
+    log = Log(lambda _: None)
+
+    async def __call__(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def test_an_error_of_the_server_is_told_with_its_seed_and_all_of_the_request(store):
-    run = Run(Client(answered_wrongly), Counting(store), Lines(), seed=5)
+    run = Run(Client(Wrong()), Counting(store), Lines(), seed=5)
     await run.run(3)
     told = [each for each in run.failures if each.startswith("FHIR_FUZZ_SEED=5, request ")]
     assert len(told) == 3

@@ -13,6 +13,7 @@ import zstandard
 from fhir_server.rest.app import create_app
 from fhir_server.rest.log import Log
 from fhir_server.rest.options import Options
+from fhir_server.rest.routes import ROWS
 from fhir_server.store.contract import Health
 from tests.rest.client import Client, on_one_database
 
@@ -82,11 +83,13 @@ async def test_openapi_tells_every_route(client):
     told = (await client.get("/openapi.json")).json
     assert told["servers"] == [{"url": "http://test/fhir"}]
     assert set(told["paths"]["/{type}/{id}"]) == {"get", "put", "patch", "delete"}
-    assert [p["name"] for p in told["paths"]["/{type}/{id}/{member}"]["get"]["parameters"]] == [
-        "type",
-        "id",
-        "member",
-    ]
+    inside = told["paths"]["/{type}/{id}/{member}"]["get"]["parameters"]
+    assert [one["name"] for one in inside if one["in"] == "path"] == ["type", "id", "member"]
+    assert {"get", "post"} <= set(told["paths"]["/ValueSet/$expand"])
+    assert {"get", "post", "delete"} <= set(told["paths"]["/$reindex-status"])
+    shapes = sum(len(each) for path, each in told["paths"].items() if "$" not in path)
+    rows = [row for row in ROWS if row.interaction != "operation"]
+    assert shapes == len(rows) + 2 * 4, "each page tells its method and its server"
 
 
 async def test_who_misses_the_base_is_told_where_it_is(client):
