@@ -1,6 +1,6 @@
 # What can be done here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check lint types layers docs bench clean
+.PHONY: help serve demo test check audit lint types layers docs bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,8 +37,11 @@ ATTACKS := tests/access tests/fuzz tests/security tests/rest tests/store/test_au
 attack: $(INSTALLED_DEV) ## The attacks in their long form, with their figures: matrix, tokens, audit edits, fuzz
 	@FHIR_ATTACK=long $(BIN)/python -m pytest $(PYTEST_ARGS) $(wildcard $(ATTACKS))
 
-check: lint types layers docs-check ## All of lint, types, layers, documents, then test: what CI runs
+check: lint types layers docs-check audit ## All of lint, types, layers, documents, audit, then test: what CI runs
 	@$(MAKE) --no-print-directory test
+
+audit: $(INSTALLED_DEV) ## Whether a dependency is known to be vulnerable (FHIR_AUDIT_STRICT=1: or cannot be known)
+	@$(BIN)/python tools/audit_dependencies.py
 
 lint: $(INSTALLED_DEV) ## Style: ruff check and ruff format --check
 	@$(BIN)/ruff check .
