@@ -98,7 +98,7 @@ class Access:
         """What the interaction may touch; part of each of its queries."""
         if self.asked is None:
             return EVERYTHING
-        if self.deidentify and interaction not in DEIDENTIFIED:
+        if self._is_hidden(interaction):
             return NOTHING
         moment = self.moment // SECOND * SECOND
         return _reached(self.asked, frozenset(NEEDS[interaction]), moment)
@@ -159,11 +159,14 @@ class Access:
         )
         return Basis(self.purpose, tuple(rules), self.law, caller.basis, caller.reason)
 
+    def _is_hidden(self, interaction: str) -> bool:
+        """Whether it would show what a de-identified caller is not shown."""
+        shown = DEIDENTIFIED if self.sees_records else SEARCHES
+        return bool(self.deidentify) and interaction not in shown
+
     def _permits(self, interaction: str) -> tuple[Permit, ...]:
         letters = frozenset(NEEDS[interaction])
-        if self.asked is None:
-            return ()
-        if self.deidentify and interaction not in (DEIDENTIFIED if self.sees_records else SEARCHES):
+        if self.asked is None or self._is_hidden(interaction):
             return ()
         return permits(self.asked, letters)
 

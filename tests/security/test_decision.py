@@ -281,6 +281,19 @@ def test_a_role_that_is_deidentified_makes_the_whole_answer_so() -> None:
     assert decide(policy, caller("doctor")).deidentify == ()
 
 
+def test_who_is_told_numbers_reads_no_record_whatever_the_rules_say() -> None:
+    policy = of_text(
+        """
+        purpose = [{ code = "TREAT", basis = "rule", law = "x" }]
+        role = [{ name = "counter", purposes = ["TREAT"], deidentify = ["records"] }]
+        rule = [{ name = "r", roles = ["counter"], letters = "rs", types = ["*"], reach = "all" }]
+        """
+    )
+    told = decide(policy, caller("counter"))
+    assert told.reach("read") == told.reach("history") == NOTHING
+    assert told.reach("search") != NOTHING
+
+
 # --- scopes ---------------------------------------------------------------------------------------
 
 USER, BACKEND = {"patient": "an"}, {"user": ""}
