@@ -9,9 +9,11 @@ import json
 import socket
 import ssl
 import urllib.request
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from time import sleep
 
 import pytest
 from cryptography import x509
@@ -106,6 +108,71 @@ def test_v5_0_0_12_1_2_each_connection_has_a_key_of_its_own(tmp_path: Path) -> N
     assert older
     assert all(name.startswith("ECDHE-") for name in older)
     assert all("GCM" in name or "CHACHA20" in name for name in older)
+
+
+def serial(client: ssl.SSLContext, port: int) -> int:
+    """The number of the certificate that is shown."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        client.wrap_socket(plain, server_hostname="localhost") as made,
+    ):
+        shown = made.getpeercert(binary_form=True)
+    assert shown
+    return x509.load_der_x509_certificate(shown).serial_number
+
+
+def test_who_connects_and_says_nothing_is_hung_up_on_and_a_new_certificate_is_used(
+    tmp_path: Path,
+) -> None:
+    certificate, key = written(tmp_path, "own")
+    words = ("--tls-certificate", certificate, "--tls-key", key, "--header-timeout", "1")
+    with serving(*words, at=tmp_path) as (_, base):
+        port = int(base.split("/")[2].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+            assert silent.recv(1) == b"", "its handshake never came"
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        first = serial(client, port)
+        assert serial(client, port) == first
+        newer, its_key = written(tmp_path, "newer")
+        Path(newer).replace(certificate)
+        sleep(1.1)
+        assert serial(client, port) == first, "the key is not its own yet"
+        Path(its_key).replace(key)
+        sleep(1.1)
+        assert serial(client, port) != first
+
+
+def test_files_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
+    certificate, key = written(tmp_path, "own")
+    moments = iter(range(0, 1000, 10))
+    kept = tls.Renewed(
+        Settings(tls_certificate=certificate, tls_key=key), clock=lambda: float(next(moments))
+    )
+    first = shown_by(kept)
+    for text in ("", "no certificate"):
+        Path(certificate).write_text(text)
+        assert shown_by(kept) == first
+    Path(certificate).unlink()
+    assert shown_by(kept) == first
+    newer, its_key = written(tmp_path, "newer")
+    Path(newer).replace(certificate)
+    Path(its_key).replace(key)
+    assert shown_by(kept) != first
+
+
+def shown_by(kept: tls.Renewed) -> bytes | None:
+    """The certificate of a handshake that goes through memory alone."""
+    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(back, there, server_hostname="localhost")
+    server = kept.first.wrap_bio(there, back, server_side=True)
+    for _ in range(4):
+        for each in (client, server):
+            with suppress(ssl.SSLWantReadError):
+                each.do_handshake()
+    return client.getpeercert(binary_form=True)
 
 
 def test_without_a_certificate_there_is_no_tls() -> None:

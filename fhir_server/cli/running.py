@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import threading
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Any
@@ -147,8 +149,13 @@ class Config(uvicorn.Config):
         )
         allow_files(settings.max_connections + SPARE_FILES)
         super().load()
-        self.ssl = tls.context(settings)
+        self.ssl = tls.renewed(settings)
         spare_the_collector()
+
+    def get_loop_factory(self) -> Callable[[], AbstractEventLoop] | None:
+        if self.settings.tls_certificate:
+            return partial(tls.loop, self.settings.header_timeout)
+        return super().get_loop_factory()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
