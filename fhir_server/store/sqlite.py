@@ -30,7 +30,6 @@ from fhir_server.store import (
 )
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import (
-    EVERYTHING,
     NEWEST,
     AccessTable,
     AuditLog,
@@ -53,7 +52,6 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.contract.watch import WATCH
-from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.paging import Wanted
 from fhir_server.store.schema import DAY, KEEP_DAYS, SCHEMA
@@ -71,8 +69,6 @@ T = TypeVar("T")
 INLINE = 0.02  # seconds a question may hold up everyone else
 PATIENCE = 10.0  # seconds a question may take in a thread
 THREADS = 2
-TOGETHER = 200  # entries of the audit that are kept by one unit
-LINGER = 0.002  # seconds, under load: a commit costs as much as two reads, however many it is for
 
 
 def clock_ms() -> int:
@@ -113,13 +109,6 @@ class SqliteStore:
         self._texts: SqliteTexts | None = None
         self._parameters: SqliteParameters | None = None
         self._audit: SqliteAudit | None = None
-        self._telling: Gathering[Unit, Committed] = Gathering(
-            self._told,
-            weight=lambda unit: len(unit.audit),
-            most=TOGETHER,
-            under_way=1,
-            linger=LINGER,
-        )
         self._codec = Codec({})
 
     async def open(self) -> None:
@@ -148,7 +137,6 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was acknowledged, and let go."""
-        await self._telling.finished()
         writer, self._writer = self._writer, None
         if writer is not None:
             await asyncio.to_thread(writer.close)
@@ -170,18 +158,8 @@ class SqliteStore:
     async def commit(self, unit: Unit) -> Committed:
         if self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
-        if unit.only_tells:
-            return await self._telling.ask(unit)
         planned = [plan(new) for new in unit.versions]
         return await self._writer.submit(unit, planned)
-
-    async def _told(self, units: Sequence[Unit]) -> Sequence[Committed]:
-        """What only tells goes as one unit: else each would be a commit of its own, for the writer
-        is quicker than the loop is with the next."""
-        if self._writer is None:
-            raise Unavailable("The server is stopping. Send it again shortly.")
-        entries = tuple(entry for unit in units for entry in unit.audit)
-        return [await self._writer.submit(Unit((), audit=entries), ())] * len(units)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -250,7 +228,7 @@ class SqliteStore:
         cursor: str | None,
         *,
         types: Iterable[str] = (),
-        restriction: Restriction = EVERYTHING,
+        restriction: Restriction,
         limit: int,
     ) -> Feed:
         wanted = tuple(types)

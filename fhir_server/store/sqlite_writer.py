@@ -2,7 +2,8 @@
 
 https://hl7.org/fhir/R4/http.html#transaction
 
-While one commit runs, the next group gathers; nobody lingers for company. Checkpoints are made by
+While one commit runs, the next group gathers; nobody lingers for company, but where what was only
+read is written down for several at once. Checkpoints are made by
 a thread of their own, and by the writer between two groups once the log is long: under steady
 writing the thread alone would never let the log begin again.
 """
@@ -14,6 +15,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ from fhir_server.store.sqlite_late import Late
 UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
 LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
+LINGER = 0.001  # seconds, under load: a commit costs as much as two reads, however many it is for
 PAUSE = 0.1  # seconds between two looks at the log
 CHAIN = "SELECT coalesce(max(chain), 0) FROM audit"
 TAKEN = "audit.chain"  # in what SQLite says where somebody else wrote to the chain
@@ -87,11 +90,13 @@ class Writer:
         self._reader = Reader(self._connection)
         self._clock = clock
         self._keep = keep
+        self._look = 0.0  # when the log is next looked at
         self._due = 0  # when old rows are next forgotten
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Work | Job | None] = queue.SimpleQueue()
         self._held: Work | Job | None = None
         self._closing = False
+        self._crowd = 0  # how many went together last, if what was only read was among them
         self._seq = self._updated = self._rules = 0
         self._known: set[Row] = set()
         self._lane = Lane.begun(self._connection.execute(CHAIN).fetchone()[0])
@@ -148,6 +153,8 @@ class Writer:
             return []
         if isinstance(first, Job):
             return first
+        if self._crowd > 1 and not self._closing:
+            time.sleep(LINGER)
         group, size = [first], len(first.planned)
         while len(group) < UNITS and size < VERSIONS and not self._closing:
             try:
@@ -162,6 +169,7 @@ class Writer:
             else:
                 group.append(work)
                 size += len(work.planned)
+        self._crowd = len(group) if any(work.unit.only_tells for work in group) else 0
         return group
 
     def _write(self, group: list[Work]) -> list[tuple[Work, Answer]]:
@@ -256,9 +264,12 @@ class Writer:
     def _tidy(self) -> None:
         self._checkpoints.wake()
         self._late.write_some()
-        with suppress(OSError, sqlite3.Error):
-            if self._log_path.stat().st_size >= LOG_LONG:
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        now = time.monotonic()
+        if now >= self._look:
+            self._look = now + PAUSE
+            with suppress(OSError, sqlite3.Error):
+                if self._log_path.stat().st_size >= LOG_LONG:
+                    self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         if self._updated >= self._due:
             self._due = self._updated + HOUR
             self._forget(self._updated - self._keep)
@@ -294,7 +305,8 @@ class Checkpoints:
         self._thread.start()
 
     def wake(self) -> None:
-        self._written.set()
+        if not self._written.is_set():
+            self._written.set()
 
     def close(self) -> None:
         self._stopped.set()
