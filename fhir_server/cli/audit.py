@@ -15,6 +15,7 @@ from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.noting import note
 from fhir_server.cli.options import takes
+from fhir_server.cli.records import bar
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
@@ -126,7 +127,11 @@ def report(
     asked = [f"{name}={value}" for name, value in options.items() if value]
     sought = sought_of(client, user, patient, (since, until), settings.zone_minutes)
     with reaching(settings), audit.trail(settings.database_url) as trail:
-        found = reporting.report(trail.found(sought))
+        with bar("Reading entries") as bars:
+            task = bars.add_task("", total=None)
+            found = reporting.report(
+                trail.found(sought), lambda read: bars.update(task, completed=read)
+            )
         names = trail.names(list(found.patients))
     with reaching(settings):  # before it is told: whom others have seen is told here, too
         note(settings, "audit-report", " ".join(asked))
@@ -171,6 +176,7 @@ def told(found: Report, names: Mapping[int, Key]) -> dict[str, Any]:
             {"type": type, "fields": fields, "told": n}
             for (type, fields), n in found.fields.most_common()
         ],
+        "exported": found.exported,
         "exports": [{"at": moment(at), "url": url} for at, url in found.exports],
         "purposes": dict(found.purposes.most_common()),
         "users": dict(found.users.most_common()),
