@@ -40,7 +40,7 @@ from tests.rest.client import Client, Response, on_one_database
 from tests.rest.conftest import Lines
 
 SEED = int(os.environ.get("FHIR_FUZZ_SEED", "1"))
-EACH = times(4, 400)  # requests of each operation and each mode
+EACH = times(4, 100)  # requests of each operation and each mode
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

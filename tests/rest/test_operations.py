@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 import zstandard
@@ -90,6 +91,23 @@ async def test_openapi_tells_every_route(client):
     shapes = sum(len(each) for path, each in told["paths"].items() if "$" not in path)
     rows = [row for row in ROWS if row.interaction != "operation"]
     assert shapes == len(rows) + 2 * 4, "each page tells its method and its server"
+
+
+class Broken:
+    """A gate that fails where it should say who comes in."""
+
+    async def admitted(self, credentials):
+        raise RuntimeError("secret")
+
+
+async def test_v5_0_0_16_5_1_a_page_that_fails_says_so_and_no_more(server, lines):
+    app = create_app(replace(server, gate=Broken()), Options(), write_log=lines)
+    told = await Client(app).get("/metrics")
+    assert told.status == 500
+    assert told.issue["code"] == "exception"
+    app.log.flush()
+    assert b"secret" not in told.body + b"".join(lines)
+    assert any(b"RuntimeError" in line for line in lines)
 
 
 async def test_who_misses_the_base_is_told_where_it_is(client):
