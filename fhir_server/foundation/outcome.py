@@ -68,11 +68,14 @@ class FhirError(Exception):
         diagnostics: str,
         *,
         expression: str | None = None,
+        vietnamese: str | None = None,
         issues: Sequence[Issue] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(diagnostics)
-        self.issues = list(issues) or [Issue("error", self.code, diagnostics, expression)]
+        self.issues = list(issues) or [
+            Issue("error", self.code, diagnostics, expression, vietnamese=vietnamese)
+        ]
         self.headers = headers or {}
 
 

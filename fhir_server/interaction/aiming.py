@@ -62,7 +62,10 @@ async def all_newest(
 
 
 def _forbidden(interaction: str, key: Key) -> Forbidden:
-    return Forbidden(f"You may see `{key}`, and not {interaction} it.")
+    return Forbidden(
+        f"You may see `{key}`, and not {interaction} it.",
+        vietnamese=f"Bạn được xem `{key}`, nhưng không có quyền {interaction}.",
+    )
 
 
 async def demand_new(server: Server, circumstances: Circumstances, key: Key) -> None:

@@ -142,7 +142,10 @@ async def _demand(
             if not may:
                 raise Forbidden(
                     f"You may not {interaction} this `{version.key.type}`: none of your roles "
-                    "writes one for this patient, this facility, or by this scope."
+                    "writes one for this patient, this facility, or by this scope.",
+                    vietnamese=f"Bạn không có quyền {interaction} `{version.key.type}` này: không"
+                    " vai trò nào của bạn được ghi cho người bệnh này, cơ sở này, hoặc với scope"
+                    " này.",
                 )
 
 

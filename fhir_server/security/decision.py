@@ -115,7 +115,10 @@ class Access:
             letters = NEEDS[interaction]
             raise Forbidden(
                 f"This token does not reach `{type}` by {interaction}: it needs the scope "
-                f"`{type}.{letters}` and a role that may do so for the purpose `{self.purpose}`."
+                f"`{type}.{letters}` and a role that may do so for the purpose `{self.purpose}`.",
+                vietnamese=f"Mã truy cập này không tới được `{type}` bằng {interaction}: cần scope "
+                f"`{type}.{letters}` và một vai trò được làm việc đó cho mục đích "
+                f"`{self.purpose}`.",
             )
 
     def able(self, ability: str) -> bool:
@@ -251,20 +254,26 @@ def _roles(policy: Policy, caller: Caller) -> list[Role]:
 def _purpose(caller: Caller, roles: Sequence[Role]) -> str:
     """The purpose that is told, or the one all roles take where none is."""
     if not roles:
-        raise Forbidden(f"The client `{caller.client}` has no role of this server's policy.")
+        raise Forbidden(
+            f"The client `{caller.client}` has no role of this server's policy.",
+            vietnamese=f"Phần mềm `{caller.client}` chưa có vai trò nào trong chính sách của máy"
+            " chủ này.",
+        )
     if caller.purpose:
         if not any(caller.purpose in role.purposes for role in roles):
             known = dict.fromkeys(code for role in roles for code in role.purposes)
+            codes = ", ".join(f"`{code}`" for code in known)
             raise Forbidden(
-                f"`{caller.purpose}` is no purpose of your role; there are "
-                f"{', '.join(f'`{code}`' for code in known)}."
+                f"`{caller.purpose}` is no purpose of your role; there are {codes}.",
+                vietnamese=f"Vai trò của bạn không có mục đích `{caller.purpose}`; có: {codes}.",
             )
         return caller.purpose
     first = {role.purposes[0] for role in roles}
     if len(first) > 1:
+        codes = ", ".join(f"`{code}`" for code in sorted(first))
         raise Forbidden(
-            "Your roles serve several purposes; ask for a token with one of "
-            f"{', '.join(f'`{code}`' for code in sorted(first))}."
+            f"Your roles serve several purposes; ask for a token with one of {codes}.",
+            vietnamese=f"Vai trò của bạn có nhiều mục đích; hãy xin mã truy cập cho một: {codes}.",
         )
     return first.pop()
 
@@ -273,15 +282,23 @@ def _basis(policy: Policy, caller: Caller, purpose: Purpose) -> None:
     """Refused without the basis its purpose needs."""
     if purpose.basis == TOLD and not caller.basis.strip():
         raise Forbidden(
-            f"The purpose `{purpose.code}` needs a basis; ask for a token that names it: the "
-            "decision or the request by which you may see this."
+            f"The purpose `{purpose.code}` needs a basis; ask for a token that names it, as `basis`"
+            " of `fhir_context`: the decision or the request by which you may see this.",
+            vietnamese=f"Mục đích `{purpose.code}` cần căn cứ: hãy xin mã truy cập có ghi căn cứ"
+            " (`basis` trong `fhir_context`), là quyết định hoặc văn bản cho phép bạn xem.",
         )
     if purpose.code == BREAK_GLASS:
         least = policy.break_glass.reason
         if len(caller.reason.strip()) < least:
-            raise Forbidden(f"Breaking the glass needs a reason of at least {least} signs.")
+            raise Forbidden(
+                f"Breaking the glass needs a reason of at least {least} signs.",
+                vietnamese=f"Mở hồ sơ khẩn cấp cần nêu lý do, ít nhất {least} ký tự.",
+            )
         if not caller.patient:
-            raise Forbidden("Breaking the glass opens one record; name the patient it is for.")
+            raise Forbidden(
+                "Breaking the glass opens one record; name the patient it is for.",
+                vietnamese="Mở khẩn cấp chỉ mở một hồ sơ; hãy nêu người bệnh nào.",
+            )
 
 
 def _limits(caller: Caller, meaning: Meaning, searchable: frozenset[str] | None) -> Iterable[Limit]:

@@ -15,6 +15,7 @@ from fhir_server.security.agreeing import SILENCE
 from fhir_server.security.caller import Caller
 from fhir_server.security.decision import decide
 from fhir_server.security.policy_file import built_in
+from fhir_server.security.tokens.credentials import bearer, refused
 from tests.interaction.conftest import patient, server_on
 from tests.rest.client import Client
 from tests.rest.conftest import Lines
@@ -188,3 +189,33 @@ async def test_how_much_there_is_is_told_to_who_runs_the_server(world):
         for headers in ({}, HUE, RUNS, ALL)
     ]
     assert asked == [401, 403, 202, 202]
+
+
+@pytest.mark.parametrize(
+    ("token", "english", "vietnamese"),
+    [
+        (None, "Who asks must be told", "Máy chủ cần biết ai đang hỏi"),
+        ("a.b", "may be over", "có thể đã hết hạn"),
+        ("no-role", "has no role", "chưa có vai trò"),
+        ("no-basis", "needs a basis", "cần căn cứ"),
+    ],
+)
+async def test_who_is_refused_is_told_why_in_either_language(store, token, english, vietnamese):
+    client = Client(create_app(server_on(store, gate=Speaking()), Options(), write_log=Lines()))
+    who = {"Authorization": f"Bearer {token}"} if token else {}
+    for language, said in (("en", english), ("vi", vietnamese)):
+        told = await client.get("/fhir/Patient/b", headers=who | {"Accept-Language": language})
+        assert told.status in (401, 403)
+        assert said in told.json["issue"][0]["diagnostics"]
+
+
+class Speaking:
+    """Refuses as a server does that asks who calls."""
+
+    async def admitted(self, credentials):
+        token = bearer(credentials)
+        if token == "a.b":
+            raise refused()
+        roles = {"no-basis": {"analyst"}}.get(token, set())
+        caller = Caller("his", roles=frozenset(roles))
+        return Admitted(caller, decide(built_in(), caller, SILENCE))

@@ -35,6 +35,8 @@ def bearer(credentials: Credentials) -> str:
         raise Unauthorized(
             "Who asks must be told: send `Authorization: Bearer` and an access token. Where to get"
             " one, `.well-known/smart-configuration` says.",
+            vietnamese="Máy chủ cần biết ai đang hỏi: hãy gửi `Authorization: Bearer` kèm mã truy"
+            " cập. Nơi cấp mã có ghi trong `.well-known/smart-configuration`.",
             headers={"WWW-Authenticate": CHALLENGE},
         )
     token = rest.strip()
@@ -67,6 +69,14 @@ def refused() -> Unauthorized:
     )
     return Unauthorized(
         sentence,
-        issues=[Issue("error", "unknown", sentence)],
+        issues=[
+            Issue(
+                "error",
+                "unknown",
+                sentence,
+                vietnamese="Mã truy cập không được chấp nhận: có thể đã hết hạn hoặc bị thu hồi."
+                " Hãy xin mã mới.",
+            )
+        ],
         headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'},
     )
