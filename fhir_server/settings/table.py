@@ -150,7 +150,7 @@ class Settings:
     tls_certificate: str = setting(
         "",
         "A PEM file with the certificate and those between it and its root: then the server speaks"
-        " HTTPS alone.",
+        " HTTPS alone. One that replaces it is used from the next connection on.",
         FOLDER,
     )
     tls_key: str = setting(
@@ -287,7 +287,9 @@ class Settings:
         60.0, "Seconds a request's body may take to arrive.", seconds(0.1, 86_400)
     )
     header_timeout: float = setting(
-        20.0, "Seconds a request's head may take to arrive.", seconds(0.1, 3600)
+        20.0,
+        "Seconds a request's head, and a TLS handshake, may take to arrive.",
+        seconds(0.1, 3600),
     )
     send_timeout: float = setting(
         30.0,

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import gzip
 import json
-from dataclasses import replace
 
 import pytest
 import zstandard
@@ -93,7 +92,7 @@ async def test_openapi_tells_every_route(client):
     assert shapes == len(rows) + 2 * 4, "each page tells its method and its server"
 
 
-class Broken:
+class FailingGate:
     """A gate that fails where it should say who comes in."""
 
     async def admitted(self, credentials):
@@ -101,7 +100,7 @@ class Broken:
 
 
 async def test_v5_0_0_16_5_1_a_page_that_fails_says_so_and_no_more(server, lines):
-    app = create_app(replace(server, gate=Broken()), Options(), write_log=lines)
+    app = create_app(dataclasses.replace(server, gate=FailingGate()), Options(), write_log=lines)
     told = await Client(app).get("/metrics")
     assert told.status == 500
     assert told.issue["code"] == "exception"
