@@ -18,7 +18,9 @@ from joserfc import jwk, jwt
 from fhir_server.cli.exits import Exit
 from fhir_server.security.tokens import client
 from fhir_server.security.tokens.assertion import KIND
+from fhir_server.security.tokens.granted import GRANT
 from fhir_server.security.tokens.keys import registered
+from fhir_server.store.contract.access import Issued
 from fhir_server.store.migrate import migrate
 from fhir_server.store.upkeep import access
 from tests.test_cli import fhir_server, serving
@@ -199,3 +201,20 @@ def test_with_access_on_the_base_url_must_be_told_and_nobody_is_let_in_unasked(a
     lost = ("--provider", "https://idp.vn", "--provider-keys", "gone.json", "--access", "on")
     told = fhir_server("serve", *here, *lost, at=at)
     assert (told.returncode, "`provider_keys`" in told.stderr) == (Exit.MISUSED, True)
+
+
+def test_what_a_person_granted_is_ended_for_that_person_alone_v5_0_0_7_4_5(at):
+    told = ("--scope", "patient/*.rs offline_access", "--role", "citizen")
+    added = run(at, "add", "app", *told, "--redirect", "https://app.vn/done")
+    assert added.returncode == 0, added.stderr
+    url, now = f"sqlite:///{at}/data/fhir.db", time.time_ns() // 1_000_000
+    for n, user in enumerate(("Patient/an", "Patient/an", "Patient/binh")):
+        facts = json.dumps({"user": user, "secret": "x", "scope": "patient/*.rs"})
+        assert access.issue(url, Issued(bytes([n]) * 32, GRANT, "app", facts, now, now + 10**6))
+    ended = run(at, "end", "app", "--user", "Patient/an")
+    assert ended.stdout == "2 grants of Patient/an to `app` ended.\n"
+    (left,) = access.of_client(url, "app", GRANT)
+    assert json.loads(left.facts)["user"] == "Patient/binh"
+    assert run(at, "end", "app").stdout == "1 tokens of `app` ended.\n"
+    assert run(at, "add", "emr", *ADD, "--jwks", "his.jwks.json", "--launches").returncode == 0
+    assert kept(at, "emr").launches
