@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fhir_server.store.asking import Asking
 from fhir_server.store.condition import every, only_keys
-from fhir_server.store.contract import Condition, Ground, Select
+from fhir_server.store.contract import Condition, Ground, Restriction, Select
 from fhir_server.store.dialect import Dialect
 from fhir_server.store.select import (
     Driver,
@@ -27,7 +27,7 @@ from fhir_server.store.select import (
     weigh_sql,
     worth_weighing,
 )
-from fhir_server.store.select.reached import grounds_of, treated_by
+from fhir_server.store.select.reached import grounds_of, grounds_of_past, treated_by
 from fhir_server.store.select.weighing import TREATED, WEIGHED_UP_TO, Weighable, by_reach
 from fhir_server.store.select.weights import EVERY, Weights
 
@@ -79,6 +79,14 @@ class Choosing:
         )
         met = yield asked
         return tuple(row[0] for row in met) if len(met) <= at_most else None
+
+    def past(self, types: Sequence[str], restriction: Restriction) -> Asking[tuple[Ground, ...]]:
+        """By what the history of these types is read, rather than by walking it; (): by nothing."""
+        if restriction.is_of_types or not (grounds := grounds_of_past(types, restriction)):
+            return ()
+        limits = dict[Weighable, int](dict.fromkeys(treated_by(grounds), TREATED))
+        weights = yield from self._weighed(limits)
+        return grounds if sum(weights) < TREATED else ()
 
     def _by_reach(
         self, select: Select, found: Sequence[Condition], grounds: tuple[Ground, ...]

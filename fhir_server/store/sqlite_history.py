@@ -13,12 +13,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Invalid
+from fhir_server.store.asking import answered
+from fhir_server.store.choosing import Choosing
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import within_reach
-from fhir_server.store.contract import EpochEnded, Feed, History, Page, Restriction, rid
+from fhir_server.store.contract import EpochEnded, Feed, Ground, History, Page, Restriction, rid
 from fhir_server.store.dialect import OWNER, SQLITE
 from fhir_server.store.row import packed_id, stored
-from fhir_server.store.select.weighing import reaches_few
+from fhir_server.store.select.reached import those
+from fhir_server.store.select.weighing import REACH, reaches_few
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import last_seq
 from fhir_server.store.types import type_numbers
@@ -35,13 +39,15 @@ class Part(NamedTuple):
     values: tuple[object, ...] = ()
 
 
+VERSIONS = Part("version v")
+
+
 def history(reader: Reader, codec: Codec, asked: History) -> Page:
     """A page of versions, newest first unless `ascending`."""
     with reader.snapshot():
         last = last_seq(reader)
         bound = last if asked.bound is None else _number(asked.bound, DAMAGED)
-        where = _asked(reader, asked, bound)
-        rows = reader.rows(*_page(asked, where))
+        rows = _found(reader, asked, _asked(reader, asked, bound))
     page = [stored(row, codec, owner=row[12]) for row in rows[: asked.limit]]
     return Page(page, len(rows) > asked.limit, str(bound))
 
@@ -51,37 +57,74 @@ def count_history(reader: Reader, asked: History) -> int:
     with reader.snapshot():
         bound = last_seq(reader) if asked.bound is None else _number(asked.bound, DAMAGED)
         total = 0
-        for part in _sources(asked, _asked(reader, asked, bound)):
+        where = [*_asked(reader, asked, bound), *_reached(asked.restriction, asked.types)]
+        for part in _sources(asked, where):
             row = reader.row(f"SELECT count(*) FROM version v WHERE {part.text}", part.values)
             total += row[0] if row else 0
     return total
 
 
-def _page(asked: History, where: list[Part]) -> tuple[str, tuple[object, ...]]:
+def _found(reader: Reader, asked: History, where: list[Part]) -> list[Row]:
+    """Rows of a page, and one more if there is. Who reaches little is told what is near, or else
+    what is theirs, however much others have."""
+    within = [*where, *_reached(asked.restriction, asked.types)]
+    grounds: tuple[Ground, ...] = ()
+    if asked.key is None and not reaches_few(asked.types, asked.restriction):
+        choosing = Choosing(weights_of(reader), SQLITE).past(asked.types, asked.restriction)
+        grounds = answered(choosing, lambda told: reader.rows(told.text, told.values))
+    if not grounds:
+        return reader.rows(*_page(asked, within))
+    rows = reader.rows(*_page(asked, [*within, _near(asked, where)]))
+    if len(rows) > asked.limit:
+        return rows
+    found = those(asked.types, grounds, SQLITE)
+    source = Part(f"{found.text} CROSS JOIN version v", found.values)
+    return reader.rows(*_page(asked, [Part("v.rid = k.rid"), *within], source))
+
+
+def _near(asked: History, where: list[Part]) -> Part:
+    """No further than REACH versions of the type, or of all."""
+    where = _beyond(asked, where)
+    if len(types := _types(asked) or ()) == 1:
+        where = [Part("v.type = ?", types), *where]
+    all_of, (order, edge) = _both(where), ("ASC", "max") if asked.ascending else ("DESC", "min")
+    near = f"SELECT v.seq FROM version v WHERE {all_of.text} ORDER BY v.seq {order} LIMIT {REACH:d}"
+    sign = "<=" if asked.ascending else ">="
+    return Part(f"v.seq {sign} (SELECT {edge}(n.seq) FROM ({near}) n)", all_of.values)
+
+
+def _beyond(asked: History, where: list[Part]) -> list[Part]:
+    if asked.after is None:
+        return where
+    return [*where, Part(f"v.seq {'>' if asked.ascending else '<'} ?", (asked.after.seq,))]
+
+
+def _page(
+    asked: History, where: list[Part], source: Part = VERSIONS
+) -> tuple[str, tuple[object, ...]]:
     order = "ASC" if asked.ascending else "DESC"
-    if asked.after is not None:
-        sign = ">" if asked.ascending else "<"
-        where = [*where, Part(f"v.seq {sign} ?", (asked.after.seq,))]
-    sources = _sources(asked, where)
+    sources = _sources(asked, _beyond(asked, where), of_resources=source != VERSIONS)
     ending = f"ORDER BY v.seq {order} LIMIT {asked.limit + 1:d}"
     pages = [
-        f"SELECT * FROM (SELECT v.seq FROM version v WHERE {s.text} {ending})" for s in sources
+        f"SELECT * FROM (SELECT v.seq FROM {source.text} WHERE {s.text} {ending})" for s in sources
     ]
     text = (
         f"SELECT {SQLITE.columns}, {OWNER} FROM ({' UNION ALL '.join(pages)}) p"
         f" CROSS JOIN version v ON v.seq = p.seq {ending}"
     )
-    return text, tuple(value for source in sources for value in source.values)
+    return text, tuple(value for s in sources for value in (*source.values, *s.values))
 
 
-def _sources(asked: History, where: list[Part]) -> list[Part]:
-    """One range each, already in order: of the resource, of each type, or of everything."""
+def _sources(asked: History, where: list[Part], *, of_resources: bool = False) -> list[Part]:
+    """One range each, already in order: of the resource, of each type, or of everything.
+    of_resources: of those that are named."""
     if asked.key is not None:
         return [_both([Part("v.rid = ?", (rid(asked.key),)), *where])]
     types = _types(asked)
     if types is None:
         return [_both(where or [Part("true")])]
-    if len(types) <= FEW_TYPES and not reaches_few(asked.types, asked.restriction):
+    of_resources = of_resources or reaches_few(asked.types, asked.restriction)
+    if len(types) <= FEW_TYPES and not of_resources:
         each = [Part("v.type = ?", (number,)) for number in types or (0,)]
     else:
         # `+` keeps SQLite from the type's index: many types are nearly everything, and what few
@@ -113,7 +156,7 @@ def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
         where.append(Part(replaced, (low,)))
     if asked.key is not None:
         where.append(Part("v.id = ?", (packed_id(asked.key.id),)))
-    return where + _reached(asked.restriction, asked.types)
+    return where
 
 
 def _reached(restriction: Restriction, types: Sequence[str]) -> list[Part]:

@@ -10,6 +10,7 @@ import pytest
 
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
+from fhir_server.store import sqlite_history
 from fhir_server.store.condition import depth
 from fhir_server.store.contract import (
     EVERYTHING,
@@ -23,6 +24,7 @@ from fhir_server.store.contract import (
     Contains,
     Facts,
     Ground,
+    History,
     IndexRows,
     Interval,
     KeyBetween,
@@ -39,6 +41,7 @@ from fhir_server.store.contract import (
     WordStarts,
     rid,
 )
+from fhir_server.store.postgresql import history as postgresql_history
 from fhir_server.store.schema import sqlite_path
 from fhir_server.store.select import SQLITE, Bound, page, page_sql, weighing, windows
 from fhir_server.store.select.reached import DEEPEST, grounds_of
@@ -240,3 +243,42 @@ async def test_a_question_too_deep_for_the_database_is_refused_in_words(sqlite_u
             await store.find(Select(("Observation",), condition, restriction=EVERYTHING), at_most=1)
     finally:
         await store.close()
+
+
+def past(world, restriction):
+    return {key for key, (facts, _) in world.items() if restriction.allows(facts)}
+
+
+NOBODYS = Ground(frozenset({"Observation"}), owners=frozenset({0}))
+
+
+@pytest.mark.parametrize("reach", [3, 1500], ids=["looked up", "near"])
+@pytest.mark.parametrize("ascending", [False, True], ids=["newest first", "oldest first"])
+@pytest.mark.parametrize("types", [("Observation",), ("Observation", "Encounter"), ()], ids=len)
+def test_a_history_holds_what_is_reached_and_a_page_as_many_as_if_there_were_no_others(
+    store, run, world, monkeypatch, clock, types, ascending, reach
+):
+    for module in (sqlite_history, postgresql_history):
+        monkeypatch.setattr(module, "REACH", reach)
+
+    async def judged():
+        for key in sorted(world)[::4]:
+            was = await newest(store, str(key))
+            clock.now += 1
+            new = version(str(key), "deleted", before=world[key][1], follows=was)
+            await store.commit(unit(new))
+        for restriction in (MINE, Restriction((*MINE.grounds, NOBODYS))):
+            wanted = past(world, restriction)
+            told = {"types": types, "ascending": ascending, "limit": 7}
+            free = History(**told | {"limit": 999}, restriction=EVERYTHING)
+            whole = [row for row in (await store.history(free)).rows if row.key in wanted]
+            met, page = [], None
+            while page is None or page.more:
+                after, bound = (met[-1].position, page.bound) if page else (None, None)
+                asked = History(**told, restriction=restriction, after=after, bound=bound)
+                page = await store.history(asked)
+                assert len(page.rows) == 7 or not page.more
+                met += page.rows
+            assert [row for row in met if row.key.type == "Observation"] == whole
+
+    run(judged())

@@ -12,17 +12,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fhir_server.foundation.outcome import Invalid
+from fhir_server.store.asking import awaited
+from fhir_server.store.choosing import Choosing
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import NO, Part, both, member, within_reach
-from fhir_server.store.contract import EpochEnded, Feed, History, Page, Position, Restriction, rid
+from fhir_server.store.contract import (
+    EpochEnded,
+    Feed,
+    Ground,
+    History,
+    Page,
+    Position,
+    Restriction,
+    rid,
+)
 from fhir_server.store.dialect import OWNER, POSTGRESQL
 from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
 from fhir_server.store.row import packed_id, stored
 from fhir_server.store.select import Bound, unseen
-from fhir_server.store.select.weighing import reaches_few
+from fhir_server.store.select.reached import those
+from fhir_server.store.select.weighing import REACH, reaches_few
+from fhir_server.store.select.weights import weights_of
 from fhir_server.store.types import type_numbers
 
+VERSIONS = Part("version v")
 REPLACED = (
     "not exists (select 1 from version n where n.rid = v.rid and n.seq > v.seq"
     " and (n.updated <= %s or n.updated = v.updated))"
@@ -33,33 +47,72 @@ FOREIGN = "`cursor` is not one this server gave. Leave it out to start again."
 async def history(pool: Pool, codec: Codec, asked: History) -> Page:
     """A page of versions, newest first unless `ascending`."""
     pin = None if asked.bound is None else Bound.parse(asked.bound)
-    where = _asked(asked, pin)
-    order = "asc" if asked.ascending else "desc"
-    place = ("v.updated", "v.seq", "v.num") if _by_time(asked) else ("v.seq", "v.num")
-    if asked.after is not None:
-        sign = ">" if asked.ascending else "<"
-        after = "%s, %s"
-        if _by_time(asked):
-            after = f"(select w.updated from version w where w.seq = %s limit 1), {after}"
-        values = (asked.after.seq, *asked.after)[-after.count("%s") :]
-        where.append(Part(f"({', '.join(place)}) {sign} ({after})", values))
-    told = both(where)
-    ordered = ", ".join(f"{column} {order}" for column in place)
-    text = (
-        f"select {COLUMNS}, pg_current_snapshot()::text, {BASE}, {OWNER} from version v"
-        f" where {told.text} order by {ordered} limit {asked.limit + 1:d}"
-    )
-    found = await rows(pool, text, told.values, prepare=_alike(asked))
+    found = await _found(pool, asked, _asked(asked, pin))
     if pin is None and found:
         pin = bound_of(found[0][12], found[0][13])
     page = [stored(row, codec, owner=row[14]) for row in found[: asked.limit]]
     return Page(page, len(found) > asked.limit, "0" if pin is None else str(pin))
 
 
+async def _found(pool: Pool, asked: History, where: list[Part]) -> list[Row]:
+    """Rows of a page, and one more if there is. Who reaches little is told what is near, or else
+    what is theirs, however much others have."""
+    within = [*where, *_reached(asked.restriction, asked.types)]
+    grounds: tuple[Ground, ...] = ()
+    if asked.key is None and not reaches_few(asked.types, asked.restriction):
+        choosing = Choosing(weights_of(pool), POSTGRESQL).past(asked.types, asked.restriction)
+        grounds = await awaited(choosing, lambda told: rows(pool, told.text, told.values))
+    if not grounds:
+        return await _page(pool, asked, within)
+    found = await _page(pool, asked, within, _near(asked, where))
+    if len(found) > asked.limit:
+        return found
+    theirs = those(asked.types, grounds, POSTGRESQL)
+    one = "cross join lateral (select * from version x where x.rid = k.rid offset 0) v"
+    return await _page(pool, asked, within, Part(f"{theirs.text} {one}", theirs.values))
+
+
+async def _page(
+    pool: Pool, asked: History, where: list[Part], source: Part = VERSIONS
+) -> list[Row]:
+    told = both([*where, *_beyond(asked)])
+    text = (
+        f"select {COLUMNS}, pg_current_snapshot()::text, {BASE}, {OWNER} from {source.text}"
+        f" where {told.text} order by {_order(asked)} limit {asked.limit + 1:d}"
+    )
+    return await rows(pool, text, source.values + told.values, prepare=_alike(asked))
+
+
+def _near(asked: History, where: list[Part]) -> Part:
+    """The next REACH versions of these types."""
+    told, order = both([*where, *_beyond(asked)]), _order(asked)
+    text = f"(select * from version v where {told.text} order by {order} limit {REACH:d}) v"
+    return Part(text, told.values)
+
+
+def _order(asked: History) -> str:
+    way = "asc" if asked.ascending else "desc"
+    return ", ".join(f"{column} {way}" for column in _place(asked))
+
+
+def _place(asked: History) -> tuple[str, ...]:
+    return ("v.updated", "v.seq", "v.num") if _by_time(asked) else ("v.seq", "v.num")
+
+
+def _beyond(asked: History) -> list[Part]:
+    if asked.after is None:
+        return []
+    sign, after = ">" if asked.ascending else "<", "%s, %s"
+    if _by_time(asked):
+        after = f"(select w.updated from version w where w.seq = %s limit 1), {after}"
+    values = (asked.after.seq, *asked.after)[-after.count("%s") :]
+    return [Part(f"({', '.join(_place(asked))}) {sign} ({after})", values)]
+
+
 async def count_history(pool: Pool, asked: History) -> int:
     """How many versions all pages hold together."""
     pin = None if asked.bound is None else Bound.parse(asked.bound)
-    told = both(_asked(asked, pin))
+    told = both([*_asked(asked, pin), *_reached(asked.restriction, asked.types)])
     text = f"select count(*) from version v where {told.text}"
     return int((await rows(pool, text, told.values, prepare=_alike(asked)))[0][0])
 
@@ -86,7 +139,7 @@ def _asked(asked: History, pin: Bound | None) -> list[Part]:
         low, high = asked.at
         where.append(Part("v.updated < %s", (high,)))
         where.append(Part(REPLACED, (low,)))
-    return where + _reached(asked.restriction, asked.types)
+    return where
 
 
 def _reached(restriction: Restriction, types: Sequence[str]) -> list[Part]:

@@ -20,6 +20,7 @@ from fhir_server.store.select.weighing import MINUTE, Treated, is_of_few
 from fhir_server.store.types import type_numbers
 
 DEEPEST = 7  # conditions; deeper ones leave no room for more statements around them
+NOBODYS = frozenset({0})  # the owner of what belongs to no patient
 WAYS = 24  # so many are one question; beyond, the types are walked
 
 
@@ -50,6 +51,16 @@ def grounds_among(types: Sequence[str], restriction: Restriction) -> tuple[Groun
     return grounds if not deep and all(map(_is_indexed, grounds)) else ()
 
 
+def grounds_of_past(types: Sequence[str], restriction: Restriction) -> tuple[Ground, ...]:
+    """The same of a history, of every type where none is named: what is nobody's is read by its
+    type, most of which is told of."""
+    grounds = restriction.among(frozenset(types)).grounds or ()
+    nobodys = (g for g in grounds if not _is_indexed(g))
+    if all(g.owners == NOBODYS and (types or g.types is not None) for g in nobodys):
+        return grounds
+    return ()
+
+
 def _is_told(condition: object) -> bool:
     """It tells the few resources that can meet it (see select/body)."""
     return isinstance(condition, ReferredBy) and condition.owned and not condition.many
@@ -75,6 +86,8 @@ def way_of(ground: Ground, row: str, dialect: Dialect) -> Way:
         return Way(
             None, Part(f"{row}.facility = {mark} and {row}.facility <> 0", (ground.facility,))
         )
+    if not _is_indexed(ground):
+        return Way(None, Part(f"{row}.owner = 0"))
     somebodys = Part(f"{row}.owner = p.patient and {row}.owner <> 0")
     if ground.owners is not None and 0 not in ground.owners:
         return Way(_given(sorted(ground.owners), dialect), somebodys)
@@ -93,12 +106,13 @@ def _given(patients: Sequence[int], dialect: Dialect) -> Part:
 
 
 def those(types: Sequence[str], grounds: Sequence[Ground], dialect: Dialect) -> Part:
-    """A table k(rid) of all that the grounds lead to, each once, and what was deleted too."""
-    of = member("x.type", type_numbers(types), dialect)
+    """A table k(rid) of all that the grounds lead to, each once, and what was deleted too; no
+    types: whichever."""
     found = []
     for ground in grounds:
         patients, row = way_of(ground, "x", dialect)
-        told = both([row, of])
+        of = types or (() if _is_indexed(ground) else ground.types or ())
+        told = both([row, member("x.type", type_numbers(of), dialect)] if of else [row])
         text, values = f"select x.rid from current x where {told.text}", told.values
         if patients is not None and dialect.postgresql:  # apart, or it would read all of an index
             text = f"select f.rid from {patients.text} cross join lateral ({text} offset 0) f"
