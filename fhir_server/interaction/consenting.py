@@ -20,8 +20,10 @@ from fhir_server.search.live import Live
 from fhir_server.search.query import parse
 from fhir_server.security.agreeing import MAX_CONSENTS, SILENCE, Agreement, agreed
 from fhir_server.security.caller import Caller
+from fhir_server.security.consent import SCOPES
 from fhir_server.security.decision import weighed_for
 from fhir_server.security.policy import Policy
+from fhir_server.security.purpose import RESEARCH, is_a
 from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, Restriction, Select, Store, rid
 from fhir_server.store.contract.reach import Ground
@@ -49,7 +51,7 @@ class Consenting:
         at = (caller.identity, purpose)
         until, found = self._known.get(at, (0, SILENCE))
         if moment >= until:
-            consents = await self.consents(caller, moment)
+            consents = await self.consents(caller, purpose, moment)
             judge = partial(agreed, consents, caller, purpose, self._policy, moment)
             found = judge() if len(consents) <= FEW else await asyncio.to_thread(judge)
             self._known[at] = (moment + KNOWN_MS, found)
@@ -58,15 +60,15 @@ class Consenting:
                 self._known.popitem(last=False)
         return found
 
-    async def consents(self, caller: Caller, moment: int) -> list[Resource]:
+    async def consents(self, caller: Caller, purpose: str, moment: int) -> list[Resource]:
         """The active ones that may be about the caller."""
         rids = set[int]()
-        for select in self._asked(caller, moment):
+        for select in self._asked(caller, purpose, moment):
             rids.update(await self._store.find(select, at_most=MAX_CONSENTS + 1))
             if len(rids) > MAX_CONSENTS:
                 raise TooCostly(
-                    f"More than {MAX_CONSENTS} Consents are about you; ask for a token for one"
-                    " patient."
+                    f"More than {MAX_CONSENTS} Consents decide what you may see, and nothing is"
+                    " decided by a part of them. Tell the operator of this server."
                 )
         numbers, found = sorted(rids), list[Resource]()
         for at in range(0, len(numbers), AT_ONCE):
@@ -74,18 +76,32 @@ class Consenting:
             found += map(resource_of, rows)
         return found
 
-    def _asked(self, caller: Caller, moment: int) -> Iterator[Select]:
+    def _asked(self, caller: Caller, purpose: str, moment: int) -> Iterator[Select]:
+        for restriction, *pairs in self._about(caller, moment):
+            for scope in _scopes(purpose):
+                told = [("status", "active"), scope, *pairs]
+                asked = parse(self._live.current.parameters, ("Consent",), told)
+                yield Select(("Consent",), asked.where, restriction=restriction)
+
+    def _about(
+        self, caller: Caller, moment: int
+    ) -> Iterator[tuple[Restriction, *tuple[tuple[str, str], ...]]]:
         place = f"Organization/{caller.facility}" if caller.facility else ""
         if caller.patient:
             patient = frozenset({rid(Key("Patient", caller.patient))})
-            yield self._select(Restriction((Ground(CONSENT, owners=patient),)))
+            yield (Restriction((Ground(CONSENT, owners=patient),)),)
         if named := [each for each in (place, caller.user) if each and "|" not in each]:
-            yield self._select(EVERYTHING, ("actor", ",".join(named)))
+            yield EVERYTHING, ("actor", ",".join(named))
         if caller.facility:
             number = rid(Key("Organization", caller.facility))
             own = Ground(CONSENT, facility=number)
-            yield self._select(Restriction((own, Ground(CONSENT, in_care_of=(number, moment)))))
+            yield (Restriction((own, Ground(CONSENT, in_care_of=(number, moment)))),)
 
-    def _select(self, restriction: Restriction, *pairs: tuple[str, str]) -> Select:
-        asked = parse(self._live.current.parameters, ("Consent",), [("status", "active"), *pairs])
-        return Select(("Consent",), asked.where, restriction=restriction)
+
+def _scopes(purpose: str) -> Iterator[tuple[str, str]]:
+    """What a Consent must be of to count (see security.consent): else each patient's leave to be
+    treated would have to be read, which decides nothing here."""
+    known = "research", "treatment", "adr"
+    counting = ["patient-privacy", *(["research"] if is_a(purpose, RESEARCH) else [])]
+    yield "scope", ",".join(f"{SCOPES}|{code}" for code in counting)
+    yield "scope:not", ",".join(f"{SCOPES}|{code}" for code in ("patient-privacy", *known))

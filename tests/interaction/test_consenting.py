@@ -19,7 +19,9 @@ RESEARCHER = Caller("study", facility="a", roles=frozenset({"researcher"}))
 CITIZEN = Caller("app", user="Patient/p", patient="p", roles=frozenset({"citizen"}))
 
 
-def consent(id: str, of: str, *actors: str, status: str = "active") -> dict:
+def consent(
+    id: str, of: str, *actors: str, status: str = "active", scope: str = "patient-privacy"
+) -> dict:
     code = {"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}
     privacy = {"system": "http://terminology.hl7.org/CodeSystem/consentscope"}
     provision: dict = {"type": "deny"}
@@ -30,7 +32,7 @@ def consent(id: str, of: str, *actors: str, status: str = "active") -> dict:
         "resourceType": "Consent",
         "id": id,
         "status": status,
-        "scope": {"coding": [privacy | {"code": "patient-privacy"}]},
+        "scope": {"coding": [privacy | {"code": scope}]},
         "category": [code],
         "patient": {"reference": f"Patient/{of}"},
         "policy": [{"uri": "http://law.example"}],
@@ -55,14 +57,17 @@ WORLD = [
     consent("names-x", "r", "Practitioner/x"),
     consent("names-others", "q", "Organization/b"),
     consent("of-theirs", "r"),
+    consent("to-be-treated", "p", scope="treatment"),
+    consent("for-a-study", "p", scope="research"),
+    consent("of-its-own-kind", "p", scope="local"),
 ]
 
 
 @pytest.mark.parametrize(
     ("caller", "found"),
     [
-        (DOCTOR, {"of-ours", "names-us", "names-x"}),
-        (RESEARCHER, {"of-ours", "names-us"}),
+        (DOCTOR, {"of-ours", "of-its-own-kind", "names-us", "names-x"}),
+        (RESEARCHER, {"of-ours", "of-its-own-kind", "names-us", "for-a-study"}),
         (Caller("his", facility="c", roles=DOCTOR.roles), set()),
         (Caller("his", user="https://idp.example|1", roles=DOCTOR.roles), set()),
         (Caller("his", roles=DOCTOR.roles, patient="q"), {"names-us", "names-others"}),
@@ -70,7 +75,8 @@ WORLD = [
     ids=["doctor", "researcher", "another", "outside", "in context"],
 )
 def test_those_about_the_caller_are_found(world, run, caller, found) -> None:
-    told = run(about(world).consents(caller, NOW))
+    purpose = "HRESCH" if caller is RESEARCHER else "TREAT"
+    told = run(about(world).consents(caller, purpose, NOW))
     assert {each["id"] for each in told} == found
 
 
@@ -82,7 +88,8 @@ def test_nobody_s_denial_keeps_a_citizen_from_the_own_record(world, run, caller)
 def test_a_consent_counts_after_some_seconds_at_most_v5_0_0_8_3_2(world, here, run) -> None:
     known = about(world)
     before = run(known.about(DOCTOR, NOW))
-    run(put(world, here, consent("of-ours", "p", status="inactive")))
+    for id in ("of-ours", "of-its-own-kind"):
+        run(put(world, here, consent(id, "p", status="inactive")))
     assert run(known.about(DOCTOR, NOW + KNOWN_MS - 1)) == before
     assert run(known.about(DOCTOR, NOW + KNOWN_MS)) != before
 
