@@ -30,7 +30,8 @@ from fhir_server.interaction.context import GENERAL, Answer, Circumstances, Pair
 from fhir_server.interaction.paging import STRANGE, question_of, url
 from fhir_server.search.page import seal, unseal
 from fhir_server.security.audit import said
-from fhir_server.security.audit.event import audit_event, id_of, place
+from fhir_server.security.audit.event import audit_event
+from fhir_server.security.audit.naming import id_of, place
 from fhir_server.security.audit.record import Record
 from fhir_server.security.caller import Caller
 from fhir_server.security.operator import operator
@@ -125,7 +126,7 @@ async def read(
     server: Server, id: str, version_id: str | None, circumstances: Circumstances
 ) -> Answer:
     """Raises NotFound, for what is out of reach too."""
-    where = place(id) if version_id in (None, VERSION) else None
+    where = place(server.secret, id) if version_id in (None, VERSION) else None
     found = None
     if where is not None and may_read(circumstances, "read"):
         found = await server.store.audit.entered(*where)
@@ -141,7 +142,7 @@ async def search(server: Server, pairs: Pairs, circumstances: Circumstances) -> 
     shape_of(pairs)
     if not may_read(circumstances, "search"):
         refuse_part(circumstances)
-        return _bundle(circumstances, TYPE, pairs, [], [], None)
+        return _bundle(circumstances, TYPE, pairs, [], None)
     return await page(server, sought, pairs, circumstances, TYPE)
 
 
@@ -168,7 +169,8 @@ async def page(
         onward = seal(server.secret, {"q": question, "p": behind}, to=identity)
     shown = found[: sought.limit]
     bodies = await rendered(server, shown, circumstances.base, shape_of(pairs), only=only)
-    return _bundle(circumstances, path, pairs, shown, bodies, onward)
+    ids = [id_of(server.secret, one) for one in shown]
+    return _bundle(circumstances, path, pairs, list(zip(ids, bodies, strict=True)), onward)
 
 
 def resumed(held: dict[str, object], question: str, sought: Sought) -> Sought:
@@ -192,7 +194,13 @@ async def rendered(
     numbers = {number for one in told for number in one.patients}
     names = await server.store.audit.keys(list(numbers)) if numbers else {}
     return [
-        render(shaped(server.definitions, audit_event(entered, one, names, base), shape))
+        render(
+            shaped(
+                server.definitions,
+                audit_event(id_of(server.secret, entered), entered, one, names, base),
+                shape,
+            )
+        )
         for entered, one in zip(found, told, strict=True)
     ]
 
@@ -201,8 +209,7 @@ def _bundle(
     circumstances: Circumstances,
     path: str,
     pairs: Pairs,
-    shown: Sequence[Entered],
-    bodies: Sequence[bytes],
+    told: Sequence[tuple[str, bytes]],
     onward: str | None,
 ) -> Answer:
     links = [("self", url(circumstances, path, pairs))]
@@ -210,8 +217,7 @@ def _bundle(
         kept = [pair for pair in pairs if pair[0] != "_cursor"]
         links.append(("next", url(circumstances, path, [*kept, ("_cursor", onward)])))
     entries = [
-        Entry(f"{circumstances.base}/{TYPE}/{id_of(one)}", body, {"mode": "match"})
-        for one, body in zip(shown, bodies, strict=True)
+        Entry(f"{circumstances.base}/{TYPE}/{id}", body, {"mode": "match"}) for id, body in told
     ]
     now = instant(int(time() * 1000))
     return Answer(200, bundle.rendered("searchset", entries, timestamp=now, links=links))

@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.conformance import definitions
 from fhir_server.foundation.resource import Key
-from fhir_server.security.audit import anchors, event, reporting, said, verification
+from fhir_server.security.audit import anchors, event, naming, reporting, said, verification
 from fhir_server.security.audit.anchors import Anchor, Anchors
 from fhir_server.security.audit.record import Record
 from fhir_server.security.audit.said import Said
@@ -482,7 +482,7 @@ CLAIMED = [
 
 @pytest.mark.parametrize(("told", "profile"), CLAIMED)
 def test_an_audit_event_is_valid_r4_and_claims_only_what_it_is(told, profile):
-    resource = event.audit_event(ENTERED, told, NAMES, BASE)
+    resource = event.audit_event("1", ENTERED, told, NAMES, BASE)
     issues = base_knowledge(definitions.load()).current.validator.check(resource)
     assert [issue for issue in issues if issue.severity in ("error", "fatal")] == []
     claimed = resource["meta"].get("profile", [None])[0]
@@ -513,18 +513,28 @@ def demand_shape(resource, profile):
 def test_a_refusal_says_how_grave_it_was():
     told = {status: event.outcome(status) for status in (200, 304, 401, 404, 499, 500, 503)}
     assert told == {200: "0", 304: "0", 401: "4", 404: "4", 499: "4", 500: "8", 503: "8"}
-    resource = event.audit_event(ENTERED, changed(status=403, code="forbidden"), NAMES, BASE)
+    resource = event.audit_event("1", ENTERED, changed(status=403, code="forbidden"), NAMES, BASE)
     assert (resource["outcome"], resource["outcomeDesc"]) == ("4", "403 forbidden")
 
 
-def test_an_id_is_the_place_of_its_entry_and_has_one_spelling():
-    assert event.place(event.id_of(ENTERED)) == (0x18C, 7)
-    for id in ("", "7", "18C-7", "18c-07", "0x18c-7", "18c-0", "-7", "18c-7-1", "f" * 17 + "-1"):
-        assert event.place(id) is None, id
+def test_an_id_names_one_entry_and_tells_neither_its_place_nor_how_many_there_are():
+    secret = b"a secret of the server"
+    ids = [naming.id_of(secret, ENTERED._replace(number=number)) for number in range(1, 300)]
+    assert [naming.place(secret, id) for id in ids] == [(0x18C, n) for n in range(1, 300)]
+    assert len(set(ids)) == 299
+    assert len({id[:4] for id in ids} | {id[-4:] for id in ids}) > 500  # no part is common to all
+    assert naming.id_of(secret, ENTERED) == naming.id_of(secret, ENTERED._replace(at=9, body=b""))
+    assert naming.place(b"another secret", ids[0]) != (0x18C, 1)
+
+
+# Of these none can be made from a place: other lengths, other letters, the ids there were before.
+@pytest.mark.parametrize("id", ["", "7", "18c-7", "f" * 31, "f" * 33, "g" * 32, "F" * 32, "é" * 32])
+def test_what_is_no_id_names_no_entry(id):
+    assert naming.place(b"a secret of the server", id) is None
 
 
 def test_a_patient_who_is_not_stored_here_is_told_by_number():
-    resource = event.audit_event(ENTERED, changed(patients=(BINH,)), NAMES, BASE)
+    resource = event.audit_event("1", ENTERED, changed(patients=(BINH,)), NAMES, BASE)
     (who,) = [one["what"] for one in resource["entity"] if one["type"]["code"] == "1"]
     assert who["identifier"]["value"] == str(BINH)
 

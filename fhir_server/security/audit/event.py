@@ -77,29 +77,16 @@ SHAPES: Mapping[str, Shape] = {
 OTHER = Shape(query=True)
 
 
-def id_of(entered: Entered) -> str:
-    return f"{entered.chain:x}-{entered.number}"
-
-
-def place(id: str) -> tuple[int, int] | None:
-    """The chain and the number an AuditEvent's id names, or None if it is not one of ours."""
-    chain, _, number = id.partition("-")
-    try:
-        found = int(chain, 16), int(number)
-    except ValueError:
-        return None
-    known = 0 < found[0] < 1 << 63 and 0 < found[1] < 1 << 63
-    return found if known and f"{found[0]:x}-{found[1]}" == id else None
-
-
-def audit_event(entered: Entered, said: Said, names: Mapping[int, Key], base: str) -> Resource:
-    """names: the patients' ids by their numbers, as far as they are known here."""
+def audit_event(
+    id: str, entered: Entered, said: Said, names: Mapping[int, Key], base: str
+) -> Resource:
+    """id: see naming. names: the patients' ids by their numbers, as far as they are known here."""
     shape = SHAPES.get(said.interaction, OTHER)
     profiles = claimed(said, shape)
     purpose = purposes(said)
     return {
         "resourceType": "AuditEvent",
-        "id": id_of(entered),
+        "id": id,
         "meta": {
             "versionId": "1",
             "lastUpdated": instant(entered.at),
