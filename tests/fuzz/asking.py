@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from fhir_server.conformance import definitions
 from fhir_server.conformance.xml import to_xml
@@ -397,8 +397,9 @@ def beside(draw: Draw, world: World) -> Good:
             )
         case 1 if world.urls:
             path, _, query = draw.choice(world.urls).partition("?")
-            pairs = [tuple(part.partition("=")[::2]) for part in query.split("&") if part]
-            return Good("GET", path.partition("/fhir/")[2], pairs)  # type: ignore[arg-type]
+            parts = [part.partition("=") for part in query.split("&") if part]
+            pairs = [(name, unquote(value)) for name, _, value in parts]
+            return Good("GET", path.partition("/fhir/")[2], pairs)
         case 2:
             return Good("GET", "oauth/authorize", list(AUTHORIZE.items()))
     where = draw.choice(["token", "token", "introspect", "revoke", "enrol", "authorize"])
