@@ -116,6 +116,10 @@ def explain(
     if not sum(_told(found, rule, type) for rule in policy.rules):
         typer.echo(f"It may nothing of {type}." if type else "Its scopes meet none of its rules.")
         sys.exit(Exit.FOUND)
+    _tell_besides(found)
+
+
+def _tell_besides(found: Access) -> None:
     if found.deidentify:
         typer.echo(f"    de-identified: {', '.join(found.deidentify)}")
     if found.can:
