@@ -95,9 +95,13 @@ class Run:
             watched += family(server)
         before = cpu_of(sorted(set(watched)))
         measured = asyncio.run(
-            drive(HOST, self.port, requests, clients=clients, seconds=self.seconds)
+            drive(HOST, self.port, self.told(requests), clients=clients, seconds=self.seconds)
         )
         return measured, cpu_of(sorted(set(watched))) - before
+
+    def told(self, requests: Iterator[bytes]) -> Iterator[bytes]:
+        """The requests as they are sent."""
+        return requests
 
     def keys(self) -> list[str]:
         found = []
@@ -110,7 +114,7 @@ class Run:
         answer: list[bytes] = []
 
         async def once() -> None:
-            asks = iter([request("GET", path)])
+            asks = self.told(iter([request("GET", path)]))
             await drive(HOST, self.port, asks, clients=1, seconds=5, warm=0, seen=answer.append)
 
         asyncio.run(once())
