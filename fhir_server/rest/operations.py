@@ -67,16 +67,18 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
         told = operation_outcome(error.issues)
         return JSONResponse(told, error.status, PLAIN | error.headers, FHIR)
 
-    @app.exception_handler(Exception)  # it is raised again, for the guard to log
-    async def failed(_: Request, __: Exception) -> Response:
-        told = operation_outcome(FhirError("Something went wrong in the server.").issues)
-        return JSONResponse(told, 500, PLAIN, FHIR)
+    app.add_exception_handler(Exception, failed)  # it is raised again, for the guard to log
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         return outside(options, request, error)
 
     return app
+
+
+async def failed(_: Request, __: Exception) -> Response:
+    told = operation_outcome(FhirError("Something went wrong in the server.").issues)
+    return JSONResponse(told, 500, PLAIN, FHIR)
 
 
 async def admitted(server: Server, request: Request) -> Admitted:

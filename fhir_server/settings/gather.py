@@ -111,11 +111,8 @@ def refuse_together(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingRefused(
             f"`{name('provider')}` needs `{name('public_base_url')}`, which its tokens are for."
         )
-    if (
-        settings.provider
-        and not settings.provider_keys
-        and settings.provider_configuration == "off"
-    ):
+    keyless = settings.provider and not settings.provider_keys
+    if keyless and settings.provider_configuration == "off":
         raise SettingRefused(
             f"`{name('provider_configuration')}` is `off`, so `{name('provider')}` needs"
             f" `{name('provider_keys')}`: the file or https URL of its key set."
