@@ -196,9 +196,8 @@ def by_form() -> Iterator[Question]:
 
 
 def by_write() -> Iterator[Question]:
-    """Of what is the other's, or by what the other has; and of one's own, beside it."""
+    """Of what is the other's, by its id."""
     there = person("hanoi", "p", "Ours", "1")
-    new = {name: told for name, told in there.items() if name != "id"}
     for type, id in AT.items():
         one = f"{type}/hanoi.{id}"
         body = there if type == "Patient" else {"resourceType": type, "id": f"hanoi.{id}"}
@@ -213,6 +212,11 @@ def by_write() -> Iterator[Question]:
     for value in ("Patient.gender", f"Patient.name.where(family = '{NAME}').family"):
         yield Question("PATCH", "Patient/hanoi.p", fhirpath("replace", value))
         yield Question("PATCH", f"Patient?identifier={NUMBER}", fhirpath("delete", value))
+
+
+def by_criteria() -> Iterator[Question]:
+    """Written by what the other has, and beside it."""
+    new = {name: told for name, told in person("hanoi", "p", "Ours", "1").items() if name != "id"}
     own = person("hue", "q", "Ours", "2")
     for criteria in (f"identifier={NUMBER}", "_id=hanoi.p", f"birthdate={BORN}"):
         yield Question("POST", "Patient", new, {"If-None-Exist": criteria})
@@ -224,6 +228,11 @@ def by_write() -> Iterator[Question]:
     yield Question("PUT", "Patient/hue.q", own, {"If-Match": f'W/"{NEVER}"'})
     yield Question("PUT", "Patient/hanoi.gone", {**own, "id": "hanoi.gone"})
     yield Question("PUT", "Patient/hanoi.free", {**own, "id": "hanoi.free"})
+
+
+def by_body() -> Iterator[Question]:
+    """Bodies that name what the other has; Bundles."""
+    there, own = person("hanoi", "p", "Ours", "1"), person("hue", "q", "Ours", "2")
     strange = {
         **measured("hue", "z", "p", "liver"),
         "subject": {"reference": f"Patient?name={NAME}"},
@@ -324,7 +333,8 @@ def everything_at_once() -> Iterator[Question]:
 def by_hand() -> Iterator[Question]:
     for path in SEARCHES:
         yield Question("GET", path)
-    for some in (by_id, by_form, by_operation, by_write, everything_at_once):
+    ways = (by_id, by_form, by_operation, by_write, by_criteria, by_body, everything_at_once)
+    for some in ways:
         yield from some()
 
 

@@ -35,7 +35,7 @@ LINKS = {
 
 
 @contextmanager
-def servers(request, run, clock, tmp_path, product, worlds):
+def servers(request, run, clock, tmp_path, product, worlds, *, audit=True):
     """For each world of the other, a client of a server on a database of its own."""
     with ExitStack() as stack:
         found = {}
@@ -49,8 +49,8 @@ def servers(request, run, clock, tmp_path, product, worlds):
             store = Database(product, url).store(clock=clock)
             run(store.open())
             stack.callback(lambda store=store: run(store.close()))
-            run(filled(speaking(serving(store, clock, numbered(900_000))), world))
-            found[name] = speaking(serving(store, clock, numbered(1)))
+            run(filled(speaking(serving(store, clock, numbered(900_000), audit=audit)), world))
+            found[name] = speaking(serving(store, clock, numbered(1), audit=audit))
         yield found
 
 
@@ -58,9 +58,9 @@ def speaking(server):
     return Client(create_app(server, Options(), write_log=Lines()))
 
 
-def serving(store, clock, new_id):
+def serving(store, clock, new_id, *, audit=False):
     words = TextFollowing(Texts(indexer().parameters), store)
-    server = server_on(store, audit=True, texts=words, new_id=new_id)
+    server = server_on(store, audit=audit, texts=words, new_id=new_id)
     return replace(server, gate=Doors(clock, server))
 
 

@@ -60,11 +60,6 @@ class Ground:
             raise ValueError("A condition is about exactly one type.")
 
     @property
-    def is_of_row(self) -> bool:
-        """Whether a row of `current` tells it alone."""
-        return self.in_care_of is None and self.where is None
-
-    @property
     def is_of_types(self) -> bool:
         """Whether it limits nothing but types."""
         return self == Ground(self.types)
@@ -95,11 +90,6 @@ class Restriction:
     def is_of_types(self) -> bool:
         """Whether it limits nothing but types, so that all others of a type are reached too."""
         return self.grounds is None or all(ground.is_of_types for ground in self.grounds)
-
-    @property
-    def is_of_row(self) -> bool:
-        """Whether a row of `current` tells it alone."""
-        return self.grounds is None or all(ground.is_of_row for ground in self.grounds)
 
     @property
     def is_plain(self) -> bool:

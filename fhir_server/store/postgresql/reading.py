@@ -18,7 +18,6 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.condition import behind_sql, keys_of, within_reach
 from fhir_server.store.contract import (
     Beneath,
-    Facts,
     KeyIs,
     Remembered,
     Restriction,
@@ -50,7 +49,7 @@ from fhir_server.store.types import NAMES
 T = TypeVar("T")
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
-    f"select {COLUMNS}, p.main_lo, p.owner, p.facility from current p"
+    f"select {COLUMNS}, p.main_lo, p.owner from current p"
     " join version v on v.rid = p.rid and v.seq = p.seq where p.rid "
 )
 ONE, MANY = f"{NEWEST}= %s", f"{NEWEST}= any(%s)"
@@ -77,10 +76,11 @@ class Newest:
     async def reached(
         self, rids: tuple[int, ...], restriction: Restriction, types: Sequence[str] = ()
     ) -> list[Row]:
-        """Those of them that the caller may reach, none of which is unpacked before. Where it is
-        known of which types they are, less is asked."""
-        if restriction.is_of_row:
-            return [row for row in await self.rows(rids) if _is_reached(row, restriction)]
+        """Those of them that the caller may reach. What is out of reach is no row: a body that came
+        here to be passed over would tell by its size that it is there. Where it is known of which
+        types they are, less is asked."""
+        if restriction.is_free:
+            return await self.rows(rids)
         if not rids:
             return []
         within = within_reach(restriction, "p", POSTGRESQL, types)
@@ -102,10 +102,6 @@ class Newest:
             return [found]
         by_rid = {row[0]: row for row in found}
         return [[by_rid[number] for number in rids if number in by_rid] for rids in asked]
-
-
-def _is_reached(row: Row, restriction: Restriction) -> bool:
-    return restriction.is_free or restriction.allows(Facts(NAMES[row[7] - 1], row[13], row[14]))
 
 
 async def newest(
