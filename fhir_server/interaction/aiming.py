@@ -28,6 +28,7 @@ from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import EVERYTHING, Assumption, Select, Stale, Stored
 
 WHOLE = ("read", "create", "update")
+NONE_CHOSEN = "you choose no ids"
 ALLOWED = {"Allow": "GET, HEAD, POST, OPTIONS"}
 
 
@@ -72,15 +73,16 @@ async def demand_new(server: Server, circumstances: Circumstances, key: Key) -> 
     """Whether an update may create what is not there under an id of the client's own choosing.
 
     Who does not see all there is could try ids, and learn from the answer which ones are taken. So
-    they choose ids in their own facility's name space alone, `<facility>.<anything>`, where nobody
-    else chooses any; another id is refused, taken or free, before anything is looked up. Who keeps
-    the directory sees all of its types, and chooses: an Organization's id should be short.
+    they choose ids in their own facility's name space alone, `<facility>.<no other dot>`, where
+    nobody else chooses any: `hue.b.1` is of the facility `hue.b`, and not of `hue`. Another id is
+    refused, taken or free, before anything is looked up. Who keeps the directory sees all of its
+    types, and chooses: an Organization's id should be short.
     """
     if circumstances.reach("update").is_free or _sees_all(server, circumstances, key.type):
         return
     facility = circumstances.caller.facility
-    if not facility or not key.id.startswith(f"{facility}."):
-        own = f"an id you choose begins with `{facility}.`" if facility else "you choose no ids"
+    if not facility or key.id.rpartition(".")[0] != facility:
+        own = f"one you choose is `{facility}.` with no dot after it" if facility else NONE_CHOSEN
         raise MethodNotAllowed(
             f"`{key}` is not here, and {own}. Create it by POST, with `If-None-Exist` where it must"
             " not be created twice, or by a conditional update.",

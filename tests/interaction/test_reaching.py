@@ -127,6 +127,20 @@ async def test_a_facility_chooses_ids_that_begin_with_its_own(server, here):
             await put(server, mine, patient(id, **registered))
 
 
+async def test_of_two_facilities_of_which_one_is_called_like_ids_of_the_other_each_has_its_own(
+    server, here
+):
+    """`hue` may not learn by trying which ids `hue.b` has given, nor take them away."""
+    within_b = {"managingOrganization": {"reference": "Organization/hue.b"}}
+    await put(server, acting(here, "hue.b"), patient("hue.b.taken", **within_b))
+    mine = acting(here, "hue")
+    for id in ("hue.b.taken", "hue.b.free"):
+        with pytest.raises(MethodNotAllowed, match=r"`hue\.`"):
+            await put(server, mine, patient(id))
+    with pytest.raises(MethodNotAllowed, match=r"`hue\.b\.`"):
+        await put(server, acting(here, "hue.b"), patient("hue.free"))
+
+
 async def test_an_id_of_ones_own_that_is_anothers_by_now_is_refused_at_once(server, here):
     await put(server, here, patient("hue.1", managingOrganization={"reference": "Organization/x"}))
     before = await server.store.count_history(History(restriction=EVERYTHING))
