@@ -139,6 +139,7 @@ class SqliteStore:
         """Finish what was acknowledged, and let go."""
         writer, self._writer = self._writer, None
         if writer is not None:
+            writer.hand_over()
             await asyncio.to_thread(writer.close)
         await asyncio.to_thread(self._threads.shutdown)
         while not self._spare.empty():

@@ -2,10 +2,12 @@
 
 https://hl7.org/fhir/R4/http.html#transaction
 
-While one commit runs, the next group gathers; nobody lingers for company, but where what was only
-read is written down for several at once. Checkpoints are made by
-a thread of their own, and by the writer between two groups once the log is long: under steady
-writing the thread alone would never let the log begin again.
+While one commit runs, the next group gathers. What comes in one turn of the loop, and in the turns
+right after it, is handed over together and answered together: each commit costs as much as two
+reads, however many it is for, and so does each change between two threads. Who comes alone waits
+for a turn that brings nobody. Checkpoints are made by a thread of their own, and by the writer
+between two groups once the log is long: under steady writing the thread alone would never let the
+log begin again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +47,7 @@ from fhir_server.store.sqlite_late import Late
 UNITS, VERSIONS = 128, 600  # of one group
 LOG_LONG = 64 * 1024 * 1024  # bytes: the writer itself makes a checkpoint
 LOG_SHORT = 4 * 1024 * 1024  # bytes: less is not worth a checkpoint
-LINGER = 0.001  # seconds, under load: a commit costs as much as two reads, however many it is for
+LINGER = 0.002  # seconds: a commit costs as much as two reads, however many it is for
 PAUSE = 0.1  # seconds between two looks at the log
 CHAIN = "SELECT coalesce(max(chain), 0) FROM audit"
 TAKEN = "audit.chain"  # in what SQLite says where somebody else wrote to the chain
@@ -93,10 +95,12 @@ class Writer:
         self._look = 0.0  # when the log is next looked at
         self._due = 0  # when old rows are next forgotten
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Work | Job | None] = queue.SimpleQueue()
-        self._held: Work | Job | None = None
+        self._gathered: list[Work] = []  # on the loop
+        self._size = 0  # how many versions they are
+        self._since = 0.0  # when the first of them came
+        self._queue: queue.SimpleQueue[list[Work] | Job | None] = queue.SimpleQueue()
+        self._held: list[Work] | Job | None = None
         self._closing = False
-        self._crowd = 0  # how many went together last, if what was only read was among them
         self._seq = self._updated = self._rules = 0
         self._known: set[Row] = set()
         self._lane = Lane.begun(self._connection.execute(CHAIN).fetchone()[0])
@@ -109,12 +113,35 @@ class Writer:
 
     def submit(self, unit: Unit, planned: Sequence[Planned]) -> asyncio.Future[Committed]:
         future: asyncio.Future[Committed] = self._loop.create_future()
-        self._queue.put(Work(unit, planned, future))
+        if self._size + len(planned) > VERSIONS:
+            self.hand_over()
+        if not self._gathered:
+            self._since = self._loop.time()
+            self._loop.call_soon(self._look_round, self._gathered, 0)
+        self._gathered.append(Work(unit, planned, future))
+        self._size += len(planned)
         return future
+
+    def _look_round(self, gathered: list[Work], before: int) -> None:
+        """Once in each turn of the loop, until a turn has brought nobody."""
+        if gathered is not self._gathered:
+            return  # they are on their way
+        is_growing = before < len(gathered) < UNITS
+        if is_growing and self._loop.time() < self._since + LINGER:
+            self._loop.call_soon(self._look_round, gathered, len(gathered))
+        else:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """To the thread, what has gathered."""
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered, self._size = [], 0
 
     def do(self, work: Callable[[sqlite3.Connection], None]) -> asyncio.Future[None]:
         """Write something that is no unit, between two groups of units."""
         future: asyncio.Future[None] = self._loop.create_future()
+        self.hand_over()
         self._queue.put(Job(work, future))
         return future
 
@@ -144,7 +171,7 @@ class Writer:
             self._tidy()
 
     def _gather(self) -> list[Work] | Job:
-        """The first that waits, and what else does; empty at the end."""
+        """Those that wait first, and who else does; empty at the end."""
         first = self._held
         self._held = None
         if first is None and not self._closing:
@@ -153,23 +180,20 @@ class Writer:
             return []
         if isinstance(first, Job):
             return first
-        if self._crowd > 1 and not self._closing:
-            time.sleep(LINGER)
-        group, size = [first], len(first.planned)
-        while len(group) < UNITS and size < VERSIONS and not self._closing:
+        group, size = first, versions(first)
+        while not self._closing:
             try:
-                work = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if work is None:
+            if more is None:
                 self._closing = True
-            elif isinstance(work, Job) or size + len(work.planned) > VERSIONS:  # it goes alone
-                self._held = work
+            elif isinstance(more, Job) or not fit(len(group + more), size + versions(more)):
+                self._held = more
                 break
             else:
-                group.append(work)
-                size += len(work.planned)
-        self._crowd = len(group) if any(work.unit.only_tells for work in group) else 0
+                group = group + more
+                size += versions(more)
         return group
 
     def _write(self, group: list[Work]) -> list[tuple[Work, Answer]]:
@@ -281,6 +305,15 @@ class Writer:
         except sqlite3.Error as error:
             log.warning("old rows were not forgotten: %s", error)
             self._undo()
+
+
+def versions(group: Iterable[Work]) -> int:
+    return sum(len(work.planned) for work in group)
+
+
+def fit(units: int, versions: int) -> bool:
+    """Whether so many go together."""
+    return units <= UNITS and versions <= VERSIONS
 
 
 def _resolve(answers: Sequence[tuple[Work | Job, Any]]) -> None:
