@@ -20,7 +20,7 @@ from tests.access.asking import (
     operations_asked,
     rows_asked,
 )
-from tests.access.filling import resolved, servers, stolen
+from tests.access.filling import ALL, resolved, servers, stolen
 from tests.access.telling import differing, leaked, still
 from tests.access.worlds import CALLERS, NOBODY, WHOLE_PROVINCE, WORLDS
 from tests.attack import LONG, times
@@ -73,6 +73,28 @@ def test_every_route_operation_and_search_parameter_is_in_the_matrix():
 def several(request, run, clock, tmp_path):
     with servers(request, run, clock, tmp_path, request.param, ASKED) as found:
         yield found
+
+
+# Asked by who sees everything: if the matrix were blind, it would see nothing here either.
+SEEN = (
+    "Patient/hanoi.p",
+    "Patient?name=zorrino,zebulon",
+    "Encounter?_include=Encounter:part-of",
+    "Patient?_has:Observation:performer:code=1-1&_revinclude=Observation:performer",
+    "Patient/hanoi.p/Observation",
+    "_history",
+    "Patient?_content=zorrino or zebulon",
+)
+
+
+async def test_the_matrix_finds_a_leak_and_an_influence_where_there_are_some(several):
+    for path in SEEN:
+        told = []
+        for client in several.values():
+            url = f"/fhir/{path}".replace(" ", "%20")
+            told.append(still(await client.get(url, headers=ALL)))
+        assert len(set(told)) > 1, path
+        assert leaked("all", told[-1], ""), path
 
 
 async def test_nothing_of_another_is_told_and_nothing_of_it_changes_an_answer(
