@@ -28,7 +28,7 @@ from fhir_server.store.contract.audit import Entry
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.schema import SQLITE as FILE
 from fhir_server.store.schema import dialect_of, sqlite_path
-from fhir_server.store.sqlite_connection import WRITER, connect
+from fhir_server.store.sqlite_connection import connect_writer
 from fhir_server.store.sqlite_late import PLACED
 from fhir_server.store.upkeep import postgresql
 from fhir_server.store.upkeep.audit import insert
@@ -143,7 +143,7 @@ def version_of(n: int) -> str:
 def write(url: str, rows: Rows) -> None:
     tables = (("audit", ENTRY, rows.entries), ("audit_subject", SUBJECT, rows.subjects))
     if dialect_of(url) == FILE:
-        with closing(connect(Path(sqlite_path(url)), WRITER)) as file:
+        with closing(connect_writer(Path(sqlite_path(url)))) as file:
             file.execute("BEGIN IMMEDIATE")
             for table, columns, those in tables:
                 file.executemany(insert(table, columns, SQLITE), those)

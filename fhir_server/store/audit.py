@@ -179,7 +179,10 @@ def sought_sql(sought: Sought, dialect: Dialect) -> tuple[str, list[Any]]:
     else:
         text, row = f"select {COLUMNS} from audit a where true", "a"
     text += f" and {row}.at >= {mark} and {row}.at < {mark}"
-    values += (sought.since, sought.until)
+    # SQLite goes through an index from this bound on, and not from the place behind `before`.
+    before = sought.before
+    until = sought.until if before is None else min(sought.until, before.at + 1)
+    values += (sought.since, until)
     for other in sought.subjects[1:]:
         text += (
             f" and exists (select 1 from audit_subject o where o.subject = {mark}"

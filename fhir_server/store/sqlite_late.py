@@ -99,16 +99,19 @@ def found(ask: Rows, sought: Sought) -> list[Entered]:
 
     These are read first: what gets its rows meanwhile is met twice, and not passed over.
     """
-    late: list[Entered] = []
-    if sought.subjects:
-        rows = [audit.entered(row) for row in ask(LATE, place(ask))]
-        blocks = [row for row in rows if block.parts(row.body) is not None]
-        late = [one for one in audit.told(blocks, sought.subjects) if is_sought(one, sought)]
+    waiting = late(ask, sought) if sought.subjects else []
     early = audit.asked(ask, sought, SQLITE)
-    if not late:
+    if not waiting:
         return early
-    every = {one[:2]: one for one in (*late, *early)}
+    every = {one[:2]: one for one in (*waiting, *early)}
     return sorted(every.values(), key=when, reverse=True)[: sought.limit]
+
+
+def late(ask: Rows, sought: Sought) -> list[Entered]:
+    """Those that have no rows of audit_subject yet."""
+    rows = [audit.entered(row) for row in ask(LATE, place(ask))]
+    blocks = [row for row in rows if block.parts(row.body) is not None]
+    return [one for one in audit.told(blocks, sought.subjects) if is_sought(one, sought)]
 
 
 def is_sought(one: Entered, sought: Sought) -> bool:

@@ -21,7 +21,7 @@ from fhir_server.store.row import id_of
 from fhir_server.store.schema import SQLITE as FILE
 from fhir_server.store.schema import dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import READER, WRITER, connect
-from fhir_server.store.sqlite_late import found, place
+from fhir_server.store.sqlite_late import late, place
 from fhir_server.store.types import NAMES
 from fhir_server.store.upkeep import postgresql
 
@@ -119,20 +119,22 @@ class Trail:
         return int(self._ask(COUNT, ())[0][0])
 
     def found(self, sought: Sought) -> Iterator[Entered]:
-        """All entries that are sought, newest first, however many."""
-        sought = replace(sought, limit=AT_ONCE)
+        """All entries that are sought, however many: the late ones, then the newest first."""
+        waiting: list[Entered] = []
+        if sought.subjects and not self._dialect.postgresql:
+            waiting = late(self._ask, sought)
+        yield from waiting
+        met = {one[:2] for one in waiting}
+        sought = replace(sought, limit=ROWS)
         while True:
-            part = self._part(sought)
-            yield from part
-            if len(part) < AT_ONCE:
+            asked = audit.sought_sql(sought, self._dialect)
+            rows = [audit.entered(row) for row in self._ask(*asked)]
+            found = audit.told(rows, sought.subjects)
+            yield from (one for one in found if one[:2] not in met) if met else found
+            if len(rows) < ROWS:
                 return
-            last = part[-1]
+            last = rows[-1]
             sought = replace(sought, before=Before(last.at, last.chain, last.number))
-
-    def _part(self, sought: Sought) -> list[Entered]:
-        if self._dialect.postgresql:
-            return audit.asked(self._ask, sought, self._dialect)
-        return found(self._ask, sought)
 
     def names(self, rids: Sequence[int]) -> dict[int, Key]:
         """The names behind the numbers of resources."""
