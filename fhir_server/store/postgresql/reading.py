@@ -7,8 +7,10 @@ https://hl7.org/fhir/R4/http.html#search
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from fhir_server.foundation.outcome import TooCostly
 from fhir_server.foundation.resource import Key
@@ -47,6 +49,7 @@ from fhir_server.store.select.weights import weights_of
 from fhir_server.store.types import NAMES
 
 T = TypeVar("T")
+Reach = tuple[Restriction, tuple[str, ...]]  # and the types it is narrowed to
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
     f"select {COLUMNS}, p.main_lo, p.owner from current p"
@@ -61,17 +64,17 @@ AT_VERSIONS = (
     f"select {COLUMNS}, 0, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = any(%s) and v.digest_hi = any(%s)"
 )
+REACHES = 64  # of which those who ask together are known; care is told by the second
 BASE = "(select base from epoch order by number desc limit 1)"
 
 
 class Newest:
-    """The rows of newest versions, for all who ask at one time in one question."""
+    """The rows of newest versions, for all who ask at one time in one question, if they reach the
+    same."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._gathering: Gathering[tuple[int, ...], list[Row]] = Gathering(
-            self._together, weight=len, most=500, under_way=2
-        )
+        self._gathering: OrderedDict[Reach, Gathering[tuple[int, ...], list[Row]]] = OrderedDict()
 
     async def reached(
         self, rids: tuple[int, ...], restriction: Restriction, types: Sequence[str] = ()
@@ -79,25 +82,33 @@ class Newest:
         """Those of them that the caller may reach. What is out of reach is no row: a body that came
         here to be passed over would tell by its size that it is there. Where it is known of which
         types they are, less is asked."""
-        if restriction.is_free:
-            return await self.rows(rids)
         if not rids:
             return []
-        within = within_reach(restriction, "p", POSTGRESQL, types)
-        text, values = f"{MANY} and {within.text}", (Bigints(rids), *within.values)
-        return await rows(self._pool, text, values)
+        reach = (restriction, () if restriction.is_free else tuple(sorted(types)))
+        if WATCH.get() is not None:  # who watches is to see what is theirs alone
+            return (await self._together(reach, [rids]))[0]
+        return await self._of(reach).ask(rids)
 
-    async def rows(self, rids: tuple[int, ...]) -> list[Row]:
-        if WATCH.get() is not None and rids:  # who watches is to see what is theirs alone
-            return (await self._together([rids]))[0]
-        return await self._gathering.ask(rids) if rids else []
+    def _of(self, reach: Reach) -> Gathering[tuple[int, ...], list[Row]]:
+        found = self._gathering.get(reach)
+        if found is None:
+            together = partial(self._together, reach)
+            found = Gathering(together, weight=len, most=500, under_way=2)
+            self._gathering[reach] = found
+            if len(self._gathering) > REACHES:
+                self._gathering.popitem(last=False)
+        return found
 
-    async def _together(self, asked: Sequence[tuple[int, ...]]) -> list[list[Row]]:
+    async def _together(self, reach: Reach, asked: Sequence[tuple[int, ...]]) -> list[list[Row]]:
         wanted = tuple({number for rids in asked for number in rids})
-        if len(wanted) == 1:
-            found = await rows(self._pool, ONE, wanted)
-        else:
-            found = await rows(self._pool, MANY, (Bigints(wanted),))
+        restriction, types = reach
+        one = len(wanted) == 1
+        text = ONE if one else MANY
+        values: tuple[Any, ...] = wanted if one else (Bigints(wanted),)
+        if not restriction.is_free:
+            within = within_reach(restriction, "p", POSTGRESQL, types)
+            text, values = f"{text} and {within.text}", (*values, *within.values)
+        found = await rows(self._pool, text, values)
         if len(asked) == 1:
             return [found]
         by_rid = {row[0]: row for row in found}
