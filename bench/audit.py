@@ -25,15 +25,20 @@ CLIENTS = 16
 MANY = 64  # clients: so that the server has something to do while some wait for the disk
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def asked_for(manual: str | None) -> argparse.Namespace:
+    """What the command line asks: of which databases, for how long, how often."""
+    parser = argparse.ArgumentParser(description=manual.splitlines()[0] if manual else None)
     parser.add_argument("--databases", default="sqlite,postgresql")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--patients", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2, help="server processes, PostgreSQL only")
     parser.add_argument("--clients", default="8")
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = asked_for(__doc__)
     for name in asked.databases.split(","):
         tell(
             name,

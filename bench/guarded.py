@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from bench import data
 from bench.__main__ import AHEAD, Run, database
-from bench.audit import Figures, endless, figures, variable
+from bench.audit import Figures, asked_for, endless, figures, variable
 from bench.drive import request
 from bench.processes import serving
 from fhir_server.security.tokens import client
@@ -68,14 +68,7 @@ WAYS: Mapping[str, Mapping[str, str]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--databases", default="sqlite,postgresql")
-    parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--patients", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2, help="server processes, PostgreSQL only")
-    parser.add_argument("--clients", default="8")
-    asked = parser.parse_args()
+    asked = asked_for(__doc__)
     for name in asked.databases.split(","):
         tell(name, [{way: measured(name, asked, way) for way in WAYS} for _ in range(asked.rounds)])
 
