@@ -22,10 +22,11 @@ from fhir_server.conformance.snapshot import BrokenProfile, Snapshots
 from fhir_server.foundation.resource import Resource
 from fhir_server.interaction.admitting import Guarded
 from fhir_server.interaction.anchoring import Anchoring
-from fhir_server.interaction.context import Limits, OpenGate, Server
+from fhir_server.interaction.context import Gate, Limits, OpenGate, Server
 from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
+from fhir_server.interaction.renewing import Renewing, reading
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
@@ -67,6 +68,7 @@ def build(settings: Settings) -> Server:
         keep_days=settings.idempotency_days,
     )
     authority = authority_of(settings, store) if settings.access == "on" else None
+    gate, renewing = gate_of(settings, authority, store, live, knowledge)
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
     return Server(
         definitions=known,
@@ -75,9 +77,7 @@ def build(settings: Settings) -> Server:
         knowledge=knowledge,
         following=Following(knowledge, store, alone=settings.workers == 1, declaring=declaring),
         store=store,
-        gate=OpenGate()
-        if authority is None
-        else Guarded(authority, access_policy_of(settings), store, live, knowledge),
+        gate=gate,
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         new_id=uuid7_ids(),
@@ -90,8 +90,27 @@ def build(settings: Settings) -> Server:
         anchoring=anchoring_of(settings, store),
         authority=authority,
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
+        renewing=renewing,
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
+
+
+def gate_of(
+    settings: Settings,
+    authority: Authority | None,
+    store: Store,
+    live: Live,
+    knowledge: Knowledge,
+) -> tuple[Gate, Renewing | None]:
+    """Who comes in, and what looks whether the policy's file has changed. Raises BadFile."""
+    if authority is None:
+        return OpenGate(), None
+    if not settings.access_policy:
+        return Guarded(authority, built_in(), store, live, knowledge), None
+    file = Path(settings.access_policy)
+    first = reading(file)
+    gate = Guarded(authority, first.policy, store, live, knowledge)
+    return gate, Renewing(file, first, gate.take, store)
 
 
 def access_policy_of(settings: Settings) -> AccessPolicy:

@@ -134,6 +134,36 @@ def test_what_commands_do_with_the_records_is_written_down_as_the_users_who_ran_
     assert "Read 7 entries in 6 chains, and 6 anchors" in ran.stdout
 
 
+def test_what_is_done_with_clients_and_the_index_is_written_down(at):
+    assert fhir_server("client", "key", "his", at=at).returncode == Exit.DONE
+    jwks = ("--jwks", "his.jwks.json")
+    for words in (
+        ("client", "add", "his", "--scope", "system/*.rs", *jwks),
+        ("client", "add", "his", "--scope", "system/*.rs", *jwks),
+        ("client", "enrol", "post", "--scope", "system/*.rs"),
+        ("client", "enrol", "post"),
+        ("client", "rotate", "his", *jwks),
+        ("client", "end", "his"),
+        ("client", "revoke", "his"),
+        ("reindex",),
+    ):
+        ran = fhir_server(*words, at=at)
+        again = words[:2] == ("client", "add") and "already" in ran.stderr
+        assert ran.returncode == (Exit.MISUSED if again else Exit.DONE), ran.stderr
+    told = reported(at, "--client", "operator")
+    once = dict.fromkeys(("client-add", "client-rotate", "client-end", "client-revoke"), 1)
+    assert told["interactions"] == {**once, "client-enrol": 2, "reindex": 1}
+    assert fhir_server("audit", "verify", at=at).returncode == Exit.DONE
+
+
+def test_a_client_that_cannot_be_written_down_is_not_registered(at):
+    assert fhir_server("client", "key", "his", at=at).returncode == Exit.DONE
+    changed(at, "drop table audit_subject")
+    words = ("client", "add", "his", "--scope", "system/*.rs", "--jwks", "his.jwks.json")
+    assert fhir_server(*words, at=at).returncode == Exit.DATABASE
+    assert "No client" in fhir_server("client", "list", at=at).stdout
+
+
 def test_a_backup_that_cannot_be_written_down_is_not_made(at):
     changed(at, "drop table audit_subject")
     ran = fhir_server("backup", "copy.db", at=at)

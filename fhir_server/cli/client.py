@@ -28,7 +28,16 @@ from fhir_server.cli.client_options import (
 from fhir_server.cli.database import reaching
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
-from fhir_server.cli.registration import demand_proof, found, keep, keys_of, now, ready, url_of
+from fhir_server.cli.registration import (
+    demand_proof,
+    found,
+    keep,
+    keys_of,
+    now,
+    ready,
+    url_of,
+    write_down,
+)
 from fhir_server.settings import Gathered
 
 app = typer.Typer(
@@ -90,7 +99,7 @@ def add(  # noqa: PLR0913 - each is an option of its own
         launches=launches,
     )
     demand_proof(client)
-    keep(gathered, client, replaces=0)
+    keep(gathered, client, "add", replaces=0)
     typer.echo(f"Registered `{id}`.")
 
 
@@ -137,9 +146,10 @@ def enrol(  # noqa: PLR0913 - each is an option of its own
         patient=patient,
     )
     if new != Client(id=id):
-        keep(gathered, new, replaces=0)
+        keep(gathered, new, "enrol", replaces=0)
     else:
         found(gathered, id)
+        write_down(gathered, "enrol", id)
     with reaching(gathered.settings):
         access.issue(gathered.settings.database_url, kept(code, id, now(), minutes=minutes))
     typer.echo(f"Code for `{id}`, good once and for {minutes} minutes: {code}")
@@ -181,6 +191,7 @@ def invite(
         refuse(Exit.MISUSED, str(error))
     facts = {"user": told.user} | ({"patient": told.patient} if told.patient else {})
     code = new_code()
+    write_down(gathered, "invite", id)
     with reaching(gathered.settings):
         access.issue(
             gathered.settings.database_url,
@@ -230,7 +241,7 @@ def rotate(
 
     before = found(gathered, id)
     after = rotated(before, keys_of(jwks), keep=keep_old)
-    keep(gathered, after, replaces=before.changed)
+    keep(gathered, after, "rotate", replaces=before.changed)
     ended = 0
     if not keep_old:
         with reaching(gathered.settings):
@@ -252,7 +263,7 @@ def revoke(gathered: Gathered, id: Id) -> None:
     from dataclasses import replace
 
     before = found(gathered, id)
-    keep(gathered, replace(before, revoked=now()), replaces=before.changed)
+    keep(gathered, replace(before, revoked=now()), "revoke", replaces=before.changed)
     typer.echo(f"Revoked `{id}`.")
 
 
@@ -312,6 +323,7 @@ def end(
     from fhir_server.store.upkeep import access
 
     found(gathered, id)
+    write_down(gathered, "end", id)
     url = gathered.settings.database_url
     with reaching(gathered.settings):
         if not user:

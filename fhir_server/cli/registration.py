@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhir_server.cli.database import prepare, reaching
 from fhir_server.cli.exits import Exit, refuse
+from fhir_server.cli.noting import note
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
@@ -49,7 +50,14 @@ def demand_proof(client: Client) -> None:
         )
 
 
-def keep(gathered: Gathered, client: Client, *, replaces: int) -> None:
+def write_down(gathered: Gathered, done: str, id: str) -> None:
+    """Into the audit, before it is done: who cannot tell it, changes nothing."""
+    with reaching(gathered.settings):
+        note(gathered.settings, f"client-{done}", id)
+
+
+def keep(gathered: Gathered, client: Client, done: str, *, replaces: int) -> None:
+    """done: what the audit says of it."""
     from dataclasses import replace
 
     from fhir_server.security.tokens.client import BadClient, checked, row
@@ -60,9 +68,13 @@ def keep(gathered: Gathered, client: Client, *, replaces: int) -> None:
     except BadClient as error:
         refuse(Exit.MISUSED, str(error))
     ready(gathered)
+    url = gathered.settings.database_url
     with reaching(gathered.settings):
-        if access.register(gathered.settings.database_url, told, replaces=replaces):
-            return
+        there = access.client(url, told.id)
+        if (there.changed if there else 0) == replaces:
+            write_down(gathered, done, told.id)
+            if access.register(url, told, replaces=replaces):
+                return
     if replaces:
         refuse(Exit.MISUSED, f"`{client.id}` was changed by somebody else just now. Try again.")
     refuse(

@@ -9,6 +9,7 @@ import typer
 
 from fhir_server.cli.database import prepare, reaching
 from fhir_server.cli.exits import Exit
+from fhir_server.cli.noting import note
 from fhir_server.cli.options import takes
 from fhir_server.cli.records import bar
 from fhir_server.settings import Gathered
@@ -42,6 +43,7 @@ def reindex(gathered: Gathered) -> None:
     """
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
+        note(settings, "reindex")
         done = rebuilt(settings)
     for sentence in done.refused[:SHOWN]:
         typer.echo(sentence, err=True)

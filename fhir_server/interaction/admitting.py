@@ -27,16 +27,21 @@ class Guarded:
         self, authority: Authority, policy: Policy, store: Store, live: Live, knowledge: Knowledge
     ) -> None:
         self.authority = authority
-        self.policy = policy
-        self._consenting = Consenting(store, live, policy)
+        self._store, self._live = store, live
         self._granting = Granting(live, knowledge)
+        self.take(policy)
+
+    def take(self, policy: Policy) -> None:
+        """It holds for whoever is admitted from now on, and nothing is remembered from before."""
+        self._held = policy, Consenting(self._store, self._live, policy)
 
     async def admitted(self, credentials: Credentials) -> Admitted:
         caller = await self.authority.authenticate(credentials)
+        policy, consenting = self._held
         now = time.time_ns() // 1_000_000
         try:
-            agreement = await self._consenting.about(caller, now)
-            access = decide(self.policy, caller, agreement, meaning=self._granting, moment=now)
+            agreement = await consenting.about(caller, now)
+            access = decide(policy, caller, agreement, meaning=self._granting, moment=now)
         except Forbidden as refusal:
             raise NotAdmitted(caller, refusal) from None
         return Admitted(caller, access)

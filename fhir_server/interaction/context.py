@@ -15,6 +15,7 @@ from fhir_server.interaction.anchoring import Anchoring
 from fhir_server.interaction.departments import Departments
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
+from fhir_server.interaction.renewing import Renewing
 from fhir_server.interaction.sourcing import Source
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.search.index import Indexer
@@ -223,6 +224,7 @@ class Server:
     audit: bool = False  # whether every access is written down
     anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
+    renewing: Renewing | None = None  # None: the policy has no file that could change
     departments: Departments = field(default_factory=Departments, compare=False)
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)

@@ -83,6 +83,8 @@ class App:
             self.following.append(asyncio.create_task(self.server.reindexing.work()))
         if self.server.anchoring is not None:
             self.following.append(asyncio.create_task(self.server.anchoring.work()))
+        if self.server.renewing is not None:
+            self.following.append(asyncio.create_task(self.server.renewing.work()))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()

@@ -9,6 +9,7 @@ refused here as everywhere: by an OperationOutcome.
 from __future__ import annotations
 
 import asyncio
+import re
 from asyncio import TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ class HeadTooLarge(Exception):
     """The URL or the headers passed their bound."""
 
 
+class NoHost(Exception):
+    """It is not said, or not once, for whom the request is (RFC 9112, section 3.2)."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Subclass with the bounds (see `bounded`) and give it to uvicorn as `http=`."""
 
@@ -60,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._timer: TimerHandle | None = None
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._sentences = SENTENCES
         self._refused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -206,6 +212,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if (
+            len(hosts) > 1
+            or (hosts and HOST.fullmatch(hosts[0]) is None)
+            or (not hosts and self.parser.get_http_version() != "1.0")
+        ):
+            self._sentences = {**SENTENCES, HTTPStatus.BAD_REQUEST: WITHOUT_HOST}
+            raise NoHost
         super().on_headers_complete()
 
     def _grown(self, size: int, refusal: HTTPStatus) -> None:
@@ -231,7 +245,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it is uvicorn's signature
         """uvicorn's one way to refuse what is not HTTP; `msg` is its English, not ours."""
         status = self._refusal
-        sentence, code = SENTENCES[status]
+        sentence, code = self._sentences[status]
         body = render(operation_outcome([Issue("fatal", code, sentence)]))
         self.transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/fhir+json; charset=utf-8\r\n"
@@ -297,6 +311,11 @@ class Together:
 
 CAREFUL = b"".join(b"%b: %b\r\n" % header for header in SAFE)
 LATER = {HTTPStatus.SERVICE_UNAVAILABLE: b"retry-after: 5\r\n"}
+HOST = re.compile(rb"(\[[0-9A-Za-z:.~%!$&'()*+,;=_-]+\]|[0-9A-Za-z.~%!$&'()*+,;=_-]*)(:[0-9]*)?")
+WITHOUT_HOST = (
+    "The request does not say once for whom it is. Send one `Host`, as in `fhir.example.vn:8000`.",
+    "structure",
+)
 SENTENCES = {
     HTTPStatus.BAD_REQUEST: ("What was sent is not an HTTP/1.1 request.", "structure"),
     HTTPStatus.REQUEST_URI_TOO_LONG: (

@@ -119,3 +119,46 @@ async def test_nothing_but_http_1_is_spoken(app):
         async with serving(app) as port:
             said = await all_of(port, sent)
         assert said.startswith(b"HTTP/1.1 400")
+
+
+LINES = b"GET /fhir/metadata HTTP/%b\r\n%bAccept: application/json\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "host", "status"),
+    [
+        (b"1.1", b"", 400),
+        (b"1.1", b"Host: a\r\nHost: b\r\n", 400),
+        (b"1.1", b"Host: a\r\nHost: a\r\n", 400),
+        (b"1.1", b"Host: a b\r\n", 400),
+        (b"1.1", b"Host: a/fhir\r\n", 400),
+        (b"1.1", b"Host: evil@a\r\n", 400),
+        (b"1.1", b"Host: a:80x\r\n", 400),
+        (b"1.0", b"Host: a\r\nHost: b\r\n", 400),
+        (b"1.1", b"Host: a\r\n", 200),
+        (b"1.1", b"host: [::1]:8000\r\n", 200),
+        (b"1.1", b"Host:\r\n", 200),
+        (b"1.0", b"", 200),
+    ],
+    ids=[
+        "none",
+        "two",
+        "one twice",
+        "no name",
+        "a path",
+        "a user",
+        "no port",
+        "two, of an old client",
+        "one",
+        "an address",
+        "an empty one",
+        "none, of an old client",
+    ],
+)
+async def test_v5_0_0_4_2_1_a_request_says_for_whom_it_is(app, version, host, status):
+    async with serving(app) as port:
+        said = await all_of(port, LINES % (version, host))
+    assert int(said.split(b" ", 2)[1]) == status
+    if status == 400:
+        assert json.loads(said.partition(b"\r\n\r\n")[2])["resourceType"] == "OperationOutcome"
+        assert b"Host" in said
