@@ -64,7 +64,15 @@ def test_a_policy_of_ones_own_is_the_one_that_holds_v5_0_0_8_1_1(tmp_path):
     assert told.returncode == 0, told.stderr
     with serving("--access", "on", "--access-policy", "own.toml", at=tmp_path) as (_, base):
         # The role is none of the policy that is built in, which lets nobody in by it.
-        assert fetched(f"{base}/Organization", token(tmp_path, base)) == 200
+        given = token(tmp_path, base)
+        assert fetched(f"{base}/Organization/none", given) == 404
+        # What it says next holds without a new start, for the token of before, too.
+        (tmp_path / "next.toml").write_text(OWN.replace("librarian", "porter"), "utf-8")
+        (tmp_path / "next.toml").replace(tmp_path / "own.toml")
+        until = time.monotonic() + 20
+        while fetched(f"{base}/Organization/none", given) != 403 and time.monotonic() < until:
+            time.sleep(0.2)
+        assert fetched(f"{base}/Organization/none", given) == 403
 
 
 def test_a_policy_that_is_wrong_stops_the_server_and_names_the_line(tmp_path):
