@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -14,6 +15,9 @@ from pwd import getpwuid
 import pytest
 
 from fhir_server.cli.exits import Exit
+from fhir_server.security.audit import said
+from fhir_server.store.contract import Sought
+from fhir_server.store.upkeep.audit import trail
 from tests.test_cli import PATIENT, fhir_server, serving
 
 ANCHORS = "fhir.db-anchors.jsonl"
@@ -137,6 +141,7 @@ def test_what_commands_do_with_the_records_is_written_down_as_the_users_who_ran_
 def test_what_is_done_with_clients_and_the_index_is_written_down(at):
     assert fhir_server("client", "key", "his", at=at).returncode == Exit.DONE
     jwks = ("--jwks", "his.jwks.json")
+    codes = []
     for words in (
         ("client", "add", "his", "--scope", "system/*.rs", *jwks),
         ("client", "add", "his", "--scope", "system/*.rs", *jwks),
@@ -150,9 +155,19 @@ def test_what_is_done_with_clients_and_the_index_is_written_down(at):
         ran = fhir_server(*words, at=at)
         again = words[:2] == ("client", "add") and "already" in ran.stderr
         assert ran.returncode == (Exit.MISUSED if again else Exit.DONE), ran.stderr
+        codes += re.findall(r"minutes: (\S+)", ran.stdout)
     told = reported(at, "--client", "operator")
     once = dict.fromkeys(("client-add", "client-rotate", "client-end", "client-revoke"), 1)
     assert told["interactions"] == {**once, "client-enrol": 2, "reindex": 1}
+    with trail(f"sqlite:///{at}/data/fhir.db") as found:
+        bodies = [one.body for one in found.found(Sought(subjects=(said.of_client("operator"),)))]
+    urls = [said.read(body).url for body in bodies]
+    assert sorted(urls) == ["", "client=operator", *["his"] * 4, *["post"] * 2]
+    assert {said.read(body).user for body in bodies} == {getpwuid(os.getuid()).pw_name}
+    assert len(codes) == 2
+    key = json.loads((at / "his.jwks.json").read_text())["keys"][0]
+    for secret in (*codes, key["x"], key["y"]):
+        assert not any(secret in str(said.read(body)) for body in bodies)
     assert fhir_server("audit", "verify", at=at).returncode == Exit.DONE
 
 
