@@ -118,6 +118,20 @@ async def test_v5_0_0_8_3_2_what_was_given_under_the_old_policy_is_judged_by_the
     assert (await client.get("/fhir/Patient/p1", headers=bearing)).status == 200
 
 
+async def test_each_process_looks_for_itself(guarded, client, store, bearing, file):
+    first = reading(file)
+    gate = Guarded(guarded.authority, first.policy, store, guarded.live, guarded.knowledge)
+    renewing = Renewing(file, first, gate.take, store)
+    other = dataclasses.replace(guarded, gate=gate, renewing=renewing)
+    await renewed(guarded, file, NARROW)
+    await other.renewing.look()
+    await other.renewing.look()
+    for one in (client, Client(create_app(other, Options(), write_log=Lines()))):
+        refused = await one.get("/fhir/Patient/p1", headers=bearing)
+        assert refused.status == (await one.get("/fhir/Patient/no", headers=bearing)).status
+    assert len(await told(store)) == 2
+
+
 async def test_a_policy_is_written_down_by_its_hash_before_it_holds(guarded, store, file):
     await renewed(guarded, file, NARROW)
     (one,) = await told(store)
