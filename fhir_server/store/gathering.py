@@ -49,12 +49,28 @@ class Gathering(Generic[Asked, Told]):
     async def ask(self, asked: Asked) -> Told:
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
+        self._begin()
+        return await future
+
+    def taken(self) -> list[tuple[Asked, asyncio.Future[Told]]]:
+        """What waits and may go together: who takes it along answers it, or gives it back."""
+        part = self._next()
+        if part:
+            self._crowd = len(part) + 1
+        return part
+
+    def given_back(self, part: Sequence[tuple[Asked, asyncio.Future[Told]]]) -> None:
+        """Goes before what came meanwhile."""
+        self._waiting.extendleft(reversed(part))
+        if part:
+            self._begin()
+
+    def _begin(self) -> None:
         if self._free:
             self._free -= 1
             task = asyncio.create_task(self._serve())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
 
     async def finished(self) -> None:
         """Everything that was asked has been answered."""

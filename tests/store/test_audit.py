@@ -128,6 +128,20 @@ async def test_many_at_once_all_lie_in_chains_without_a_hole(store, database, ma
     assert heads == ends
 
 
+async def test_what_a_write_took_along_is_told_though_the_write_is_refused(store, database):
+    """What is read while a write is under way may go with it, and stays if it does not."""
+    await store.commit(unit(version("Patient/an", "0")))
+
+    async def refused(n):
+        with pytest.raises(Stale):
+            await store.commit(unit(version("Patient/an", f"{n}"), audit=(entry("never", AN),)))
+
+    reads = [store.commit(told(entry(f"read {n}", AN))) for n in range(40)]
+    await asyncio.gather(*(each for n in range(40) for each in (reads[n], refused(n))))
+    assert sorted(await bodies(store, AN)) == sorted(f"read {n}" for n in range(40))
+    demand_sealed(trail(database))
+
+
 async def test_two_processes_write_chains_of_their_own(database, run):
     if database.product == "sqlite":
         pytest.skip("a file has one writer")

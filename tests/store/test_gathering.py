@@ -100,3 +100,22 @@ async def test_units_that_come_at_one_time_are_each_whole_and_a_spoiled_one_spoi
     assert sum(isinstance(one, Stale) for one in told) == 10
     keys = [Key("Patient", f"p{number}") for number in range(10)]
     assert len(await store.newest(keys, EVERYTHING)) == 10
+
+
+async def test_what_waits_may_be_taken_along_by_another_who_answers_it_or_gives_it_back():
+    asking = Asking()
+    gathered = gathering(asking)
+    first = asyncio.ensure_future(gathered.ask("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting = [asyncio.ensure_future(gathered.ask(letter)) for letter in "bc"]
+    await asyncio.sleep(0)
+    (asked, future), kept = gathered.taken()
+    assert (asked, gathered.taken()) == ("b", [])
+    future.set_result("told elsewhere")
+    gathered.given_back([kept])
+    late = asyncio.ensure_future(gathered.ask("d"))
+    await asyncio.sleep(0)
+    asking.go.set()
+    assert await asyncio.gather(first, *waiting, late) == ["aa", "told elsewhere", "cc", "dd"]
+    assert asking.parts == [["a"], ["c", "d"]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.store.contract.index import AllOf, Condition
@@ -128,22 +129,25 @@ class Restriction:
 
     def among(self, types: frozenset[str]) -> Restriction:
         """The same, of resources that are of these types (none: of any): in fewer grounds."""
-        if self.grounds is None:
-            return self
-        found: dict[Ground, frozenset[int] | None] = {}
-        for ground in self.grounds:
-            of = types & ground.types if types and ground.types is not None else ground.types
-            if of == frozenset():
-                continue
-            if of == types and ground.where is None:
-                of = None
-            rest, known = replace(ground, types=of, owners=None), ground.owners
-            if rest in found:
-                before = found[rest]
-                known = None if known is None or before is None else known | before
-            found[rest] = known
-        grounds = tuple(replace(rest, owners=owners) for rest, owners in found.items())
-        return EVERYTHING if Ground() in grounds else Restriction(grounds)
+        return self if self.grounds is None else _among(self.grounds, types)
+
+
+@lru_cache(maxsize=256)
+def _among(grounds: tuple[Ground, ...], types: frozenset[str]) -> Restriction:
+    found: dict[Ground, frozenset[int] | None] = {}
+    for ground in grounds:
+        of = types & ground.types if types and ground.types is not None else ground.types
+        if of == frozenset():
+            continue
+        if of == types and ground.where is None:
+            of = None
+        rest, known = replace(ground, types=of, owners=None), ground.owners
+        if rest in found:
+            before = found[rest]
+            known = None if known is None or before is None else known | before
+        found[rest] = known
+    merged = tuple(replace(rest, owners=owners) for rest, owners in found.items())
+    return EVERYTHING if Ground() in merged else Restriction(merged)
 
 
 ANYTHING = AllOf()

@@ -8,7 +8,8 @@ together: one statement and one flush of the log for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from fhir_server.foundation.outcome import Unavailable
 from fhir_server.foundation.resource import Key
@@ -27,6 +28,7 @@ from fhir_server.store.types import NAMES
 TOGETHER = 200  # entries of one statement
 LINGER = 0.002  # seconds, under load: a statement costs as much as two reads
 TRIES = 3  # each with another chain
+SHORT = 100  # versions of a write that takes along what others wait for
 UNDER_WAY = 1  # statements at once; more would only make them smaller
 ALONE = f"with {', '.join(told(''))} select 1"
 ONE = audit.one_sql(POSTGRESQL)
@@ -47,6 +49,11 @@ def values(written: Rows) -> tuple[Bigints | Bodies, ...]:
     )
 
 
+def is_short(unit: Unit) -> bool:
+    """Whether others may wait for it: what it assumes may take long to be looked for."""
+    return len(unit.versions) <= SHORT and not unit.assumptions
+
+
 class PostgresqlAudit:
     """Implements contract.audit.AuditLog, and writes down what was only read."""
 
@@ -65,6 +72,22 @@ class PostgresqlAudit:
     async def tell(self, unit: Unit) -> Committed:
         """Write down what a unit tells that does nothing else."""
         return await self._telling.ask(unit)
+
+    @contextmanager
+    def rows(self, unit: Unit) -> Iterator[Rows]:
+        """The rows to be written with a unit: its own, and of what waits to be told, if it is
+        short. What it may not take along after all is told as if it had not been here."""
+        taken = self._telling.taken() if is_short(unit) else []
+        others = [entry for other, _ in taken for entry in other.audit]
+        try:
+            with self.lanes.rows((*unit.audit, *others)) as written:
+                yield written
+        except BaseException:
+            self._telling.given_back(taken)
+            raise
+        for _, future in taken:
+            if not future.done():
+                future.set_result(Committed(0, ()))
 
     async def finished(self) -> None:
         await self._telling.finished()

@@ -49,7 +49,6 @@ from fhir_server.store.select.weights import weights_of
 from fhir_server.store.types import NAMES
 
 T = TypeVar("T")
-Reach = tuple[Restriction, tuple[str, ...]]  # and the types it is narrowed to
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
     f"select {COLUMNS}, p.main_lo, p.owner from current p"
@@ -74,7 +73,9 @@ class Newest:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._gathering: OrderedDict[Reach, Gathering[tuple[int, ...], list[Row]]] = OrderedDict()
+        self._gathering: OrderedDict[Restriction, Gathering[tuple[int, ...], list[Row]]] = (
+            OrderedDict()
+        )
 
     async def reached(
         self, rids: tuple[int, ...], restriction: Restriction, types: Sequence[str] = ()
@@ -84,12 +85,12 @@ class Newest:
         types they are, less is asked."""
         if not rids:
             return []
-        reach = (restriction, () if restriction.is_free else tuple(sorted(types)))
+        reach = restriction.among(frozenset(types)) if types else restriction
         if WATCH.get() is not None:  # who watches is to see what is theirs alone
             return (await self._together(reach, [rids]))[0]
         return await self._of(reach).ask(rids)
 
-    def _of(self, reach: Reach) -> Gathering[tuple[int, ...], list[Row]]:
+    def _of(self, reach: Restriction) -> Gathering[tuple[int, ...], list[Row]]:
         found = self._gathering.get(reach)
         if found is None:
             together = partial(self._together, reach)
@@ -99,14 +100,15 @@ class Newest:
                 self._gathering.popitem(last=False)
         return found
 
-    async def _together(self, reach: Reach, asked: Sequence[tuple[int, ...]]) -> list[list[Row]]:
+    async def _together(
+        self, reach: Restriction, asked: Sequence[tuple[int, ...]]
+    ) -> list[list[Row]]:
         wanted = tuple({number for rids in asked for number in rids})
-        restriction, types = reach
         one = len(wanted) == 1
         text = ONE if one else MANY
         values: tuple[Any, ...] = wanted if one else (Bigints(wanted),)
-        if not restriction.is_free:
-            within = within_reach(restriction, "p", POSTGRESQL, types)
+        if not reach.is_free:
+            within = within_reach(reach, "p", POSTGRESQL)
             text, values = f"{text} and {within.text}", (*values, *within.values)
         found = await rows(self._pool, text, values)
         if len(asked) == 1:

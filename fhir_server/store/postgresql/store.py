@@ -254,12 +254,11 @@ class PostgresqlStore:
         await self._uris.keep(unit.versions)
         if writing.is_plain(unit):
             return await self._plain.ask(unit)
-        lanes = self._audit.lanes
-        return await writing.commit(self._writers, self._codec, unit, self._clock, lanes)
+        return await writing.commit(self._writers, self._codec, unit, self._clock, self._audit)
 
     async def _commit_together(self, units: Sequence[Unit]) -> Sequence[Committed | BaseException]:
-        lanes = self._audit.lanes
-        return await writing.commit_together(self._writers, self._codec, units, self._clock, lanes)
+        log = self._audit
+        return await writing.commit_together(self._writers, self._codec, units, self._clock, log)
 
     async def _forget(self, before: int) -> None:
         try:

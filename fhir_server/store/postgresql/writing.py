@@ -20,11 +20,12 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from fhir_server.foundation.outcome import Conflict, FhirError, Unavailable
-from fhir_server.store.audit import Lanes, Rows
+from fhir_server.store.audit import Rows
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql import audit
+from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.rows import arrays, cares, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
@@ -48,10 +49,10 @@ UNKNOWN = (
 
 
 async def commit(
-    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], lanes: Lanes
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], log: PostgresqlAudit
 ) -> Committed:
     """Write it all, durably, or nothing."""
-    with lanes.rows(unit.audit) as told:
+    with log.rows(unit) as told:
         return await _committed(pool, codec, unit, clock, told)
 
 
@@ -81,7 +82,7 @@ async def _committed(
 
 
 async def commit_together(
-    pool: Pool, codec: Codec, units: Sequence[Unit], clock: Callable[[], int], lanes: Lanes
+    pool: Pool, codec: Codec, units: Sequence[Unit], clock: Callable[[], int], log: PostgresqlAudit
 ) -> list[Committed | BaseException]:
     """Plain units that came at one time, as one transaction; each by itself where that fails."""
     if len(units) > 1:
@@ -89,7 +90,7 @@ async def commit_together(
             rules = min(unit.rules for unit in units)
             entries = tuple(entry for unit in units for entry in unit.audit)
             together = Unit(_all_versions(units), rules=rules, audit=entries)
-            whole = await commit(pool, codec, together, clock, lanes)
+            whole = await commit(pool, codec, together, clock, log)
         except (Stale, FhirError):
             pass  # one of them spoils it, and only by itself is it known which
         else:
@@ -98,7 +99,7 @@ async def commit_together(
                 Committed(whole.updated, list(itertools.islice(positions, len(unit.versions))))
                 for unit in units
             ]
-    return [await _alone(pool, codec, unit, clock, lanes) for unit in units]
+    return [await _alone(pool, codec, unit, clock, log) for unit in units]
 
 
 def _all_versions(units: Sequence[Unit]) -> tuple[NewVersion, ...]:
@@ -106,10 +107,10 @@ def _all_versions(units: Sequence[Unit]) -> tuple[NewVersion, ...]:
 
 
 async def _alone(
-    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], lanes: Lanes
+    pool: Pool, codec: Codec, unit: Unit, clock: Callable[[], int], log: PostgresqlAudit
 ) -> Committed | BaseException:
     try:
-        return await commit(pool, codec, unit, clock, lanes)
+        return await commit(pool, codec, unit, clock, log)
     except (Stale, FhirError) as refused:
         return refused
 
