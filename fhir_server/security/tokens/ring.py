@@ -14,7 +14,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
@@ -87,13 +87,15 @@ class Ring:
 
     def _made(self, now: int) -> Kept:
         kid = f"{now:x}-{secrets.token_hex(4)}"
-        algorithm = self.kind.algorithm
-        said = {"kid": kid, "use": "sig", "alg": algorithm}
-        key: jwk.Key
-        if algorithm == "ES256":
-            key = jwk.generate_key("EC", "P-256", said)
-        else:
-            key = jwk.generate_key("RSA", BITS, said)
+        made: dict[str, Callable[[], jwk.Key]] = {
+            "ES256": lambda: jwk.generate_key(
+                "EC", "P-256", {"kid": kid, "use": "sig", "alg": "ES256"}
+            ),
+            "RS256": lambda: jwk.generate_key(
+                "RSA", BITS, {"kid": kid, "use": "sig", "alg": "RS256"}
+            ),
+        }
+        key = made[self.kind.algorithm]()
         nonce = secrets.token_bytes(NONCE)
         body = json.dumps(key.as_dict(private=True)).encode()
         sealed = nonce + self._cipher.encrypt(body, [kid.encode(), nonce])
