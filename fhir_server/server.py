@@ -27,6 +27,7 @@ from fhir_server.interaction.declaring import Declaring
 from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.text_following import TextFollowing
+from fhir_server.interaction.waiting import Waiting
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
@@ -80,12 +81,14 @@ def build(settings: Settings) -> Server:
         else Guarded(authority, access_policy_of(settings), store, live, knowledge),
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
+        lasting_secret=settings.secret.encode(),
         new_id=uuid7_ids(),
         limits=limits_of(settings),
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(),
+        waiting=Waiting(max(1, settings.concurrency // 2)),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,

@@ -17,6 +17,7 @@ from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.sourcing import Source
 from fhir_server.interaction.text_following import TextFollowing
+from fhir_server.interaction.waiting import Waiting
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
@@ -216,6 +217,7 @@ class Server:
     limits: Limits = field(default_factory=Limits)
     software_version: str = "0"
     released: str = "2026-01-01"  # the date of the CapabilityStatement: it changes with the program
+    lasting_secret: bytes = b""  # seals the cursors of followers, which outlive a new index
     many_deletes: bool = False  # a conditional delete may remove more than one
     operations: Operations = field(default_factory=NoOperations)
     texts: TextFollowing | None = None  # None: no index of words is kept
@@ -224,6 +226,7 @@ class Server:
     anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     departments: Departments = field(default_factory=Departments, compare=False)
+    waiting: Waiting = field(default_factory=Waiting, compare=False)
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 
@@ -272,6 +275,7 @@ class Circumstances:
     text: tuple[bytes, str] | None = None  # the body, and `json` or `xml`: for lines of issues
     record: Record | None = None  # gathers what is told, for the audit; None: none is kept
     source: Source | None = None  # of what is written, told by a Provenance; None: it has none
+    wait: float = 0.0  # seconds that a follower waits for something new
 
     def tell(self, *versions: Stored) -> None:
         """These are put into the answer."""

@@ -16,7 +16,7 @@ from fhir_server.foundation.outcome import Invalid, Issue, NotFound, NotSupporte
 from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
-from fhir_server.interaction import auditing
+from fhir_server.interaction import auditing, feeding
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import STRANGE, question_of, url
 from fhir_server.interaction.reaching import those_within
@@ -42,6 +42,9 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances) -> Ans
     """Raises NotFound where an instance never existed; Invalid for a malformed parameter."""
     auditing.refuse_history(ask.type)
     path = "/".join(part for part in (ask.type, ask.id, "_history") if part)
+    walk = feeding.walk(server, circumstances, path, ask.pairs)
+    if walk is not None:
+        return await _feed(server, ask, circumstances, walk)
     asked = History(
         key=Key(ask.type, ask.id) if ask.type and ask.id else None,
         types=(ask.type,) if ask.type else (),
@@ -71,6 +74,22 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances) -> Ans
     now = instant(int(time() * 1000))
     body = bundle.rendered("history", entries, timestamp=now, total=total, links=links)
     return Answer(status=200, body=body)
+
+
+async def _feed(
+    server: Server, ask: Ask, circumstances: Circumstances, walk: feeding.Walk
+) -> Answer:
+    """Oldest first. There is always a next page: what is written later stands in it."""
+    found = await feeding.fed(server, circumstances, walk, by_name(ask))
+    kept = [pair for pair in walk.used if pair[0] != "_cursor"]
+    links = [
+        ("self", url(circumstances, walk.path, walk.used)),
+        ("next", url(circumstances, walk.path, [*kept, ("_cursor", found.cursor)])),
+    ]
+    entries = [_entry(server, circumstances, stored) for stored in found.rows]
+    circumstances.tell(*found.rows)
+    now = instant(int(time() * 1000))
+    return Answer(200, bundle.rendered("history", entries, timestamp=now, links=links))
 
 
 def by_name(ask: Ask) -> str:

@@ -90,6 +90,7 @@ class App:
 
     async def stop(self) -> None:
         """Finish what is under way, then what the store acknowledged, then the log."""
+        self.server.waiting.stop()
         until = time.monotonic() + self.options.stop_timeout
         while self.dispatcher.held.requests and time.monotonic() < until:
             await asyncio.sleep(0.01)

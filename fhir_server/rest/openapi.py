@@ -44,7 +44,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "transaction": ("Prefer", "Idempotency-Key"),
 }
 PARAMETERS: dict[str, tuple[str, ...]] = {
-    "history": ("_count", "_since", "_at", "_sort", "_cursor"),
+    "history": ("_count", "_since", "_at", "_sort", "_type", "_cursor"),
     "capabilities": ("mode",),
 }
 TEXT: Told = {"type": "string"}
