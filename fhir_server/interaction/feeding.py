@@ -18,7 +18,7 @@ from fhir_server.foundation.outcome import Gone, Invalid, NotSupported
 from fhir_server.interaction import auditing
 from fhir_server.interaction.context import GENERAL, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import STRANGE, question_of
-from fhir_server.interaction.reaching import those_within
+from fhir_server.interaction.reaching import note_owners, those_within
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import EpochEnded, Stored
 
@@ -113,7 +113,8 @@ async def fed(server: Server, circumstances: Circumstances, asked: Walk, interac
 
     if not page.rows and circumstances.wait > 0:
         await server.waiting.until(look, circumstances.wait)
-    return Fed(page.rows, _sealed(server, circumstances, asked, page.after))
+    rows = await _with_owners(server, circumstances, page.rows, interaction)
+    return Fed(rows, _sealed(server, circumstances, asked, page.after))
 
 
 async def _page(
@@ -138,6 +139,21 @@ async def _page(
             break
     assert after is not None
     return Seen(rows, after)
+
+
+async def _with_owners(
+    server: Server, circumstances: Circumstances, rows: Sequence[Stored], interaction: str
+) -> Sequence[Stored]:
+    """For the audit: whose records they are now, which a deletion does not say itself."""
+    if circumstances.record is None or not rows:
+        return rows
+    reach = circumstances.reach(interaction)
+    newest = await server.store.newest(tuple({row.key for row in rows}), reach)
+    found = [
+        replace(row, owner=newest[row.key].owner) if row.key in newest else row for row in rows
+    ]
+    note_owners(server, circumstances, found)
+    return found
 
 
 def _ended(circumstances: Circumstances, asked: Walk) -> Gone:
