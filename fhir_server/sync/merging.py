@@ -80,6 +80,37 @@ def merged(
     return Merged({"resourceType": type, "id": id, **whole})
 
 
+def places(definitions: Definitions, resource: Resource) -> dict[str, Value]:
+    """What stands at each place, by the name that `merged` gives it; of what a server adds to meta
+    nothing."""
+    type, found = resource["resourceType"], dict[str, Value]()
+    _lay(definitions, type, type, _plain(resource), found)
+    return found
+
+
+def _lay(
+    definitions: Definitions, node: str, path: str, object: Resource, found: dict[str, Value]
+) -> None:
+    fields = definitions.children(node)
+    for name, value in _members(object).items():
+        if name in ("resourceType", "id") and path == node:
+            continue
+        of, place, plain = fields.get(name), f"{path}.{name}", value[0]
+        many = of is not None and of.element.many
+        keyed = _keyed(of, value) if of is not None and many else None
+        if keyed:
+            found.update((f"{place}.where({_said(key)})", item) for key, item in keyed.items())
+        elif of is not None and not many and _descends(of) and plain is not ABSENT:
+            _lay(definitions, of.node, place, plain, found)
+        else:
+            found[place] = value[1] if plain is ABSENT else plain
+
+
+def _descends(of: Field) -> bool:
+    """Whether its members are places of their own."""
+    return of.type.code in INLINE or of.type.code == "Meta"
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether both are one JSON: 1.50 is not 1.5, true is not 1, and the order of members means
     nothing."""
@@ -138,8 +169,7 @@ class _Merging:
             return self._value(path, bases, ours, theirs)
         if of.element.many:
             return self._list(of, path, bases, ours, theirs)
-        descends = of.type.code in INLINE or of.type.code == "Meta"
-        if descends and ours is not ABSENT and theirs is not ABSENT:
+        if _descends(of) and ours is not ABSENT and theirs is not ABSENT:
             stood = [base if base is UNKNOWN or base is not ABSENT else {} for base in bases]
             stood = [base[0] if isinstance(base, tuple) else base for base in stood]
             return self.object(of.node, path, stood, ours[0], theirs[0]), ABSENT
