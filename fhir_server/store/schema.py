@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SCHEMA = "0012"  # the newest step under migrations/versions
+SCHEMA = "0013"  # the newest step under migrations/versions
 KEEP_DAYS = 7  # how long an answer under an Idempotency-Key is kept, and where a resource stood
 DAY, HOUR = 24 * 3600 * 1000, 3600 * 1000  # milliseconds
 SQLITE, POSTGRESQL = "sqlite", "postgresql"

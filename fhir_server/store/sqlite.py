@@ -51,6 +51,7 @@ from fhir_server.store.contract import (
     Unit,
     UriStarts,
 )
+from fhir_server.store.contract.side import SideTables
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.paging import Wanted
@@ -60,6 +61,7 @@ from fhir_server.store.sqlite_audit import SqliteAudit
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
 from fhir_server.store.sqlite_parameters import SqliteParameters
+from fhir_server.store.sqlite_side import SqliteSide
 from fhir_server.store.sqlite_texts import SqliteTexts
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.stamp import Stamp, checked, difference
@@ -266,6 +268,10 @@ class SqliteStore:
         if self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
         return SqliteAccess(self._writer, self._ask)
+
+    @property
+    def side(self) -> SideTables:
+        return SqliteSide(self._ask)
 
     @property
     def audit(self) -> AuditLog:

@@ -36,6 +36,10 @@ EARLIER = """INSERT OR REPLACE INTO audit_place (one, chain, number)
   (SELECT number FROM replaced.audit_place)) ORDER BY chain, number LIMIT 1)"""
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
 BESIDE = ("-wal", "-shm")
+LAST = (
+    "SELECT max(coalesce((SELECT max(seq) FROM version), 0),"
+    " coalesce((SELECT max(seq) FROM mark), 0))"
+)
 
 
 def begin(path: Path) -> None:
@@ -45,7 +49,7 @@ def begin(path: Path) -> None:
         copied = connection.execute("DELETE FROM setting WHERE name = ?", (COPIED,)).rowcount
         number = connection.execute("SELECT coalesce(max(number), 0) FROM epoch").fetchone()[0]
         if copied or not number:
-            start = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
+            start = connection.execute(LAST).fetchone()[0]
             connection.execute(
                 "INSERT INTO epoch (number, mark, start) VALUES (?,?,?)",
                 (number + 1, secrets.randbits(62), start),

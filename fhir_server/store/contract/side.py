@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, get_type_hints
 
 HERE = -(1 << 63)  # for a `seq`: this commit's; `num` is then the number of a row in it (see Unit)
 PRIMARY = "primary"
@@ -36,6 +36,11 @@ class Table(Generic[R]):
     def columns(self) -> tuple[str, ...]:
         found: tuple[str, ...] = self.row._fields  # type: ignore[attr-defined] # NamedTuples only
         return found
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What each column holds: `int`, `str` or `bytes`."""
+        return tuple(kind.__name__ for kind in get_type_hints(self.row).values())
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ class Unit:
     @property
     def numbers(self) -> tuple[int, ...]:
         """The number of each version's own row; those of its earlier ones come just before."""
-        return tuple(accumulate((1 + len(new.earlier) for new in self.versions), initial=-1))[1:]
+        return numbers_of(self.versions)
 
     @property
     def only_tells(self) -> bool:
@@ -168,6 +168,11 @@ class Unit:
             or self.side
             or self.expects
         )
+
+
+def numbers_of(versions: Sequence[NewVersion]) -> tuple[int, ...]:
+    """See Unit.numbers."""
+    return tuple(accumulate((1 + len(new.earlier) for new in versions), initial=-1))[1:]
 
 
 class Committed(NamedTuple):

@@ -34,11 +34,11 @@ from fhir_server.store.select import Bound, unseen
 from fhir_server.store.select.reached import those
 from fhir_server.store.select.weighing import REACH, reaches_few
 from fhir_server.store.select.weights import weights_of
-from fhir_server.store.types import type_numbers
+from fhir_server.store.types import LEFT_NUMBER, type_numbers
 
 VERSIONS = Part("version v")
 REPLACED = (
-    "not exists (select 1 from version n where n.rid = v.rid and n.seq > v.seq"
+    "not exists (select 1 from version n where n.rid = v.rid and (n.seq, n.num) > (v.seq, v.num)"
     " and (n.updated <= %s or n.updated = v.updated))"
 )
 FOREIGN = "`cursor` is not one this server gave. Leave it out to start again."
@@ -129,7 +129,7 @@ def _alike(asked: History) -> bool:
 
 def _asked(asked: History, pin: Bound | None) -> list[Part]:
     """What a version must be."""
-    where = [Part("true"), *_of(asked)]
+    where = [Part(f"v.method <> {LEFT_NUMBER}"), *_of(asked)]
     if pin is not None:
         later = unseen(pin, "v", POSTGRESQL)
         where.append(Part(f"not ({later.text})", later.values))

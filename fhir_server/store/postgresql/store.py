@@ -39,6 +39,7 @@ from fhir_server.store.contract import (
     Unit,
     UriStarts,
 )
+from fhir_server.store.contract.side import SideTables
 from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check
 from fhir_server.store.paging import Wanted
@@ -50,6 +51,7 @@ from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, 
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
+from fhir_server.store.postgresql.side import PostgresqlSide
 from fhir_server.store.postgresql.texts import PostgresqlTexts
 from fhir_server.store.postgresql.uris import Uris
 from fhir_server.store.postgresql.values import Texts
@@ -234,6 +236,10 @@ class PostgresqlStore:
     @property
     def access(self) -> AccessTable:
         return PostgresqlAccess(readers=self._readers, writers=self._writers)
+
+    @property
+    def side(self) -> SideTables:
+        return PostgresqlSide(self._readers)
 
     @property
     def audit(self) -> AuditLog:

@@ -187,8 +187,9 @@ POINTERS = (
     (
         "resources do not point at their newest version",
         "SELECT count(*) FROM current c WHERE NOT EXISTS (SELECT 1 FROM version v"
-        " WHERE v.rid = c.rid AND v.seq = c.seq AND (v.body IS NULL) = c.deleted)"
-        " OR EXISTS (SELECT 1 FROM version n WHERE n.rid = c.rid AND n.seq > c.seq)",
+        " WHERE v.rid = c.rid AND v.seq = c.seq AND v.num = c.num"
+        " AND (v.body IS NULL) = c.deleted) OR EXISTS (SELECT 1 FROM version n"
+        " WHERE n.rid = c.rid AND (n.seq, n.num) > (c.seq, c.num))",
     ),
     (
         "versions belong to no resource",
