@@ -99,7 +99,7 @@ SEARCHES = [
     "Patient?_cursor=<cursor Patient?_count=1>", "_history?_count=1&_cursor=<cursor _history>",
     "Patient/_history?_count=1&_cursor=<cursor Patient/_history>",
     # feeds
-    "_history?_cursor=", "_history?_cursor=&_count=1", "_history?_cursor=&_type=Patient,Observation",
+    "_history?_cursor=", "_history?_cursor=&_count=1", "_history?_cursor=&_type=Patient,List",
     "Patient/_history?_cursor=", "Encounter/_history?_cursor=&_count=2", "List/_history?_cursor=",
     "Consent/_history?_cursor=", "_history?_cursor=<cursor feed>", "Patient/_history?_cursor=AAAA",
     "Patient/_history?_cursor=<cursor Patient/feed>", "Patient/hanoi.p/_history?_cursor=",
