@@ -128,7 +128,12 @@ def place_said(path: str) -> str:
     plain, where, key = path.partition(".where(")
     words = [ELEMENTS.get(name, name) for name in plain.split(".")[1:]]
     told = " › ".join(words)
-    return f"{told} ({key.removesuffix(')').rpartition('/')[2]})" if where else told
+    return printable(f"{told} ({key.removesuffix(')').rpartition('/')[2]})" if where else told)
+
+
+def printable(text: str) -> str:
+    """The text without what neither XML nor a FHIR string may hold."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
 
 
 def value_said(value: Value, *, absent: str = "(không có)", unknown: str = "(không rõ)") -> str:
@@ -137,7 +142,7 @@ def value_said(value: Value, *, absent: str = "(không có)", unknown: str = "(k
         return absent
     if value is UNKNOWN:
         return unknown
-    told = " ".join(_said(value).split())
+    told = printable(_said(value))
     return told if len(told) <= MOST else f"{told[: MOST - 1]}…"
 
 

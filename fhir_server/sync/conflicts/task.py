@@ -18,7 +18,7 @@ from fhir_server.foundation.outcome import TRANSLATION
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.search.owner import CONFLICT, TASKS
 from fhir_server.sync.conflicts.conflict import Conflict, Differing, differing
-from fhir_server.sync.conflicts.saying import place_said, type_said, value_said
+from fhir_server.sync.conflicts.saying import place_said, printable, type_said, value_said
 from fhir_server.sync.lineage import Rev
 
 OPEN, DONE, CANCELLED = "requested", "completed", "cancelled"
@@ -46,7 +46,7 @@ def key_of(key: Key, heads: Iterable[Rev]) -> Key:
 def task_of(definitions: Definitions, conflict: Conflict, patient: str | None) -> Resource:
     """The Task of a conflict. patient: a reference to whose record the resource is in."""
     found = differing(definitions, conflict)
-    vietnamese, english = described(conflict, found)
+    vietnamese, english = map(printable, described(conflict, found))
     told: Resource = {"resourceType": "Task", "id": id_of(conflict.key, conflict.revs)}
     if labels := _security(conflict):
         told["meta"] = {"security": labels}
