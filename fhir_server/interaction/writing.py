@@ -233,7 +233,7 @@ async def settled(
         rules = server.live.current.change
         try:
             proposal = await propose()
-            if proposal.unit.versions or once:
+            if proposal.unit.versions or proposal.unit.side or once:
                 unit = sourced(server, circumstances, proposal.unit)
                 unit = await of_facilities(server, circumstances, unit)
                 unit = await allowed(server, circumstances, unit)
