@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
@@ -227,6 +227,10 @@ class Server:
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     departments: Departments = field(default_factory=Departments, compare=False)
     waiting: Waiting = field(default_factory=Waiting, compare=False)
+    # what goes on beside the requests from the start to the stop, each given the server
+    background: list[Callable[[Server], Coroutine[Any, Any, None]]] = field(
+        default_factory=list, compare=False
+    )
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 

@@ -83,6 +83,8 @@ class App:
             self.following.append(asyncio.create_task(self.server.reindexing.work()))
         if self.server.anchoring is not None:
             self.following.append(asyncio.create_task(self.server.anchoring.work()))
+        for work in self.server.background:
+            self.following.append(asyncio.create_task(work(self.server)))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
