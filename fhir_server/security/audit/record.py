@@ -121,8 +121,10 @@ class Record:
                 (SHOWN.get(self.interaction, "read"), one[0]) for one in self._told
             )
             rules = self._rules(uses or {(self.interaction, self.type): None})
-            told = {one: self._were.get(one, owner) for one, owner in self._told.items()}
-            today = (self._told[one] for one in self._were if one in self._told)
+            # The entries of a batch are done at once: which was done first is nobody's business.
+            order = sorted(self._told) if self.interaction in MANY else self._told
+            told = {one: self._were.get(one, self._told[one]) for one in order}
+            today = (self._told[one] for one in order if one in self._were)
             found.append(self._entry(caller, whole, told, today, rules=rules))
         return tuple(found)
 
