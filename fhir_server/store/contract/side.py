@@ -234,6 +234,8 @@ class Expect:
     def __post_init__(self) -> None:
         if not self.table.guarded:
             raise ValueError(f"`{self.table.name}` is not guarded, so nothing is expected of it.")
+        if self.row is not None and tuple(self.row[: self.table.keyed]) != tuple(self.key):
+            raise ValueError(f"The row of `{self.table.name}` is not of the key {self.key!r}.")
 
 
 Side = Put[Any] | Drop
