@@ -119,10 +119,10 @@ def _looked(after: Edge, limit: int, dialect: Dialect) -> Part:
         f"select v.seq, {num} as num, 0 as what, v.rid, {VERSION} as kind, 0 as whom,"
         " cast(null as bytea) as body, v.type from version v"
         f" where {later} and v.seq < (select horizon from h)"
-        f" order by v.seq, {num} limit {limit:d}) a union all select * from ("
+        f" order by seq, num limit {limit:d}) a union all select * from ("
         "select m.seq, m.num, 1 as what, m.rid, m.kind, m.whom, m.body, 0 as type from mark m"
         f" where (m.seq, m.num) {beyond} ({mark}, {mark}) and m.seq < (select horizon from h)"
-        f" order by m.seq, m.num limit {limit:d}) b) l order by seq, num, what limit {limit:d}"
+        f" order by seq, num limit {limit:d}) b) l order by seq, num, what limit {limit:d}"
     )
     first = after if dialect.postgresql else after[:1]
     return Part(text, (*first[:2], *after[:2]))
