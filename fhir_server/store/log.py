@@ -49,6 +49,7 @@ class Edge(NamedTuple):
 
 
 START = Edge()
+LAST = 2**31 - 2  # a number in a transaction that none reaches
 
 
 def edge_of(cursor: str | None, epochs: Rows) -> Edge:
@@ -150,12 +151,15 @@ def read_log(rows: Rows, epochs: Rows, after: Edge, limit: int, codec: Codec) ->
         raise EpochEnded
     edge = Edge(*rows[0][14:17]) if looked else after
     number, mark = epochs[-1][:2]
+    end = Edge(max(horizon - 1, 0), LAST)
     return Log(
         [_row(row, codec) for row in rows if row[17] is not None],
         f"{number}.{mark}.{edge.seq}.{edge.num + 1}.{edge.what}",
         looked >= limit,
         edge.position,
         Position(horizon),
+        end.position,
+        f"{number}.{mark}.{end.seq}.{end.num + 1}.{end.what}",
     )
 
 

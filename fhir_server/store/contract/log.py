@@ -67,13 +67,16 @@ class LogRow:
 class Log:
     """next: the cursor to go on with. more: there are rows beyond those looked at.
     reached: the last row looked at, or where the cursor stood. horizon: all
-    before it is told, and nothing will come before it any more."""
+    before it is told, and nothing will come before it any more. last: the last place before it;
+    end: the cursor there, for who begins with what comes next."""
 
     rows: Sequence[LogRow]
     next: str
     more: bool
     reached: Position
     horizon: Position
+    last: Position
+    end: str
 
 
 class Epoch(NamedTuple):
