@@ -81,8 +81,18 @@ class Lineage:
 
     def _last(self, revs: Iterable[Rev]) -> list[Rev]:
         among = set(revs)
-        passed = set(chain.from_iterable(self.past(rev) - {rev} for rev in among))
+        passed: set[Rev] = set()
+        ahead = list(chain.from_iterable(map(self._parents, among)))
+        while ahead:
+            one = ahead.pop()
+            if one not in passed:
+                passed.add(one)
+                ahead.extend(self._parents(one))
         return sorted(among - passed)
+
+    def _parents(self, rev: Rev) -> Parents:
+        known = self.versions.get(rev)
+        return () if known is None else known.parents
 
     def _rank(self, rev: Rev) -> tuple[bool, int, str]:
         return self.versions[rev].state is State.ALIVE, generation(rev), rev
