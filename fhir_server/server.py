@@ -43,6 +43,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file
+from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
@@ -87,7 +88,7 @@ def build(settings: Settings) -> Server:
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
-        operations=Table(),
+        operations=Table(OPERATIONS),
         waiting=Waiting(max(1, settings.concurrency // 2)),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fhir_server.operation.table import OPERATIONS
 from fhir_server.rest.routes import Grammar
 from fhir_server.search.parameters import Parameter, Parameters
+from fhir_server.sync.operations import OPERATIONS
 from tests.access.worlds import BORN, DONE, NAME, NUMBER, PHONE, STREET, WORD, measured, person
 
 NEVER = "1-aaaaaaaaaaaaaaaaaaaaaaaaaa"  # nobody's version

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.operation.table import OPERATIONS
 from fhir_server.rest.dispatch import compartments
 from fhir_server.rest.routes import ROWS, Grammar
+from fhir_server.sync.operations import OPERATIONS
 from tests.access.asking import (
     CLINICAL,
     by_hand,
