@@ -43,6 +43,9 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file
+from fhir_server.sync.matching.linker import Linker
+from fhir_server.sync.matching.rules import built_in as built_in_rules
+from fhir_server.sync.matching.rules import of_file as of_rules
 from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
@@ -89,6 +92,7 @@ def build(settings: Settings) -> Server:
         released=RELEASED,
         many_deletes=settings.many_deletes,
         operations=Table(OPERATIONS),
+        linker=linker_of(settings),
         waiting=Waiting(max(1, settings.concurrency // 2)),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
@@ -96,6 +100,14 @@ def build(settings: Settings) -> Server:
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
     )
+
+
+def linker_of(settings: Settings) -> Linker | None:
+    """What links people who were registered twice. Raises BadFile."""
+    if settings.matching == OFF:
+        return None
+    file = settings.matching
+    return Linker(of_rules(Path(file)) if file else built_in_rules(), settings.match_writes)
 
 
 def access_policy_of(settings: Settings) -> AccessPolicy:

@@ -26,7 +26,7 @@ from fhir_server.security.caller import OPEN, OPERATOR, Caller
 from fhir_server.security.decision import Access
 from fhir_server.security.deidentify import Means
 from fhir_server.security.tokens.credentials import Credentials
-from fhir_server.store.contract import NOTHING, Restriction, Store, Stored
+from fhir_server.store.contract import NOTHING, Restriction, Store, Stored, Unit
 from fhir_server.validation.knowledge import Knowledge
 from fhir_server.validation.validator import Validator
 
@@ -93,6 +93,10 @@ class Gate(Protocol):
     async def admitted(self, credentials: Credentials) -> Admitted:
         """Raises Unauthorized, Forbidden, and Invalid for what is malformed."""
 
+    async def admitted_again(self, caller: Caller) -> Admitted:
+        """Who was admitted before, with the rights they have now: what they asked for could not be
+        done then. Raises Forbidden."""
+
 
 class Shut:
     """The rights of who has not been admitted: none."""
@@ -127,6 +131,9 @@ class OpenGate:
     """Everybody comes in, to everything: a server that only its own machine reaches."""
 
     async def admitted(self, credentials: Credentials) -> Admitted:  # noqa: ARG002 - whoever it is
+        return EVERYBODY
+
+    async def admitted_again(self, caller: Caller) -> Admitted:  # noqa: ARG002 - whoever it is
         return EVERYBODY
 
 
@@ -187,6 +194,18 @@ class Operations(Protocol):
     ) -> Awaitable[Answer]: ...
 
 
+class Linker(Protocol):
+    """Knows people who were registered twice; fhir_server/sync/matching, which stands above."""
+
+    @property
+    def every_write(self) -> bool:
+        """Whether what clients write is looked at, and not only what nodes send."""
+
+    async def linked(self, server: Server, circumstances: Circumstances, unit: Unit) -> Unit:
+        """The unit with what links its Patients to others that are the same person. Rows are
+        added, so that those of the log are numbered afterwards."""
+
+
 class NoOperations:
     """A server without any."""
 
@@ -220,6 +239,7 @@ class Server:
     lasting_secret: bytes = b""  # seals the cursors of followers, which outlive a new index
     many_deletes: bool = False  # a conditional delete may remove more than one
     operations: Operations = field(default_factory=NoOperations)
+    linker: Linker | None = None  # None: nobody is linked
     texts: TextFollowing | None = None  # None: no index of words is kept
     authority: Authority | None = None  # who gives and knows tokens; None: nobody is asked for any
     audit: bool = False  # whether every access is written down

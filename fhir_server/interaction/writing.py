@@ -238,6 +238,8 @@ async def settled(
                 unit = await of_facilities(server, circumstances, unit)
                 unit = await allowed(server, circumstances, unit)
                 unit = await with_own(server, circumstances, unit, proposal.own)
+                if server.linker is not None and server.linker.every_write:
+                    unit = await server.linker.linked(server, circumstances, unit)
                 unit = replace(remembering(unit, proposal.answer, once), rules=rules)
                 unit = audited(unit, circumstances)
                 committed = await server.store.commit(unit)

@@ -87,6 +87,17 @@ class Settings:
         " prints.",
         FOLDER,
     )
+    matching: str = setting(
+        "",
+        "The file that says by which numbers two Patients are one person; empty: the one that"
+        " `fhir-server matching rules` prints; off: nobody is linked.",
+        FOLDER,
+    )
+    match_writes: bool = setting(
+        False,
+        "Link the Patients that clients write, too, and not only those that nodes send.",
+        FLAG,
+    )
     provider: str = setting(
         "",
         "The issuer of an outside OpenID provider whose access tokens are taken, too.",

@@ -47,9 +47,16 @@ class Linked:
 
 
 async def linked(
-    server: Server, rules: Rules, circumstances: Circumstances, versions: Sequence[NewVersion]
+    server: Server,
+    rules: Rules,
+    circumstances: Circumstances,
+    versions: Sequence[NewVersion],
+    conflicting: frozenset[int] = frozenset(),
 ) -> Linked:
-    """What is to be written with these versions, so that nobody in them is two people."""
+    """What is to be written with these versions, so that nobody in them is two people.
+
+    conflicting: Patients of them that come into a conflict, and are not to be changed now.
+    """
     given = {rid(new.key): new for new in versions if _is_patient(new)}
     if not given:
         return Linked(tuple(versions))
@@ -64,7 +71,7 @@ async def linked(
     people |= {number: person_of(rules, resource_of(one)) for number, one in stored.items()}
     pairs = _pairs(rules, given, people, found.crowded)
     apart, busy = await _kept_apart(server, pairs, stored)
-    wanted = _wanted([pair for pair in pairs if pair not in apart], people, busy)
+    wanted = _wanted([pair for pair in pairs if pair not in apart], people, busy | conflicting)
     expects = tuple(Expect(APART, pair, None) for pair in pairs if pair not in apart)
     own = [
         _with_links(server, circumstances, stored[number], links)

@@ -10,9 +10,10 @@ from fhir_server.foundation.outcome import Invalid, NotFound
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.writing import new_version, with_id
 from fhir_server.store.codec import digest_of, resource_of
-from fhir_server.store.contract import EVERYTHING, History, Stale, Unit
-from fhir_server.store.contract.side import APART
+from fhir_server.store.contract import EVERYTHING, History, Stale, Unit, rid
+from fhir_server.store.contract.side import APART, CONFLICT, ConflictRow, Put
 from fhir_server.sync.matching.deciding import link, unlink
+from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.linking import linked
 from fhir_server.sync.matching.listing import Standing, pairs
 from fhir_server.sync.matching.rules import built_in
@@ -247,3 +248,26 @@ async def test_pairs_are_listed_with_what_they_are_to_each_other(server):
         ("a1", "b2"): (Standing.LIKELY, ()),
         ("b1", "b2"): (Standing.LIKELY, ()),
     }
+
+
+async def test_what_clients_write_is_linked_where_the_settings_say_so(store):
+    server = server_on(store, linker=Linker(RULES, every_write=True))
+    await put(server, BY_ANYBODY, patient("an", CCCD), patient("binh", AS_CARD))
+    assert await links(server, "an") == [("Patient/binh", "seealso")]
+    assert await links(server, "binh") == [("Patient/an", "seealso")]
+    told = server_on(store, linker=Linker(RULES))
+    await put(told, BY_ANYBODY, patient("chi", CCCD))
+    assert await links(told, "chi") == []
+
+
+async def test_who_comes_into_a_conflict_is_linked_when_it_is_over(server):
+    await put(server, BY_ANYBODY, patient("an", CCCD), patient("binh", CCCD))
+    row = ConflictRow(rid(AN), 0, "conflict-x", "{}")
+    await server.store.commit(Unit((), side=(Put(CONFLICT, (row,)),)))
+    await arrive(server, patient("binh", CCCD, active=True))
+    assert await links(server, "an") == []
+    assert await links(server, "binh") == [("Patient/an", "seealso")]
+    before, _ = await newest(server, "an")
+    new = new_version(server, BY_ANYBODY, patient("an", CCCD, active=True), "PUT", before)
+    unit = Unit((new,), side=(Put(CONFLICT, (row,)),))
+    assert (await Linker(RULES).linked(server, BY_ANYBODY, unit)).versions == (new,)
