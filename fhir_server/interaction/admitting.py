@@ -12,6 +12,7 @@ from fhir_server.interaction.consenting import Consenting
 from fhir_server.interaction.context import Admitted, NotAdmitted
 from fhir_server.interaction.granting import Granting
 from fhir_server.search.live import Live
+from fhir_server.security.caller import Caller
 from fhir_server.security.decision import decide
 from fhir_server.security.policy import Policy
 from fhir_server.security.tokens.authority import Authority
@@ -32,7 +33,9 @@ class Guarded:
         self._granting = Granting(live, knowledge)
 
     async def admitted(self, credentials: Credentials) -> Admitted:
-        caller = await self.authority.authenticate(credentials)
+        return await self.admitted_again(await self.authority.authenticate(credentials))
+
+    async def admitted_again(self, caller: Caller) -> Admitted:
         now = time.time_ns() // 1_000_000
         try:
             agreement = await self._consenting.about(caller, now)
