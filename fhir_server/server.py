@@ -43,6 +43,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file
+from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.rules import built_in as built_in_rules
 from fhir_server.sync.matching.rules import of_file as of_rules
@@ -72,6 +73,7 @@ def build(settings: Settings) -> Server:
         keep_days=settings.idempotency_days,
     )
     authority = authority_of(settings, store) if settings.access == "on" else None
+    policy = access_policy_of(settings) if authority is not None else None
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
     return Server(
         definitions=known,
@@ -81,8 +83,8 @@ def build(settings: Settings) -> Server:
         following=Following(knowledge, store, alone=settings.workers == 1, declaring=declaring),
         store=store,
         gate=OpenGate()
-        if authority is None
-        else Guarded(authority, access_policy_of(settings), store, live, knowledge),
+        if authority is None or policy is None
+        else Guarded(authority, policy, store, live, knowledge),
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
         lasting_secret=settings.secret.encode(),
@@ -94,6 +96,7 @@ def build(settings: Settings) -> Server:
         operations=Table(OPERATIONS),
         linker=linker_of(settings),
         waiting=Waiting(max(1, settings.concurrency // 2)),
+        background=[partial(keep, policy)],
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fhir_server.operation import table
 from fhir_server.operation.call import Operation
 from fhir_server.sync.conflicts import operation as conflicts
+from fhir_server.sync.hub import pulling
 
-OF_SYNC: tuple[Operation, ...] = (*conflicts.OPERATIONS,)
+OF_SYNC: tuple[Operation, ...] = (*conflicts.OPERATIONS, *pulling.OPERATIONS)
 OPERATIONS: tuple[Operation, ...] = (*table.OPERATIONS, *OF_SYNC)

@@ -203,6 +203,11 @@ class Keeper:
             beyond = (rows[-1].seq, rows[-1].num)
 
 
+async def keep(policy: Policy | None, server: Server) -> None:
+    """The work of a keeper, beside the requests."""
+    await Keeper(server, policy).work()
+
+
 async def begin(server: Server) -> None:
     """Have homes kept from now on: a node has asked."""
     key = (NAME,)
