@@ -100,7 +100,7 @@ def new_name() -> str:
 
 
 class Kept(NamedTuple):
-    """A Life, and the row it was read from; None: there is none yet."""
+    """A Life, and the row it was read from; None: it is not written down yet."""
 
     life: Life
     row: StateRow | None
@@ -116,14 +116,26 @@ class Kept(NamedTuple):
         )
 
 
-async def kept(store: Store) -> Kept:
-    """The node's Life, or a new one that nobody has written down yet."""
+async def looked_up(store: Store) -> Kept | None:
+    """The node's Life; None: it has never been one."""
     row = (await store.side.rows(STATE, [(NAME,)])).get((NAME,))
     if row is None:
-        return Kept(Life(new_name()), None)
+        return None
     told = orjson.loads(row.value)
     known = {each.name for each in fields(Life)}
     return Kept(Life(**{name: value for name, value in told.items() if name in known}), row)
+
+
+async def kept(store: Store) -> Kept:
+    """The node's Life, which begins where there is none. Raises Stale where it begins elsewhere at
+    this moment."""
+    found = await looked_up(store)
+    if found is None:
+        life = Life(new_name())
+        await store.commit(Kept(life, None).unit(life))
+        found = await looked_up(store)
+        assert found is not None, "it was just written"
+    return found
 
 
 async def is_paused(store: Store) -> bool:

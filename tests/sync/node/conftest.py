@@ -9,15 +9,15 @@ import pytest
 
 from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import delete, read, update
+from fhir_server.interaction import delete, update
 from fhir_server.store.codec import digest_of
 from fhir_server.store.contract import version_id
 from fhir_server.store.contract.side import PLACE
 from fhir_server.sync.epochs import START, Epoch, Epochs, Place
 from fhir_server.sync.lineage import next_generation
 from fhir_server.sync.node import outbox, pulling, sending
-from fhir_server.sync.node.life import Name, kept, name_of
-from fhir_server.sync.words import NEVER, Answer, Kind, Outcome, Page, Receipt, Row, Stubbed
+from fhir_server.sync.node.life import kept
+from fhir_server.sync.words import NEVER, Answer, Kind, Outcome, Page, Receipt, Row
 from tests.interaction.conftest import BY_ANYBODY, server_on
 
 
@@ -65,17 +65,16 @@ class Node:
     async def life(self):
         return (await kept(self.store)).life
 
-    async def put(self, *resources, if_match=None):
+    async def put(self, *resources):
         """Written here by somebody; the versions."""
-        return [
-            (
-                await update.update(self.server, each["resourceType"], each["id"], each, BY_ANYBODY)
-            ).version_id
-            for each in resources
-        ]
+        found = []
+        for each in resources:
+            ask = update.Ask(each["resourceType"], each["id"], each)
+            found.append((await update.update(self.server, ask, BY_ANYBODY)).version_id)
+        return found
 
     async def delete(self, type, id):
-        await delete.delete(self.server, Key(type, id), BY_ANYBODY)
+        await delete.delete(self.server, delete.Ask(type, id), BY_ANYBODY)
 
     async def shown(self, type, id):
         """The resource as it is read here; why not, where it is not."""
@@ -135,6 +134,3 @@ class Node:
     async def rows(self, *states):
         rows = await self.store.side.range(PLACE, limit=1000)
         return [row for row in rows if row.state in states]
-
-
-__all__ = ["Name", "Stubbed", "name_of", "read"]
