@@ -53,6 +53,7 @@ from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
+from fhir_server.store.postgresql.horizon import Horizon
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
 from fhir_server.store.postgresql.side import PostgresqlSide
 from fhir_server.store.postgresql.texts import PostgresqlTexts
@@ -107,6 +108,7 @@ class PostgresqlStore:
         self._texts = PostgresqlTexts(self._readers, self._writers)
         self._parameters = PostgresqlParameters(url, readers=self._readers, writers=self._writers)
         self._audit = PostgresqlAudit(readers=self._readers, writers=self._writers)
+        self._horizon = Horizon(self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
             weight=lambda unit: len(unit.versions),
@@ -138,6 +140,7 @@ class PostgresqlStore:
             await self._forgetting
         await self._plain.finished()
         await self._audit.finished()
+        await self._horizon.finished()
         await self._writers.close()
         await self._readers.close()
 
@@ -273,6 +276,12 @@ class PostgresqlStore:
     # --- writing
 
     async def commit(self, unit: Unit) -> Committed:
+        committed = await self._committed(unit)
+        if not unit.only_tells:
+            self._horizon.committed()
+        return committed
+
+    async def _committed(self, unit: Unit) -> Committed:
         now = self._clock()
         if now >= self._due:
             self._due = now + HOUR
