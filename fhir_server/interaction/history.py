@@ -23,6 +23,7 @@ from fhir_server.interaction.reaching import those_within
 from fhir_server.interaction.read import in_shape
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import History, Position, Stored
+from fhir_server.store.contract.version import LEFT
 
 PRESENTATION = ("_format", "_pretty", "_summary", "_elements")
 LOOKS = 50  # at the store for one page: what was another's once is passed over
@@ -244,12 +245,15 @@ def _entry(server: Server, circumstances: Circumstances, stored: Stored) -> Entr
     url = stored.key.type if stored.method == "POST" else str(stored.key)
     created = stored.method == "POST" or stored.generation == 1
     status = 204 if stored.deleted else 201 if created else 200
+    method = stored.method
+    if method == LEFT:  # of a node: gone from here, and deleted nowhere
+        method, status = "DELETE", 410
     return Entry(
         full_url=f"{circumstances.base}/{stored.key}",
         resource=None
         if stored.deleted
         else in_shape(server, circumstances, stored, circumstances.shape),
-        request={"method": stored.method, "url": url},
+        request={"method": method, "url": url},
         response={
             "status": status_line(status),
             "etag": f'W/"{stored.version_id}"',

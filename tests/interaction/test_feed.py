@@ -25,8 +25,10 @@ from fhir_server.search.page import seal
 from fhir_server.security.agreeing import SILENCE
 from fhir_server.security.decision import decide
 from fhir_server.security.policy_file import built_in
-from fhir_server.store.contract import EVERYTHING, rid
+from fhir_server.store.codec import resource_of
+from fhir_server.store.contract import EVERYTHING, NewVersion, Unit, rid
 from fhir_server.store.contract.reach import only
+from fhir_server.store.contract.version import LEFT
 from tests.interaction.conftest import link, patient, put, told, within
 from tests.interaction.test_deidentified import ANALYST
 from tests.interaction.test_history import urls, world
@@ -92,6 +94,24 @@ async def test_a_deletion_is_told_as_one_and_a_page_may_change_its_size_on_the_w
     assert last["response"]["status"] == "204 No Content"
     await put(server, here, patient("d"), patient("e"))
     assert urls(await page(server, here, list(rest.items()), "Patient", None)) == ["Patient/d"]
+
+
+async def test_at_a_node_what_left_is_told_as_gone(server, here):
+    """It has the name of the version it hides, and no body."""
+    await put(server, here, patient("a"))
+    key = Key("Patient", "a")
+    stored = (await server.store.newest((key,), EVERYTHING))[key]
+    left = NewVersion(key, stored.generation, stored.digest, LEFT, None, follows=stored)
+    before = replace(left, before=server.indexer.rows(resource_of(stored)))
+    await server.store.commit(Unit((before,)))
+    told = (await page(server, here, START))["entry"][-1]
+    assert told["request"] == {"method": "DELETE", "url": "Patient/a"}
+    assert told["response"]["status"] == "410 Gone"
+    assert "resource" not in told
+    assert stored.version_id in told["response"]["etag"]
+    assert len((await page(server, here, []))["entry"]) == 1, "a history is of versions alone"
+    with pytest.raises(Gone):
+        await read.read(server, read.Ask(key), here)
 
 
 async def test_sixteen_writers_are_met_by_all_followers_in_one_order(server, here):

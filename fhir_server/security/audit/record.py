@@ -17,8 +17,11 @@ from fhir_server.security.audit.said import MOST_URL, Said, entry
 from fhir_server.security.caller import Caller
 from fhir_server.security.decision import NEEDS, Access
 from fhir_server.store.contract import Entry, NewVersion, Stored, version_id
+from fhir_server.store.contract.version import LEFT
 
-BY_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+BY_METHOD = {
+    "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", LEFT: "delete"
+}  # fmt: skip
 MANY = frozenset({"batch", "transaction"})
 SHOWN = {each: each for each in NEEDS} | {"search-compartment": "search-type"}
 MOST_USES = 50  # types and interactions whose rules one entry names
