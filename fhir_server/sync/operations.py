@@ -8,7 +8,11 @@ from __future__ import annotations
 from fhir_server.operation import table
 from fhir_server.operation.call import Operation
 from fhir_server.sync.conflicts import operation as conflicts
-from fhir_server.sync.hub import pulling
+from fhir_server.sync.hub import pulling, receiving
 
-OF_SYNC: tuple[Operation, ...] = (*conflicts.OPERATIONS, *pulling.OPERATIONS)
+OF_SYNC: tuple[Operation, ...] = (
+    *conflicts.OPERATIONS,
+    *pulling.OPERATIONS,
+    *receiving.OPERATIONS,
+)
 OPERATIONS: tuple[Operation, ...] = (*table.OPERATIONS, *OF_SYNC)

@@ -1,4 +1,4 @@
-"""tree — the versions of one resource as a hub takes more of them: what is written, and in what order.
+"""tree — the versions of one resource, as a hub takes more of them: what is written, and when.
 
 https://hl7.org/fhir/R4/http.html#versioning
 
@@ -180,4 +180,3 @@ class Tree:
     @property
     def is_apart(self) -> bool:
         return len(self.lineage.heads()) > 1
-
