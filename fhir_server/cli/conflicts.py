@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from fhir_server.cli.options import takes
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
+    from fhir_server.foundation.resource import Key
     from fhir_server.interaction.context import Circumstances, Server
     from fhir_server.sync.conflicts.conflict import Conflict, Differing
     from fhir_server.sync.conflicts.resolving import Choice
@@ -161,23 +163,25 @@ def resolve(
     async def asking(server: Server, by: Circumstances) -> str:
         from fhir_server.sync.conflicts.resolving import resolved
 
-        answer = await resolved(server, await choice_of(server), by)
-        return answer.version_id or ""
-
-    async def choice_of(server: Server) -> Choice:
-        from fhir_server.sync.conflicts.conflict import lineage_of
-        from fhir_server.sync.conflicts.resolving import Choice
-        from fhir_server.sync.conflicts.task import id_of
-
-        heads = (await lineage_of(server, key)).heads()
-        if id_of(key, heads) != task:
-            refuse(Exit.MISUSED, f"{key} has other versions than those you saw. Look again.")
-        if choose and choose not in heads:
-            refuse(Exit.MISUSED, f"`{choose[:64]}` is none of the versions: {', '.join(heads)}.")
-        return Choice(key, frozenset(heads), choose or None, told)
+        choice = await choice_of(server, key, task, choose)
+        return (await resolved(server, replace(choice, resource=told), by)).version_id or ""
 
     rev = ask(gathered, "conflicts-resolve", asking, resource)
     typer.echo(f"{key} is now version {rev}.")
+
+
+async def choice_of(server: Server, key: Key, task: str, choose: str) -> Choice:
+    """Between the versions that the Task names, which are those there are now."""
+    from fhir_server.sync.conflicts.conflict import lineage_of
+    from fhir_server.sync.conflicts.resolving import Choice
+    from fhir_server.sync.conflicts.task import id_of
+
+    heads = (await lineage_of(server, key)).heads()
+    if id_of(key, heads) != task:
+        refuse(Exit.MISUSED, f"{key} has other versions than those you saw. Look again.")
+    if choose and choose not in heads:
+        refuse(Exit.MISUSED, f"`{choose[:64]}` is none of the versions: {', '.join(heads)}.")
+    return Choice(key, frozenset(heads), choose or None)
 
 
 def read(file: Path) -> dict[str, Any]:
