@@ -66,12 +66,7 @@ def build(settings: Settings) -> Server:
     indexer = indexer_of(settings, Parameters(known))
     live = Live(indexer)
     knowledge = knowledge_of(settings, known)
-    store = store_at(
-        settings.database_url,
-        pool_size=settings.pool_size,
-        stamp=indexer.stamp,
-        keep_days=settings.idempotency_days,
-    )
+    store = kept_at(settings, indexer)
     authority = authority_of(settings, store) if settings.access == "on" else None
     policy = access_policy_of(settings) if authority is not None else None
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
@@ -102,6 +97,15 @@ def build(settings: Settings) -> Server:
         authority=authority,
         reindexing=Reindexing(declaring, rate=settings.reindex_rate),
         texts=TextFollowing(Texts(indexer.parameters), store) if settings.text_index else None,
+    )
+
+
+def kept_at(settings: Settings, indexer: Indexer) -> Store:
+    return store_at(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        stamp=indexer.stamp,
+        keep_days=settings.idempotency_days,
     )
 
 
