@@ -96,6 +96,20 @@ async def test_a_deletion_is_told_as_one_and_a_page_may_change_its_size_on_the_w
     assert urls(await page(server, here, list(rest.items()), "Patient", None)) == ["Patient/d"]
 
 
+async def test_what_was_passed_over_is_not_looked_at_again(server, here):
+    """A follower of what is seldom written goes on behind all that was written since."""
+    await put(server, here, {"resourceType": "Organization", "id": "o", "name": "O"})
+    store, of = server.store, ("Organization",)
+    before = (await store.feed(None, types=of, restriction=EVERYTHING, limit=9)).next
+    for number in range(5):
+        await put(server, here, patient(f"p{number}"))
+    after = (await store.feed(before, types=of, restriction=EVERYTHING, limit=9)).next
+    assert not (await store.feed(after, restriction=EVERYTHING, limit=9)).rows
+    await put(server, here, {"resourceType": "Organization", "id": "q", "name": "Q"})
+    (row,) = (await store.feed(after, types=of, restriction=EVERYTHING, limit=9)).rows
+    assert row.key.id == "q"
+
+
 async def test_at_a_node_what_left_is_told_as_gone(server, here):
     """It has the name of the version it hides, and no body."""
     await put(server, here, patient("a"))

@@ -177,6 +177,11 @@ AFTER = (
     f" and v.seq < {BASE} + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 )
 ORDER = " order by v.seq, v.num limit {limit:d}"
+END = (
+    f"select v.seq, v.num from version v where v.seq < {BASE}"
+    " + pg_snapshot_xmin(pg_current_snapshot())::text::bigint order by v.seq desc, v.num desc"
+    " limit 1"
+)
 
 
 async def feed(
@@ -193,11 +198,16 @@ async def feed(
     after = Position(0, -1) if cursor is None else position(cursor, epochs)
     wanted = tuple(types)
     asked = [member("v.type", type_numbers(wanted), POSTGRESQL)] if wanted else []
+    end = Position(0, -1)
+    if wanted or not restriction.is_free:  # what is passed over now is not looked at again
+        end = Position(*(await rows(pool, END, ()) or [end])[0])
     told = both(asked + _reached(restriction, wanted))
     text = f"{AFTER} and {told.text}{ORDER.format(limit=limit)}"
     found = await rows(pool, text, (*after, *told.values), prepare=not wanted)
     page = [stored(row, codec) for row in found]
     reached = page[-1].position if page else after
+    if len(page) < limit:
+        reached = max(reached, end)
     return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")
 
 

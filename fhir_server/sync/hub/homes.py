@@ -66,6 +66,7 @@ class Keeper:
         self._server = server
         self._store = server.store
         self._policy = policy
+        self._passed = ("", "")  # the place that is kept, and how far there was nothing behind it
 
     async def work(self) -> None:
         """Look again and again, until cancelled. A store that is away is asked again later."""
@@ -89,14 +90,17 @@ class Keeper:
         row = (await self._store.side.rows(STATE, [key])).get(key)
         if row is None:
             return False
+        at, passed = self._passed
+        cursor = passed if passed and at == row.value else row.value
         try:
             page = await self._store.feed(
-                row.value or None, types=CARING, limit=PAGE, restriction=EVERYTHING
+                cursor or None, types=CARING, limit=PAGE, restriction=EVERYTHING
             )
         except EpochEnded:  # a restore: what the marks say is looked through again
             await self._store.commit(_moved(row, ""))
             return True
         if not page.rows:
+            self._passed = (row.value, page.next)
             return False
         await self._store.commit(_moved(row, page.next, await self._marks(page.rows)))
         return len(page.rows) == PAGE
