@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fhir_server import RELEASED
 from fhir_server.conformance import definitions
@@ -42,11 +43,12 @@ from fhir_server.security.tokens.provider import ALGORITHMS, Provider
 from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
-from fhir_server.store.schema import anchors_file
+from fhir_server.store.schema import anchors_file, key_file
 from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.rules import built_in as built_in_rules
 from fhir_server.sync.matching.rules import of_file as of_rules
+from fhir_server.sync.node import working
 from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
@@ -57,6 +59,7 @@ from fhir_server.validation.validator import Validator
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[Server], Coroutine[Any, Any, None]]
 OFF = "off"  # `profiles` that leave R4 alone; a `provider_configuration` that is not looked at
 
 
@@ -91,7 +94,7 @@ def build(settings: Settings) -> Server:
         operations=Table(OPERATIONS),
         linker=linker_of(settings),
         waiting=Waiting(max(1, settings.concurrency // 2)),
-        background=[partial(keep, policy)],
+        background=background_of(settings, policy),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,
@@ -107,6 +110,22 @@ def kept_at(settings: Settings, indexer: Indexer) -> Store:
         stamp=indexer.stamp,
         keep_days=settings.idempotency_days,
     )
+
+
+def background_of(settings: Settings, policy: AccessPolicy | None) -> list[Work]:
+    """What goes on beside the requests: the keeper of homes; the talk of a node with its hub."""
+    found: list[Work] = [partial(keep, policy)]
+    if settings.hub:
+        of_node = working.Settings(
+            settings.hub.rstrip("/"), node_key_file(settings), several=settings.workers > 1
+        )
+        found.append(partial(working.work, of_node))
+    return found
+
+
+def node_key_file(settings: Settings) -> Path:
+    """Where the key is that this server is enrolled with as a node."""
+    return key_file(settings.database_url, settings.hub_key)
 
 
 def linker_of(settings: Settings) -> Linker | None:

@@ -211,6 +211,18 @@ class Settings:
         "Keep an index of the words in all records, for _text, _content and :text.",
         FLAG,
     )
+    hub: str = setting(
+        "",
+        "The base URL of the hub this server is a node of; empty: it is none. Enrol it first:"
+        " `fhir-server sync enrol`.",
+        WEB_URL,
+    )
+    hub_key: str = setting(
+        "",
+        "The file of the key it is enrolled with; empty: one beside a SQLite database, and"
+        " `./data/hub-key.json` for PostgreSQL.",
+        FOLDER,
+    )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
     )

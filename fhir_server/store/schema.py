@@ -33,6 +33,16 @@ def anchors_file(url: str, named: str) -> Path | None:
     return path.with_name(path.name + "-anchors.jsonl")
 
 
+def key_file(url: str, named: str) -> Path:
+    """Where a node has its key: the file that is named, or one beside its database."""
+    if named:
+        return Path(named)
+    if dialect_of(url) != SQLITE:
+        return Path("./data/hub-key.json")
+    path = sqlite_path(url)
+    return path.with_name(path.name + "-hub-key.json")
+
+
 def sqlite_path(url: str) -> Path:
     """The file of `sqlite:///relative` or `sqlite:////absolute`."""
     path = url.partition("://")[2].removeprefix("/")

@@ -58,7 +58,7 @@ class Life:
     """incarnation: of this disk. numbered: the last number given; acked: the last one answered,
     and before: its version. group: the last one's. cursor: where the pull stands; read: the last
     row the hub had when it answered. low: up to where the own log was looked through. whole: all
-    is being sent anew, for the `round`th time. shown: the last receipt. offset: how far the hub's
+    is being sent anew, for the `round`th time. offset: how far the hub's
     clock is ahead of this one, in milliseconds. logged: how many lines the log has had."""
 
     incarnation: str
@@ -72,7 +72,6 @@ class Life:
     low: str = ""
     whole: bool = True
     round: int = 1
-    shown: str = ""
     offset: int = 0
     logged: int = 0
 

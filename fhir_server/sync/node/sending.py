@@ -120,7 +120,6 @@ def _push(life: Life, node: str, rows: Sequence[PackedRow], read: Sequence[own.O
         before=life.before,
         entries=entries,
         sent=int(time.time() * 1000),
-        shown=life.shown,
     )
 
 
@@ -179,7 +178,6 @@ async def _taken(
             acked=receipts[-1].number,
             before=receipts[-1].rev,
             offset=answer.now - (sent.push.sent + at) // 2,
-            shown=f"{answer.said}\n{answer.signed}" if answer.said else now.life.shown,
         ),
         "sent",
         **_counted(receipts),
