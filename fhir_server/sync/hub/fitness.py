@@ -60,6 +60,8 @@ def _target(looked: Looked, one: Pushed) -> Verdict | None:
             f"`{one.key}` bị xóa mà không nêu bản nào bị xóa.",
         )
     interaction = interaction_of(looked, one)
+    if (interaction, one.key.type) not in looked.allowed:
+        return _forbidden(one, interaction)
     if one.key in looked.newest and one.key not in looked.may[interaction]:
         return _forbidden(one, interaction)
     return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fhir_server.foundation.outcome import Issue
+from fhir_server.foundation.outcome import Forbidden, Issue
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import facility
 from fhir_server.interaction.context import Circumstances, Server
@@ -54,7 +54,8 @@ class Looked:
     within: versions that may be written by what they say. references: of each version to what.
     there: of these what is stored, within reach where it is a Patient. sent: those of which a node
     has sent something. at_home: whether patients are at home at the facility, who ever were.
-    patients: of whom the node may write.
+    patients: of whom the node may write. allowed: interactions with types that it may write some
+    records of.
     """
 
     newest: Mapping[Key, Stored]
@@ -72,6 +73,7 @@ class Looked:
     at_home: dict[int, bool] = field(default_factory=dict)
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
+    allowed: frozenset[tuple[str, str]] = frozenset()
 
     def is_new(self, one: Pushed) -> bool:
         return not self.trees[one.key].knows(one.rev)
@@ -80,6 +82,12 @@ class Looked:
 async def looked(server: Server, circumstances: Circumstances, members: Sequence[Pushed]) -> Looked:
     found = await _trees(server, members)
     found.types = frozenset(server.definitions.resource_types)
+    found.allowed = frozenset(
+        (interaction, type)
+        for type in {one.key.type for one in members} & found.types
+        for interaction in WRITES
+        if _may(circumstances, interaction, type)
+    )
     new = [one for one in members if found.is_new(one) and one.key.type in found.types]
     await _ancestors(server, found, members)
     for one in new:
@@ -88,6 +96,14 @@ async def looked(server: Server, circumstances: Circumstances, members: Sequence
     await _refer(server, found, new)
     await _reach(server, circumstances, found, new)
     return found
+
+
+def _may(circumstances: Circumstances, interaction: str, type: str) -> bool:
+    try:
+        circumstances.access.demand(interaction, type)
+    except Forbidden:
+        return False
+    return True
 
 
 # --- what is there --------------------------------------------------------------------------------
