@@ -38,6 +38,7 @@ ASKED = WORLDS if LONG else {name: WORLDS[name] for name in ("nothing", "more")}
 LEFT_OUT = {
     ("operator", "/metrics"): "How much was asked of the server is for who runs it.",
     ("operator", "/"): "So is how much is in it.",
+    ("node", "$sync-pull"): "Places in the log tell how much is written; see test_nodes.",
 }
 
 
