@@ -22,7 +22,7 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.wire import parse
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
-from fhir_server.sync.node.key import NodeKey
+from fhir_server.sync.node.key import NodeKey, made, public
 
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JSON = "application/fhir+json"
@@ -81,7 +81,9 @@ class Line:
     async def pull(self, asked: Mapping[str, str]) -> Told:
         """Raises Away, Refusal."""
         said = {name: value for name, value in asked.items() if value}
-        patience = httpx.Timeout(PATIENCE, read=25.0 + float(asked.get("wait") or 0))
+        patience = httpx.Timeout(
+            PATIENCE.write, connect=PATIENCE.connect, read=25.0 + float(asked.get("wait") or 0)
+        )
         url = f"{self.key.hub}/$sync-pull"
         return await self._answered("GET", url, params=said, timeout=patience)
 
@@ -204,16 +206,23 @@ def client_of(hub: str) -> httpx.AsyncClient:
     )
 
 
-async def enrol(hub: str, code: str, jwks: str) -> Mapping[str, Any]:
-    """Bring a key with a code; what the hub says then. Raises Away, Refusal."""
-    async with client_of(hub) as client:
+async def enrol(hub: str, code: str) -> NodeKey:
+    """Make a key, and bring its public part with a code. Raises Away, Refusal."""
+    key = made()
+    async with client_of(hub) as asking:
         try:
-            response = await client.post(f"{hub}/oauth/enrol", data={"code": code, "jwks": jwks})
+            form = {"code": code, "jwks": public(key)}
+            response = await asking.post(f"{hub}/oauth/enrol", data=form)
         except httpx.HTTPError as error:
             raise Away(_why(error)) from error
-        if response.status_code != httpx.codes.OK:
-            raise _failure(response.status_code, response.headers, response.content)
-        return _small(response.content)
+    if response.status_code != httpx.codes.OK:
+        raise _failure(response.status_code, response.headers, response.content)
+    told = _small(response.content)
+    try:
+        client, token_url, scope = (told[name] for name in ("client_id", "token_endpoint", "scope"))
+    except KeyError:
+        raise Refusal("What the hub answered to the code is no enrolment.") from None
+    return NodeKey(hub, str(client), str(token_url), str(scope), dict(key.as_dict(private=True)))
 
 
 def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
