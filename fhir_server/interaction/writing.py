@@ -211,12 +211,13 @@ class Proposal:
     """What a write would do, and what it would answer given the time of the commit.
 
     own: versions that the server writes with it of its own accord: whoever asks need not be allowed
-    to write them.
+    to write them. links: its Patients are linked to those who are the same person.
     """
 
     unit: Unit
     answer: Callable[[int], Answer]
     own: tuple[NewVersion, ...] = ()
+    links: bool = False
 
 
 async def settled(
@@ -238,7 +239,7 @@ async def settled(
                 unit = await of_facilities(server, circumstances, unit)
                 unit = await allowed(server, circumstances, unit)
                 unit = await with_own(server, circumstances, unit, proposal.own)
-                if server.linker is not None and server.linker.every_write:
+                if server.linker is not None and (proposal.links or server.linker.every_write):
                     unit = await server.linker.linked(server, circumstances, unit)
                 unit = replace(remembering(unit, proposal.answer, once), rules=rules)
                 unit = audited(unit, circumstances)

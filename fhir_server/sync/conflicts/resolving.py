@@ -88,6 +88,7 @@ async def proposed(
         unit,
         lambda now: writing.written(version, 200 if content is not None else 204, now),
         (*keeping.versions, provenance),
+        links=bool(keeping.side),  # a hub, on which nobody was linked while it lasted
     )
 
 

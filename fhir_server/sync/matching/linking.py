@@ -108,33 +108,38 @@ class Sharing:
 
 
 async def _sharing(server: Server, rules: Rules, people: Iterable[Person]) -> Sharing:
-    numbers = sorted({number for person in people for number in person.numbers})
-    rids: set[int] = set()
-    assumptions: list[Assumption] = []
-    crowded: set[Number] = set()
-    for number in numbers:
-        select = having(server, rules, number)
-        found = tuple(await server.store.find(select, at_most=rules.people + 1))
-        lock = hash128(f"one person\n{number.name}\n{number.value}") >> 65
-        assumptions.append(Assumption(select, found, rules.people + 1, (lock,)))
-        if len(found) > rules.people:
-            crowded.add(number)
-        else:
-            rids.update(found)
-    return Sharing(frozenset(rids), tuple(assumptions), frozenset(crowded))
+    """All numbers are asked for at once; only where very many have one, each by itself."""
+    numbers = tuple(sorted({number for person in people for number in person.numbers}))
+    if not numbers:
+        return Sharing(frozenset(), (), frozenset())
+    together = await _asked(server, rules, numbers)
+    if len(together.found) <= rules.people:
+        return Sharing(frozenset(together.found), (together,), frozenset())
+    each = {number: await _asked(server, rules, (number,)) for number in numbers}
+    crowded = {number for number, one in each.items() if len(one.found) > rules.people}
+    found = {rid for number, one in each.items() if number not in crowded for rid in one.found}
+    return Sharing(frozenset(found), tuple(each.values()), frozenset(crowded))
 
 
-def having(server: Server, rules: Rules, number: Number) -> Select:
-    """Whoever has the number, in whatever form."""
+async def _asked(server: Server, rules: Rules, numbers: Sequence[Number]) -> Assumption:
+    """Who has one of these numbers, under locks that whoever asks for one of them meets."""
+    select, at_most = having(server, rules, numbers), rules.people + 1
+    found = tuple(await server.store.find(select, at_most=at_most))
+    locks = {hash128(f"one person\n{each.name}\n{each.value}") >> 65 for each in numbers}
+    return Assumption(select, found, at_most, tuple(sorted(locks)))
+
+
+def having(server: Server, rules: Rules, numbers: Sequence[Number]) -> Select:
+    """Whoever has one of the numbers, in whatever form."""
     parameter = server.parameters.of("Patient")["identifier"]
-    forms = [form for form in rules.forms if form.number == number.name]
     asked = [
-        token.where(parameter, f"{escaped(form.system)}|{number.value}", None)
-        for form in forms
-        if not form.card
+        token.cards_of(parameter, number.value)
+        if form.card
+        else token.where(parameter, f"{escaped(form.system)}|{number.value}", None)
+        for number in numbers
+        for form in rules.forms
+        if form.number == number.name
     ]
-    if any(form.card for form in forms):
-        asked.append(token.cards_of(parameter, number.value))
     return Select(("Patient",), AnyOf(tuple(asked)), restriction=EVERYTHING)
 
 

@@ -25,7 +25,10 @@ from fhir_server.store.contract.side import CONFLICT
 from fhir_server.sync.conflicts.conflict import lineage_of
 from fhir_server.sync.conflicts.keeping import kept
 from fhir_server.sync.lineage import Known, State
+from fhir_server.sync.matching.linker import Linker
+from fhir_server.sync.matching.rules import built_in
 from tests.interaction.conftest import BY_ANYBODY, asked, put, server_on, within
+from tests.sync.matching.people import CCCD
 
 AN = Key("Patient", "an")
 BASE = {"resourceType": "Patient", "id": "an", "birthDate": "1980", "gender": "female"}
@@ -297,3 +300,15 @@ async def test_who_may_not_see_one_of_the_versions_may_not_choose(server):
     (task,) = await tasks(server)
     assert "for" not in task, "it shows both, so it is in neither's record"
     assert await tasks(server, seen) == []
+
+
+async def test_who_was_in_a_conflict_is_linked_when_it_is_over(store):
+    server = server_on(store, linker=Linker(built_in()))
+    number = {"identifier": [CCCD]}
+    await put(server, BY_ANYBODY, BASE | number, BASE | {"id": "binh"} | number)
+    heads = await parted(server, ONE | number, OTHER | number)
+    await resolve(server, BY_ANYBODY, heads, resource=BASE | number)
+    for id, other in (("an", "binh"), ("binh", "an")):
+        told = resource_of(await newest(server, Key("Patient", id)))
+        assert [one["other"]["reference"] for one in told["link"]] == [f"Patient/{other}"]
+    assert len((await lineage_of(server, AN)).heads()) == 1
