@@ -44,6 +44,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file, key_file
+from fhir_server.sync.hub import tending
 from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.rules import built_in as built_in_rules
@@ -113,9 +114,12 @@ def kept_at(settings: Settings, indexer: Indexer) -> Store:
 
 
 def background_of(settings: Settings, policy: AccessPolicy | None) -> list[Work]:
-    """What goes on beside the requests: the keeper of homes; the talk of a node with its hub."""
+    """What goes on beside the requests: on a hub homes are kept and conflicts tended; a node talks
+    with its hub."""
     found: list[Work] = [partial(keep, policy)]
-    if settings.hub:
+    if not settings.hub:
+        found.append(tending.keep)
+    else:
         of_node = working.Settings(
             settings.hub.rstrip("/"), node_key_file(settings), several=settings.workers > 1
         )
