@@ -159,10 +159,13 @@ class Tree:
         pasts = [self.lineage.past(head) for head in self.lineage.heads()]
         if not all(rev in past for past in pasts):
             return Outcome.CONFLICT
-        passed = pasts[0] - self.lineage.past(rev)
-        joins = (one for one in passed if len(self._parents(one)) > 1)
-        joined = any(rev in self.lineage.past(one) for one in joins)
+        joins = (parents for one in pasts[0] if len(parents := self._parents(one)) > 1)
+        joined = any(self._is_of_one_side(rev, parents) for parents in joins)
         return Outcome.MERGED if joined else Outcome.STORED
+
+    def _is_of_one_side(self, rev: Rev, parents: Parents) -> bool:
+        sides = [rev in self.lineage.past(parent) for parent in parents]
+        return any(sides) and not all(sides)
 
     def _parents(self, rev: Rev) -> Parents:
         known = self.lineage.versions.get(rev)
