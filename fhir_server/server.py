@@ -133,8 +133,9 @@ def node_key_file(settings: Settings) -> Path:
 
 
 def linker_of(settings: Settings) -> Linker | None:
-    """What links people who were registered twice. Raises BadFile."""
-    if settings.matching == OFF:
+    """What links people who were registered twice; on a node nothing does, the hub's links come to
+    it. Raises BadFile."""
+    if settings.matching == OFF or settings.hub:
         return None
     file = settings.matching
     return Linker(of_rules(Path(file)) if file else built_in_rules(), settings.match_writes)

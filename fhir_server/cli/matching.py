@@ -129,6 +129,11 @@ def _number(pair: Pair) -> str:
     return f" ({pair.number})" if pair.number else ""
 
 
+def _demand_hub(gathered: Gathered) -> None:
+    if gathered.settings.hub:
+        refuse(Exit.MISUSED, f"This is a node. Say it at its hub, `{gathered.settings.hub}`.")
+
+
 def _rules(gathered: Gathered) -> Rules:
     from fhir_server.server import linker_of
     from fhir_server.sync.matching.rules import built_in
@@ -152,6 +157,7 @@ def link(
       fhir-server matching link Patient/an Patient/0b7e
       fhir-server matching link
     """
+    _demand_hub(gathered)
     if bool(one) is not bool(other):
         refuse(Exit.MISUSED, "Name two Patients, or none for all that the rules find.")
 
@@ -188,6 +194,8 @@ def unlink(
     Example:
       fhir-server matching unlink Patient/an Patient/0b7e --why "mother and child"
     """
+
+    _demand_hub(gathered)
 
     async def asking(server: Server, by: Circumstances) -> None:
         from fhir_server.sync.matching import deciding

@@ -108,6 +108,13 @@ def test_what_cannot_be_meant_ends_with_a_sentence(words, told):
     assert isinstance(found.exception, Refused) and told in str(found.exception)
 
 
+def test_who_is_one_person_is_said_at_the_hub(monkeypatch):
+    monkeypatch.setenv("FHIR_HUB", "https://hub.example/fhir")
+    for words in (["link"], ["unlink", "Patient/an", "Patient/binh"]):
+        found = CliRunner().invoke(app, ["matching", *words])
+        assert "Say it at its hub" in str(found.exception)
+
+
 def test_the_rules_are_printed_and_checked(tmp_path):
     told = CliRunner().invoke(app, ["matching", "rules"]).output
     assert told == BUILT_IN.read_text("utf-8")
