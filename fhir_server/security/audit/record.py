@@ -100,7 +100,9 @@ class Record:
         uses: dict[tuple[str, str], None] = {}
         for new in versions:
             owner = new.rows.owner or new.before.owner
-            told[(new.key.type, new.key.id, version_id(new.generation, new.digest))] = owner
+            for row in new.earlier:
+                told[(*new.key, version_id(row.generation, row.digest))] = owner
+            told[(*new.key, version_id(new.generation, new.digest))] = owner
             uses[(BY_METHOD[new.method], new.key.type)] = None
             if new.before.owner != owner:
                 also.append(new.before.owner)  # it was his before

@@ -52,8 +52,8 @@ class Looked:
     kept apart, or were refused, and of these what they were made from. issues: what the validator
     says. contents: of those that are valid. may: what may be written, deleted or read as it is now.
     within: versions that may be written by what they say. references: of each version to what.
-    there: of these what is stored, within reach where it is a Patient. sent: those of which a node
-    has sent something. at_home: whether patients are at home at the facility, who ever were.
+    there: of these what is stored, within reach where it is a Patient. sent: those of which the
+    node has sent something. at_home: whether patients are at home at the facility, who ever were.
     patients: of whom the node may write. allowed: interactions with types that it may write some
     records of.
     """
@@ -93,7 +93,7 @@ async def looked(server: Server, circumstances: Circumstances, members: Sequence
     for one in new:
         if one.body is not None:
             await _judge(server, circumstances, found, one)
-    await _refer(server, found, new)
+    await _refer(server, found, new, circumstances.caller.client)
     await _reach(server, circumstances, found, new)
     return found
 
@@ -179,7 +179,7 @@ async def _judge(server: Server, circumstances: Circumstances, found: Looked, on
     found.contents[name] = Content(one.key, server.indexer.rows(one.body), place)
 
 
-async def _refer(server: Server, found: Looked, new: Sequence[Pushed]) -> None:
+async def _refer(server: Server, found: Looked, new: Sequence[Pushed], node: str) -> None:
     for one in new:
         if (one.key, one.rev) in found.contents:
             found.references[one.key, one.rev] = tuple(_references(server, one))
@@ -187,8 +187,9 @@ async def _refer(server: Server, found: Looked, new: Sequence[Pushed]) -> None:
     others = sorted(key for key in every if key.type != PATIENT)
     found.there.update(await server.store.newest(others, EVERYTHING) if others else ())
     for key in set(others) - found.there:
-        row = await server.store.side.range(RECEIPT, "by_version", prefix=(rid(key),), limit=1)
-        if row:
+        prefix = (rid(key),)
+        rows = await server.store.side.range(RECEIPT, "by_version", prefix=prefix, limit=RECEIPTS)
+        if any(row.node == node for row in rows):
             found.sent.add(key)
 
 

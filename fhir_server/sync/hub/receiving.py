@@ -3,31 +3,26 @@
 https://hl7.org/fhir/R4/operations.html
 https://hl7.org/fhir/R4/bundle.html#history
 
-Each group is one transaction. Whoever sends any part again is answered from what was kept then.
+A group is stored whole, in one transaction. Whoever sends any part again is answered from what was
+kept then.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from fhir_server.foundation.outcome import Conflict, Forbidden, Invalid
 from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.operation.call import Call, Operation
 from fhir_server.security.tokens.ring import Ring
-from fhir_server.store.contract import Position, Stale, Unit, parse_version_id, rid, version_id
-from fhir_server.store.contract.side import ReceiptRow
+from fhir_server.store.contract import Position, Stale, parse_version_id, version_id
 from fhir_server.sync import receipts as signing
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes, lives, waking
+from fhir_server.sync.hub import homes, lives, storing
 from fhir_server.sync.hub.facts import facts_of
 from fhir_server.sync.hub.places import epochs_of, place_of
-from fhir_server.sync.hub.pulling import refuse_others
-from fhir_server.sync.hub.taking import Sender, put, taken
 from fhir_server.sync.words import Outcome, Push, Pushed, Receipt, Refused
 from fhir_server.sync.words import answer as said
 from fhir_server.sync.words import push as reading
@@ -36,11 +31,21 @@ NAME = "sync-push"
 DEFINITION = "https://fhir-server.example/OperationDefinition/sync-push"
 PATIENCE = 20.0  # seconds that one request may take: what is left is sent again
 MOST_GROUP = 2000  # versions of one group
+AT_ONCE = 100  # versions after which a transaction takes no further group
+
+
+NO_NODE = (
+    "`$sync-push` is for nodes: clients with the role `node`, registered for a facility.",
+    "`$sync-push` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng ký cho một cơ sở.",
+)
 
 
 async def push(server: Server, call: Call, circumstances: Circumstances) -> Answer:
     """Raises Forbidden for who is no node, Invalid for what is no chunk, TooMany."""
-    refuse_others(circumstances)
+    caller = circumstances.caller
+    if homes.NODE not in caller.roles or not caller.facility:
+        english, vietnamese = NO_NODE
+        raise Forbidden(english, vietnamese=vietnamese)
     if call.unreadable is not None:
         raise call.unreadable
     if call.body is None:
@@ -79,54 +84,24 @@ async def answered(server: Server, chunk: Push, circumstances: Circumstances) ->
     refused = await lives.refusal(server, told, chunk)
     if refused is None:
         until = time.monotonic() + PATIENCE
-        for members in groups(chunk.entries):
-            if members[-1].number > told.reached and time.monotonic() < until:
-                refused = await _group(server, chunk, circumstances, members)
+        for some in batches(chunk.entries):
+            if some[-1][-1].number > told.reached and time.monotonic() < until:
+                refused = await storing.store(server, circumstances, chunk, some)
             if refused is not None:
                 break
     return await _answer(server, chunk, refused)
 
 
-async def _group(
-    server: Server, chunk: Push, circumstances: Circumstances, members: Sequence[Pushed]
-) -> Refused | None:
-    """One transaction; others may be sending the same. Raises Conflict."""
-    sender = Sender(chunk.node, chunk.incarnation)
-    for attempt in range(server.limits.attempts):
-        told = await lives.heard(server, chunk)
-        new = [one for one in members if one.number > told.reached]
-        if not new:
-            return await lives.refusal(server, told, chunk)
-        if new[0].number > told.reached + 1:
-            return Refused.GAP
-        taking = await taken(server, circumstances, sender, new)
-        rows = taking.receipts()
-        life = lives.moved(told, chunk, new[-1].number)
-        try:
-            await _commit(server, circumstances, _with(taking.unit, life, rows))
-        except Stale:
-            await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
-            continue
-        await waking.wake(server, taking.stored)
-        return None
-    raise Conflict("Too many others are writing the same resources. Send it again in a moment.")
-
-
-def _with(unit: Unit, life: Unit, rows: Sequence[ReceiptRow]) -> Unit:
-    return replace(
-        unit,
-        side=(*unit.side, *life.side, put(rows)),
-        expects=(*unit.expects, *life.expects),
-    )
-
-
-async def _commit(server: Server, circumstances: Circumstances, unit: Unit) -> None:
-    await server.store.commit(unit)
-    if circumstances.record is not None and unit.audit:
-        circumstances.record.committed()
-    server.departments.forget(
-        rid(new.key) for new in unit.versions if new.key.type == "Organization"
-    )
+def batches(entries: Sequence[Pushed]) -> Iterator[list[list[Pushed]]]:
+    """Groups that are stored in one transaction, since each transaction takes its time."""
+    some: list[list[Pushed]] = []
+    for members in groups(entries):
+        some.append(members)
+        if sum(map(len, some)) >= AT_ONCE:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 # --- the answer -----------------------------------------------------------------------------------

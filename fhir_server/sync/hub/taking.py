@@ -28,7 +28,7 @@ from fhir_server.sync.hub.growing import Grown, grown
 from fhir_server.sync.hub.looking import Looked, Named, looked
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.quarantine import Held, version_key
-from fhir_server.sync.hub.tree import Version
+from fhir_server.sync.hub.tree import Tree, Version
 from fhir_server.sync.words import Outcome, Pushed
 
 FULL = Issue(
@@ -63,7 +63,7 @@ class Sender:
 
 @dataclass
 class Taking:
-    """A group being taken. unit: what is to be written."""
+    """Groups being taken. unit: what is to be written."""
 
     server: Server
     circumstances: Circumstances
@@ -87,13 +87,19 @@ class Taking:
         """Each in its order: what refers to one that is not stored is not stored either."""
         for one in self.members:
             name, tree = (one.key, one.rev), self.looked.trees[one.key]
-            if tree.knows(one.rev):
+            if tree.knows(one.rev) or name in self.verdicts:
                 continue
             found = self.verdicts[name] = verdict(self.looked, one)
             if found.outcome is None:
                 tree.add(Version(one.rev, one.parents, one.method, one.body))
             else:
                 self.looked.refused.setdefault(name, one.parents)
+
+    def park(self, issues: tuple[Issue, ...]) -> None:
+        """Keep all of them apart, whatever they say."""
+        for one in self.members:
+            self.looked.trees.setdefault(one.key, Tree(one.key))
+            self.verdicts[one.key, one.rev] = Verdict(Outcome.PARKED, issues)
 
     async def fill(self) -> None:
         """What is written of each resource, and beside it."""
@@ -240,13 +246,20 @@ class Taking:
 
 
 async def taken(
-    server: Server, circumstances: Circumstances, sender: Sender, members: Sequence[Pushed]
+    server: Server,
+    circumstances: Circumstances,
+    sender: Sender,
+    members: Sequence[Pushed],
+    broken: Sequence[Issue] = (),
 ) -> Taking:
-    """All that is to be written of a group, but for the receipts."""
+    """All that is to be written of groups, but for the receipts. broken: why one version that is
+    alone is kept apart, whatever it says."""
     rules = server.live.current.change
-    taking = Taking(
-        server, circumstances, sender, members, await looked(server, circumstances, members)
-    )
+    judged = () if broken else members
+    found = await looked(server, circumstances, judged)
+    taking = Taking(server, circumstances, sender, members, found)
+    if broken:
+        taking.park(tuple(broken))
     taking.judge()
     await taking.fill()
     taking.unit = replace(taking.unit, rules=rules)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -20,6 +20,7 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import writing
 from fhir_server.interaction.context import BY_OPERATOR, Server
+from fhir_server.security.audit.record import Record
 from fhir_server.store.contract import EVERYTHING, Position, Stale, Unit, rid
 from fhir_server.store.contract.side import CONFLICT, WAITING, ConflictRow, Values
 from fhir_server.sync.conflicts.conflict import lineage_of
@@ -27,6 +28,7 @@ from fhir_server.sync.conflicts.keeping import kept
 from fhir_server.sync.hub import waking
 from fhir_server.sync.hub.growing import grown
 from fhir_server.sync.hub.tree import Tree
+from fhir_server.sync.hub.waking import OPERATION, URL
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +96,10 @@ class Tending:
             expects=told.expects,
             rules=rules,
         )
+        by_server = replace(BY_OPERATOR, record=Record(OPERATION, URL) if server.audit else None)
+        unit = await writing.of_facilities(server, BY_OPERATOR, unit)
         try:
-            await server.store.commit(await writing.of_facilities(server, BY_OPERATOR, unit))
+            await server.store.commit(writing.audited(unit, by_server))
         except Stale:
             return 0
         log.info("The conflict of `%s` since %d was looked at again.", key, row.since)

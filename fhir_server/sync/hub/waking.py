@@ -8,21 +8,26 @@ node that asks learns that it is stored.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
-from fhir_server.foundation.outcome import Forbidden
+from fhir_server.foundation.outcome import FhirError, Forbidden
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.context import BY_OPERATOR, Circumstances, Server
+from fhir_server.security.audit.record import Record
 from fhir_server.store.contract import Stale, Unit, rid
 from fhir_server.store.contract.side import HELD, RECEIPT, WAITING, Expect, HeldRow, Values
 from fhir_server.sync.hub import quarantine
 from fhir_server.sync.hub.taking import Sender, Taking, put, taken
 from fhir_server.sync.words import Outcome
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 500  # that wait for one resource
 MOST = 5000  # that are looked at again after one write
 RECEIPTS = 200  # of one version
+OPERATION, URL = "operation", "$sync-push"  # as the audit names what brought it
 ATTEMPTS = 8
 
 
@@ -38,11 +43,23 @@ async def wake(server: Server, stored: Iterable[Key]) -> int:
         rows = await server.store.side.rows(HELD, keys) if keys else {}
         for row in sorted(rows.values(), key=lambda one: (one.generation, one.at, one.number)):
             looks += 1
-            taking = await look_again(server, row)
-            if taking is not None and taking.stored:
-                count += 1
-                ahead += taking.stored
+            found = await _stored(server, row)
+            count += bool(found)
+            ahead += found
     return count
+
+
+async def _stored(server: Server, row: HeldRow) -> list[Key]:
+    """What was stored by it. Nobody's answer waits for it, so no fault of it is anybody's."""
+    try:
+        taking = await look_again(server, row)
+    except FhirError as error:
+        log.debug("`%s/%s` was not looked at again: %s", row.type, row.id, error)
+    except Exception:
+        log.warning("`%s/%s` could not be looked at again.", row.type, row.id, exc_info=True)
+    else:
+        return [] if taking is None else taking.stored
+    return []
 
 
 async def look_again(server: Server, row: HeldRow) -> Taking | None:
@@ -75,7 +92,8 @@ async def circumstances_of(server: Server, held: quarantine.Held) -> Circumstanc
         caller, access = await server.gate.admitted_again(held.caller)
     except Forbidden:
         return None
-    return replace(BY_OPERATOR, caller=caller, access=access)
+    record = Record(OPERATION, URL) if server.audit else None
+    return replace(BY_OPERATOR, caller=caller, access=access, record=record)
 
 
 async def _with_receipts(server: Server, taking: Taking, unit: Unit, row: HeldRow) -> Unit:

@@ -461,6 +461,27 @@ async def test_who_got_no_answer_asks_again_and_gets_the_same(server, disk, monk
     assert await everything(server) == before
 
 
+class Choking:
+    """A linker that fails at one name: as a fault of the program would."""
+
+    every_write = False
+
+    async def linked(self, server, circumstances, unit):
+        if any(b"Choke" in (new.tail or b"") for new in unit.versions):
+            raise KeyError("Choke")
+        return unit
+
+
+async def test_what_the_program_fails_at_keeps_no_others_waiting(server, disk, caplog):
+    for number, name in enumerate(("An", "Choke", "Chi", "Choke", "Em")):
+        disk.write({**person(f"p{number}", "hue"), "name": [{"family": name}]}, group=number // 2)
+    disk.server = replace(server, linker=Choking())
+    told = await disk.push()
+    assert outcomes(told) == ["stored", "parked", "stored", "parked", "stored"]
+    assert "could not be taken" in caplog.text
+    assert outcomes(await disk.push()) == outcomes(told)
+
+
 async def test_receipts_form_a_chain(server, disk):
     disk.write(AN)
     first = await disk.push()
