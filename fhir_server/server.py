@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fhir_server import RELEASED
 from fhir_server.conformance import definitions
@@ -28,6 +29,7 @@ from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.renewing import Renewing, reading
 from fhir_server.interaction.text_following import TextFollowing
+from fhir_server.interaction.waiting import Waiting
 from fhir_server.operation.table import Table
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
@@ -42,7 +44,14 @@ from fhir_server.security.tokens.provider import ALGORITHMS, Provider
 from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
-from fhir_server.store.schema import anchors_file
+from fhir_server.store.schema import anchors_file, key_file
+from fhir_server.sync.hub import tending
+from fhir_server.sync.hub.homes import keep
+from fhir_server.sync.matching.linker import Linker
+from fhir_server.sync.matching.rules import built_in as built_in_rules
+from fhir_server.sync.matching.rules import of_file as of_rules
+from fhir_server.sync.node import working
+from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.knowledge import Knowledge, Known
@@ -52,6 +61,7 @@ from fhir_server.validation.validator import Validator
 
 log = logging.getLogger(__name__)
 
+Work = Callable[[Server], Coroutine[Any, Any, None]]
 OFF = "off"  # `profiles` that leave R4 alone; a `provider_configuration` that is not looked at
 
 
@@ -61,12 +71,7 @@ def build(settings: Settings) -> Server:
     indexer = indexer_of(settings, Parameters(known))
     live = Live(indexer)
     knowledge = knowledge_of(settings, known)
-    store = store_at(
-        settings.database_url,
-        pool_size=settings.pool_size,
-        stamp=indexer.stamp,
-        keep_days=settings.idempotency_days,
-    )
+    store = kept_at(settings, indexer)
     authority = authority_of(settings, store) if settings.access == "on" else None
     gate, renewing = gate_of(settings, authority, store, live, knowledge)
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
@@ -80,12 +85,16 @@ def build(settings: Settings) -> Server:
         gate=gate,
         # A link to a next page tells a place in an index, and ends with that index.
         secret=f"{settings.secret} {indexer.stamp.text}".encode(),
+        lasting_secret=settings.secret.encode(),
         new_id=uuid7_ids(),
         limits=limits_of(settings),
         software_version=version("fhir-server"),
         released=RELEASED,
         many_deletes=settings.many_deletes,
-        operations=Table(),
+        operations=Table(OPERATIONS),
+        linker=linker_of(settings),
+        waiting=Waiting(max(1, settings.concurrency // 2)),
+        background=background_of(settings, gate),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,
@@ -111,6 +120,48 @@ def gate_of(
     first = reading(file)
     gate = Guarded(authority, first.policy, store, live, knowledge)
     return gate, Renewing(file, first, gate.take, store)
+
+
+def kept_at(settings: Settings, indexer: Indexer) -> Store:
+    return store_at(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        stamp=indexer.stamp,
+        keep_days=settings.idempotency_days,
+    )
+
+
+def background_of(settings: Settings, gate: Gate) -> list[Work]:
+    """What goes on beside the requests: on a hub homes are kept and conflicts tended; a node talks
+    with its hub."""
+    found: list[Work] = [partial(keep, partial(policy_of_gate, gate))]
+    if not settings.hub:
+        found.append(tending.keep)
+    else:
+        of_node = working.Settings(
+            settings.hub.rstrip("/"), node_key_file(settings), several=settings.workers > 1
+        )
+        found.append(partial(working.work, of_node))
+    return found
+
+
+def policy_of_gate(gate: Gate) -> AccessPolicy | None:
+    """The policy of the moment; None: everybody comes in."""
+    return gate.policy if isinstance(gate, Guarded) else None
+
+
+def node_key_file(settings: Settings) -> Path:
+    """Where the key is that this server is enrolled with as a node."""
+    return key_file(settings.database_url, settings.hub_key)
+
+
+def linker_of(settings: Settings) -> Linker | None:
+    """What links people who were registered twice; on a node nothing does, the hub's links come to
+    it. Raises BadFile."""
+    if settings.matching == OFF or settings.hub:
+        return None
+    file = settings.matching
+    return Linker(of_rules(Path(file)) if file else built_in_rules(), settings.match_writes)
 
 
 def access_policy_of(settings: Settings) -> AccessPolicy:

@@ -11,8 +11,10 @@ from fhir_server.cli import (
     access,
     audit,
     client,
+    conflicts,
     copies,
     doctor,
+    matching,
     package,
     records,
     reindex,
@@ -53,6 +55,8 @@ for command in COMMANDS:
 app.add_typer(access.app, name="access")
 app.add_typer(client.app, name="client")
 app.add_typer(audit.app, name="audit")
+app.add_typer(conflicts.app, name="conflicts")
+app.add_typer(matching.app, name="matching")
 app.add_typer(package.app, name="package")
 app.add_typer(terminology.app, name="terminology")
 

@@ -23,7 +23,7 @@ class Exit(IntEnum):
 TOLD: dict[Exit, str] = {
     Exit.DONE: "Done.",
     Exit.FOUND: "Something was found: `doctor` met what is unsafe, `load` met a refused resource,"
-    " `validate` met an error.",
+    " `validate` met an error, `conflicts` tells of one.",
     Exit.MISUSED: "An option, argument or setting cannot be meant; nothing was done.",
     Exit.DATABASE: "The database cannot be reached or used.",
     Exit.SCHEMA: "The database has a schema this program does not know.",

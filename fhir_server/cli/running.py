@@ -27,7 +27,7 @@ from fhir_server.cli import tls
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.port import BACKLOG, is_loopback
 from fhir_server.foundation import journal
-from fhir_server.server import OFF, access_policy_of, build, policy_of
+from fhir_server.server import OFF, access_policy_of, build, linker_of, policy_of
 from fhir_server.settings import Settings
 from fhir_server.store.stamp import IndexDiffers
 from fhir_server.validation.policy_file import BadPolicy
@@ -85,6 +85,7 @@ def demand_profiles(settings: Settings) -> None:
     try:
         policy_of(settings)
         access_policy_of(settings)
+        linker_of(settings)
     except BadPolicy as error:
         refuse(Exit.MISUSED, str(error))
 

@@ -12,6 +12,7 @@ from fhir_server.interaction.consenting import Consenting
 from fhir_server.interaction.context import Admitted, NotAdmitted
 from fhir_server.interaction.granting import Granting
 from fhir_server.search.live import Live
+from fhir_server.security.caller import Caller
 from fhir_server.security.decision import decide
 from fhir_server.security.policy import Policy
 from fhir_server.security.tokens.authority import Authority
@@ -35,8 +36,16 @@ class Guarded:
         """It holds for whoever is admitted from now on, and nothing is remembered from before."""
         self._held = policy, Consenting(self._store, self._live, policy)
 
+    @property
+    def policy(self) -> Policy:
+        """The one that holds at this moment."""
+        policy, _ = self._held
+        return policy
+
     async def admitted(self, credentials: Credentials) -> Admitted:
-        caller = await self.authority.authenticate(credentials)
+        return await self.admitted_again(await self.authority.authenticate(credentials))
+
+    async def admitted_again(self, caller: Caller) -> Admitted:
         policy, consenting = self._held
         now = time.time_ns() // 1_000_000
         try:

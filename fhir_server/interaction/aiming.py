@@ -23,7 +23,7 @@ from fhir_server.foundation.outcome import (
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.asking import understood
 from fhir_server.interaction.context import Circumstances, Pairs, Server
-from fhir_server.search.owner import ways
+from fhir_server.search.owner import may_be_owned
 from fhir_server.store.condition import texts_in
 from fhir_server.store.contract import EVERYTHING, Assumption, Select, Stale, Stored
 
@@ -95,7 +95,7 @@ async def demand_new(server: Server, circumstances: Circumstances, key: Key) -> 
 
 def _sees_all(server: Server, circumstances: Circumstances, type: str) -> bool:
     """Whether whatever is there of the type is read, created and updated by this caller."""
-    if type == "Patient" or ways(server.parameters, type):
+    if may_be_owned(server.parameters, type):
         return all(circumstances.reach(each).holds_all_of(type) for each in WHOLE)
     return all(circumstances.reach(each).holds_all_of(type, of_nobody=True) for each in WHOLE)
 

@@ -43,6 +43,10 @@ WORDS = {
     "parentheses. The index of words follows what is written a moment later; a search waits for "
     "it, and is told 503 where it is far behind. It never decides a conditional interaction."
 }
+FEED = {
+    "documentation": "With an empty `_cursor`, here and of a type, every version from the first on,"
+    " oldest first; `next` always leads on, and `Prefer: wait=30` waits for what is new."
+}
 COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/{}"
 
 
@@ -100,7 +104,10 @@ def capability_statement(server: Server, known: Known, base: str) -> Resource:
                     resource_type(server, type, profiles.get(type, []), referring.get(type, []))
                     for type in sorted(server.definitions.resource_types)
                 ],
-                "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                "interaction": [
+                    {"code": code, **(FEED if code == "history-system" else {})}
+                    for code in SYSTEM_INTERACTIONS
+                ],
                 **operations(server, None),
                 "searchParam": [
                     *search_parameters(server.parameters.everywhere()),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
@@ -18,6 +18,7 @@ from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.renewing import Renewing
 from fhir_server.interaction.sourcing import Source
 from fhir_server.interaction.text_following import TextFollowing
+from fhir_server.interaction.waiting import Waiting
 from fhir_server.search.index import Indexer
 from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
@@ -26,7 +27,7 @@ from fhir_server.security.caller import OPEN, OPERATOR, Caller
 from fhir_server.security.decision import Access
 from fhir_server.security.deidentify import Means
 from fhir_server.security.tokens.credentials import Credentials
-from fhir_server.store.contract import NOTHING, Restriction, Store, Stored
+from fhir_server.store.contract import NOTHING, Restriction, Store, Stored, Unit
 from fhir_server.validation.knowledge import Knowledge
 from fhir_server.validation.validator import Validator
 
@@ -93,6 +94,10 @@ class Gate(Protocol):
     async def admitted(self, credentials: Credentials) -> Admitted:
         """Raises Unauthorized, Forbidden, and Invalid for what is malformed."""
 
+    async def admitted_again(self, caller: Caller) -> Admitted:
+        """Who was admitted before, with the rights they have now: what they asked for could not be
+        done then. Raises Forbidden."""
+
 
 class Shut:
     """The rights of who has not been admitted: none."""
@@ -127,6 +132,9 @@ class OpenGate:
     """Everybody comes in, to everything: a server that only its own machine reaches."""
 
     async def admitted(self, credentials: Credentials) -> Admitted:  # noqa: ARG002 - whoever it is
+        return EVERYBODY
+
+    async def admitted_again(self, caller: Caller) -> Admitted:  # noqa: ARG002 - whoever it is
         return EVERYBODY
 
 
@@ -187,6 +195,18 @@ class Operations(Protocol):
     ) -> Awaitable[Answer]: ...
 
 
+class Linker(Protocol):
+    """Knows people who were registered twice; fhir_server/sync/matching, which stands above."""
+
+    @property
+    def every_write(self) -> bool:
+        """Whether what clients write is looked at, and not only what nodes send."""
+
+    async def linked(self, server: Server, circumstances: Circumstances, unit: Unit) -> Unit:
+        """The unit with what links its Patients to others that are the same person. Rows are
+        added, so that those of the log are numbered afterwards."""
+
+
 class NoOperations:
     """A server without any."""
 
@@ -217,8 +237,10 @@ class Server:
     limits: Limits = field(default_factory=Limits)
     software_version: str = "0"
     released: str = "2026-01-01"  # the date of the CapabilityStatement: it changes with the program
+    lasting_secret: bytes = b""  # seals the cursors of followers, which outlive a new index
     many_deletes: bool = False  # a conditional delete may remove more than one
     operations: Operations = field(default_factory=NoOperations)
+    linker: Linker | None = None  # None: nobody is linked
     texts: TextFollowing | None = None  # None: no index of words is kept
     authority: Authority | None = None  # who gives and knows tokens; None: nobody is asked for any
     audit: bool = False  # whether every access is written down
@@ -226,6 +248,11 @@ class Server:
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     renewing: Renewing | None = None  # None: the policy has no file that could change
     departments: Departments = field(default_factory=Departments, compare=False)
+    waiting: Waiting = field(default_factory=Waiting, compare=False)
+    # what goes on beside the requests from the start to the stop, each given the server
+    background: list[Callable[[Server], Coroutine[Any, Any, None]]] = field(
+        default_factory=list, compare=False
+    )
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 
@@ -274,6 +301,7 @@ class Circumstances:
     text: tuple[bytes, str] | None = None  # the body, and `json` or `xml`: for lines of issues
     record: Record | None = None  # gathers what is told, for the audit; None: none is kept
     source: Source | None = None  # of what is written, told by a Provenance; None: it has none
+    wait: float = 0.0  # seconds that a follower waits for something new
 
     def tell(self, *versions: Stored) -> None:
         """These are put into the answer."""

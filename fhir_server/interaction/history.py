@@ -16,13 +16,14 @@ from fhir_server.foundation.outcome import Invalid, Issue, NotFound, NotSupporte
 from fhir_server.foundation.primitive import interval
 from fhir_server.foundation.resource import Key
 from fhir_server.foundation.wire import render
-from fhir_server.interaction import auditing
+from fhir_server.interaction import auditing, feeding
 from fhir_server.interaction.context import Answer, Circumstances, Pairs, Server
 from fhir_server.interaction.paging import STRANGE, question_of, url
 from fhir_server.interaction.reaching import those_within
 from fhir_server.interaction.read import in_shape
 from fhir_server.search.page import seal, unseal
 from fhir_server.store.contract import History, Position, Stored
+from fhir_server.store.contract.version import LEFT
 
 PRESENTATION = ("_format", "_pretty", "_summary", "_elements")
 LOOKS = 50  # at the store for one page: what was another's once is passed over
@@ -42,6 +43,9 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances) -> Ans
     """Raises NotFound where an instance never existed; Invalid for a malformed parameter."""
     auditing.refuse_history(ask.type)
     path = "/".join(part for part in (ask.type, ask.id, "_history") if part)
+    walk = feeding.walk(server, circumstances, path, ask.pairs)
+    if walk is not None:
+        return await _feed(server, ask, circumstances, walk)
     asked = History(
         key=Key(ask.type, ask.id) if ask.type and ask.id else None,
         types=(ask.type,) if ask.type else (),
@@ -71,6 +75,22 @@ async def history(server: Server, ask: Ask, circumstances: Circumstances) -> Ans
     now = instant(int(time() * 1000))
     body = bundle.rendered("history", entries, timestamp=now, total=total, links=links)
     return Answer(status=200, body=body)
+
+
+async def _feed(
+    server: Server, ask: Ask, circumstances: Circumstances, walk: feeding.Walk
+) -> Answer:
+    """Oldest first. There is always a next page: what is written later stands in it."""
+    found = await feeding.fed(server, circumstances, walk, by_name(ask))
+    kept = [pair for pair in walk.used if pair[0] != "_cursor"]
+    links = [
+        ("self", url(circumstances, walk.path, walk.used)),
+        ("next", url(circumstances, walk.path, [*kept, ("_cursor", found.cursor)])),
+    ]
+    entries = [_entry(server, circumstances, stored) for stored in found.rows]
+    circumstances.tell(*found.rows)
+    now = instant(int(time() * 1000))
+    return Answer(200, bundle.rendered("history", entries, timestamp=now, links=links))
 
 
 def by_name(ask: Ask) -> str:
@@ -225,12 +245,15 @@ def _entry(server: Server, circumstances: Circumstances, stored: Stored) -> Entr
     url = stored.key.type if stored.method == "POST" else str(stored.key)
     created = stored.method == "POST" or stored.generation == 1
     status = 204 if stored.deleted else 201 if created else 200
+    method = stored.method
+    if method == LEFT:  # of a node: gone from here, and deleted nowhere
+        method, status = "DELETE", 410
     return Entry(
         full_url=f"{circumstances.base}/{stored.key}",
         resource=None
         if stored.deleted
         else in_shape(server, circumstances, stored, circumstances.shape),
-        request={"method": stored.method, "url": url},
+        request={"method": method, "url": url},
         response={
             "status": status_line(status),
             "etag": f'W/"{stored.version_id}"',

@@ -111,10 +111,22 @@ async def allowed(server: Server, circumstances: Circumstances, unit: Unit) -> U
     await _demand(server, circumstances, people, ())
     registered = [care for version in people for care in version.cares or ()]
     await _demand(server, circumstances, others, registered)
-    named = {care.patient for version in others for care in version.cares or ()}
-    theirs = Select(("Patient",), restriction=circumstances.reach("read"))
-    known = set(await server.store.meeting(tuple(named), theirs)) if named else set()
-    known |= {rid(version.key) for version in people}
+    return await caring(server, circumstances, unit)
+
+
+async def caring(
+    server: Server, circumstances: Circumstances, unit: Unit, patients: Iterable[int] = ()
+) -> Unit:
+    """The unit without the care of patients whom its caller does not reach. patients: known to be
+    the caller's all the same."""
+    reach = circumstances.reach("read")
+    if reach.is_free:
+        return unit
+    known = {rid(version.key) for version in unit.versions if version.key.type == "Patient"}
+    known |= set(patients)
+    named = {care.patient for version in unit.versions for care in version.cares or ()} - known
+    theirs = Select(("Patient",), restriction=reach)
+    known |= set(await server.store.meeting(tuple(named), theirs)) if named else set()
     return replace(unit, versions=tuple(_caring(version, known) for version in unit.versions))
 
 

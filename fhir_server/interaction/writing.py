@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -115,19 +115,23 @@ def new_version(
     resource: Resource,
     method: str,
     follows: Stored | None,
+    parents: tuple[str, ...] | None = None,
 ) -> NewVersion:
-    """The next version of a resource that already has its id (see with_id)."""
+    """The next version of a resource that already has its id (see with_id).
+
+    parents: of which versions it is made; None: of the one it follows.
+    """
     key = Key(resource["resourceType"], resource["id"])
     auditing.refuse_write(key.type)
     rows = server.indexer.rows(resource)
     named = facility.named(server, circumstances, resource)
     if not named and follows is None:
         named = facility.of_caller(circumstances)
-    parents = [follows.version_id] if follows else []
+    made_of = made_from(follows) if parents is None else parents
     return NewVersion(
         key=key,
-        generation=follows.generation + 1 if follows else 1,
-        digest=digest_of(key.type, key.id, parents, deleted=False, resource=resource),
+        generation=next_generation(made_of),
+        digest=digest_of(key.type, key.id, made_of, deleted=False, resource=resource),
         method=method,
         tail=tail_of(resource),
         rows=rows,
@@ -136,21 +140,33 @@ def new_version(
         unsure=server.live.current.building,
         facility=named,
         cares=care.brought(server, circumstances, resource, rows.owner),
+        parents=parents,
     )
 
 
-def deletion(server: Server, follows: Stored) -> NewVersion:
+def deletion(server: Server, follows: Stored, parents: tuple[str, ...] | None = None) -> NewVersion:
     """The version that says the resource is gone."""
     key = follows.key
+    made_of = made_from(follows) if parents is None else parents
     return NewVersion(
         key=key,
-        generation=follows.generation + 1,
-        digest=digest_of(key.type, key.id, [follows.version_id], deleted=True, resource=None),
+        generation=next_generation(made_of),
+        digest=digest_of(key.type, key.id, made_of, deleted=True, resource=None),
         method="DELETE",
         tail=None,
         before=rows_of(server, follows),
         follows=follows,
+        parents=parents,
     )
+
+
+def made_from(follows: Stored | None) -> tuple[str, ...]:
+    return () if follows is None else (follows.version_id,)
+
+
+def next_generation(parents: Iterable[str]) -> int:
+    """One more than the longest history of these has."""
+    return 1 + max((int(parent.partition("-")[0]) for parent in parents), default=0)
 
 
 def says(stored: Stored, content: Resource) -> bool:
@@ -192,10 +208,16 @@ def demand_version(if_match: str | None, stored: Stored | None, key: Key) -> Non
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a write would do, and what it would answer given the time of the commit."""
+    """What a write would do, and what it would answer given the time of the commit.
+
+    own: versions that the server writes with it of its own accord: whoever asks need not be allowed
+    to write them. links: its Patients are linked to those who are the same person.
+    """
 
     unit: Unit
     answer: Callable[[int], Answer]
+    own: tuple[NewVersion, ...] = ()
+    links: bool = False
 
 
 async def settled(
@@ -212,10 +234,13 @@ async def settled(
         rules = server.live.current.change
         try:
             proposal = await propose()
-            if proposal.unit.versions or once:
+            if proposal.unit.versions or proposal.unit.side or once:
                 unit = sourced(server, circumstances, proposal.unit)
                 unit = await of_facilities(server, circumstances, unit)
                 unit = await allowed(server, circumstances, unit)
+                unit = await with_own(server, circumstances, unit, proposal.own)
+                if server.linker is not None and (proposal.links or server.linker.every_write):
+                    unit = await server.linker.linked(server, circumstances, unit)
                 unit = replace(remembering(unit, proposal.answer, once), rules=rules)
                 unit = audited(unit, circumstances)
                 committed = await server.store.commit(unit)
@@ -240,6 +265,15 @@ def sourced(server: Server, circumstances: Circumstances, unit: Unit) -> Unit:
         for one in resources
     ]
     return replace(unit, versions=(*unit.versions, *added)) if added else unit
+
+
+async def with_own(
+    server: Server, circumstances: Circumstances, unit: Unit, own: tuple[NewVersion, ...]
+) -> Unit:
+    if not own:
+        return unit
+    added = await of_facilities(server, circumstances, Unit(own))
+    return replace(unit, versions=(*unit.versions, *added.versions))
 
 
 async def of_facilities(server: Server, circumstances: Circumstances, unit: Unit) -> Unit:

@@ -85,6 +85,8 @@ class App:
             self.following.append(asyncio.create_task(self.server.anchoring.work()))
         if self.server.renewing is not None:
             self.following.append(asyncio.create_task(self.server.renewing.work()))
+        for work in self.server.background:
+            self.following.append(asyncio.create_task(work(self.server)))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
@@ -92,6 +94,7 @@ class App:
 
     async def stop(self) -> None:
         """Finish what is under way, then what the store acknowledged, then the log."""
+        self.server.waiting.stop()
         until = time.monotonic() + self.options.stop_timeout
         while self.dispatcher.held.requests and time.monotonic() < until:
             await asyncio.sleep(0.01)

@@ -15,6 +15,7 @@ import zstandard
 
 from fhir_server.foundation.outcome import Invalid, TooLarge, UnsupportedMedia
 from fhir_server.rest.formats import media, quality
+from fhir_server.sync import wire
 
 CHUNK = 256 * 1024
 SLICE = 64 * 1024
@@ -69,7 +70,11 @@ CODINGS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "x-gzip": _gzip,
     "deflate": _deflate,
     "zstd": _zstd,
+    wire.CODING: wire.chunks,
 }
+
+
+SPOKEN = "gzip, deflate, zstd"
 
 
 def decompressed(coding: str, body: bytes, *, bound: int, ratio: int) -> bytes:
@@ -79,7 +84,7 @@ def decompressed(coding: str, body: bytes, *, bound: int, ratio: int) -> bytes:
         raise UnsupportedMedia(
             f"`Content-Encoding: {coding[:40]}` is not spoken here. Send `gzip`, `deflate`,"
             " `zstd`, or the body as it is.",
-            headers={"Accept-Encoding": "gzip, deflate, zstd"},
+            headers={"Accept-Encoding": SPOKEN},
         )
     whole = bytearray()
     try:
@@ -95,6 +100,11 @@ def decompressed(coding: str, body: bytes, *, bound: int, ratio: int) -> bytes:
                     f"Decompressed, the body is more than {ratio} times (`max_ratio`) as large as"
                     " it was sent. Send it without compression."
                 )
+    except wire.UnknownDictionary:
+        raise UnsupportedMedia(
+            "The dictionary the body was compressed with is not known here. Send plain `zstd`.",
+            headers={"Accept-Encoding": SPOKEN},
+        ) from None
     except (zlib.error, zstandard.ZstdError, EOFError):
         raise Invalid(
             f"The body is not whole `{coding}` data, as `Content-Encoding` says it is."
@@ -113,17 +123,31 @@ def _to_zstd(body: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=3).compress(body)
 
 
-COMPRESS: dict[str, Callable[[bytes], bytes]] = {"zstd": _to_zstd, "gzip": _to_gzip}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    wire.CODING: wire.packed,
+    "zstd": _to_zstd,
+    "gzip": _to_gzip,
+}
 
 
 @lru_cache(maxsize=256)
-def chosen(accept_encoding: bytes) -> str | None:
-    """The coding the client likes best of those we speak; None: send it as it is."""
+def chosen(accept_encoding: bytes, available: bytes | None = None) -> str | None:
+    """The coding the client likes best of those we speak; None: send it as it is.
+
+    available: the dictionary it has (RFC 9842); another than ours is of no use."""
     weights = {}
     for part in accept_encoding[:1024].decode("latin-1").lower().split(","):
         name, parameters = media(part.strip())
         weights[name] = quality(parameters.get("q", "1"))
     rest = weights.get("*", 0.0)
-    ranked = [(weights.get(name, weights.get(f"x-{name}", rest)), name) for name in COMPRESS]
+    ranked = [
+        (weights.get(name, weights.get(f"x-{name}", rest)), name)
+        for name in COMPRESS
+        if name != wire.CODING or (name in weights and _is_ours(available))
+    ]
     weight, name = max(ranked, key=lambda pair: pair[0])
     return name if weight > 0 and weight >= weights.get("identity", 0.0) else None
+
+
+def _is_ours(available: bytes | None) -> bool:
+    return available is not None and available.strip() == wire.newest().available.encode()

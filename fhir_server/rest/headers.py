@@ -151,18 +151,21 @@ class Preferences(NamedTuple):
     returned: str | None = None  # minimal | representation | OperationOutcome
     strict: bool = True
     applied: str | None = None  # for Preference-Applied
+    wait: int = 0  # seconds
 
 
 NO_PREFERENCE = Preferences()
 RETURNS = {r.lower(): r for r in ("minimal", "representation", "OperationOutcome")}
 HANDLINGS = {"strict": True, "lenient": False}
+SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @lru_cache(maxsize=256)
 def preferences(value: bytes) -> Preferences:
-    """R4 http#return and search#errors. The first of two contradicting preferences counts."""
+    """R4 http#return and search#errors; RFC 7240 4.3. The first of two that contradict counts."""
     returned: str | None = None
     strict: bool | None = None
+    wait: int | None = None
     applied = []
     for part in re.split("[,;]", value.decode("latin-1")):
         name, _, told = (piece.strip(' \t"') for piece in part.partition("="))
@@ -173,7 +176,9 @@ def preferences(value: bytes) -> Preferences:
             case "handling", wanted if strict is None and wanted in HANDLINGS:
                 strict = HANDLINGS[wanted]
                 applied.append(f"handling={wanted}")
-    return Preferences(returned, strict is not False, ", ".join(applied) or None)
+            case "wait", wanted if wait is None and SECONDS.fullmatch(wanted):
+                wait = int(wanted)
+    return Preferences(returned, strict is not False, ", ".join(applied) or None, wait or 0)
 
 
 # --- languages -----------------------------------------------------------------------------------

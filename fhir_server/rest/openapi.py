@@ -15,11 +15,12 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import ID
 from fhir_server.interaction.context import GENERAL, Server
 from fhir_server.operation.call import Operation
-from fhir_server.operation.table import OPERATIONS, methods
+from fhir_server.operation.table import methods
 from fhir_server.rest import authorization
 from fhir_server.rest.formats import FHIR_JSON, FHIR_XML
 from fhir_server.rest.routes import ROWS, Row
 from fhir_server.search.result import RESULT
+from fhir_server.sync.operations import OPERATIONS
 
 Told = dict[str, Any]
 FORM, JSON, JSON_PATCH = authorization.FORM, "application/json", "application/json-patch+json"
@@ -44,7 +45,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "transaction": ("Prefer", "Idempotency-Key"),
 }
 PARAMETERS: dict[str, tuple[str, ...]] = {
-    "history": ("_count", "_since", "_at", "_sort", "_cursor"),
+    "history": ("_count", "_since", "_at", "_sort", "_type", "_cursor"),
     "capabilities": ("mode",),
 }
 TEXT: Told = {"type": "string"}

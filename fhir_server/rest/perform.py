@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.conformance.subset import SUMMARIES, WHOLE, Shape, unknown_elements
@@ -36,6 +37,7 @@ from fhir_server.security.tokens.credentials import refuse_in_parameters
 
 RESOURCE = (JSON, XML)
 SAFE = ("GET", "HEAD")
+WAIT = 30.0  # seconds a follower may wait for something new
 
 
 def circumstances(server: Server, request: Request, body: bytes | None = None) -> Circumstances:
@@ -59,6 +61,12 @@ def circumstances(server: Server, request: Request, body: bytes | None = None) -
         text=request.text,
         record=recording.record_of(request) if server.audit else None,
     )
+
+
+def waiting(server: Server, request: Request) -> Circumstances:
+    """The same, for who may wait. An entry of a batch may not: others wait for it."""
+    wait = min(request.preferences.wait, WAIT, request.options.request_timeout / 2)
+    return replace(circumstances(server, request), wait=wait)
 
 
 def shape(server: Server, request: Request) -> Shape:
@@ -290,7 +298,7 @@ async def _bundle(server: Server, request: Request) -> Answer:
 
 async def _history(server: Server, request: Request) -> Answer:
     ask = history.Ask(request.place.type, request.place.id, request.pairs)
-    return await history.history(server, ask, circumstances(server, request))
+    return await history.history(server, ask, waiting(server, request))
 
 
 async def _operation(server: Server, request: Request) -> Answer:
@@ -316,7 +324,7 @@ async def _operation(server: Server, request: Request) -> Answer:
         text=text,
         unreadable=unreadable,
     )
-    return await server.operations.perform(server, asked, circumstances(server, request))
+    return await server.operations.perform(server, asked, waiting(server, request))
 
 
 PERFORM: dict[str, Callable[[Server, Request], Coroutine[Any, Any, Answer]]] = {

@@ -21,6 +21,7 @@ from fhir_server.search import composite
 from fhir_server.search.dominant import TABLE as DOMINANT_TABLE
 from fhir_server.search.extract import Way, compiled, unfolded
 from fhir_server.search.kinds import KINDS, reference, string, uri
+from fhir_server.search.owner import tells_records
 from fhir_server.search.owner import ways as owner_ways
 from fhir_server.search.pairing import pairings
 from fhir_server.search.parameters import MAIN_DATE, PARTS, Parameter, Parameters
@@ -39,7 +40,7 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.stamp import Stamp, zone
 
-EDITION = 3  # to be raised when a kind writes other rows than before
+EDITION = 4  # to be raised when a kind writes other rows than before
 MAX_ROWS = 50_000  # of one resource
 MAX_WORDS = 200  # of one parameter of one resource
 
@@ -241,6 +242,8 @@ class Indexer:
         """The patient in whose compartment a resource is: the first its parameters name."""
         if type == "Patient":
             return lambda resource: rid(Key("Patient", resource["id"])) if "id" in resource else 0
+        if type == "Task":
+            return lambda task: self._patient(task.get("for", {})) if tells_records(task) else 0
         end = ["x = owner({v})", "if x: return x"]
         ways = [(path, end) for path in owner_ways(self.parameters, type)]
         return compiled("first(r)", ways, {"owner": self._patient}, last="return 0")

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fhir_server.foundation.resource import Resource
 from fhir_server.search.parameters import Parameter, Parameters
 from fhir_server.search.path import Path, Refers
 
 PATIENT = Refers("Patient")
+# R4 has no Task in a patient's compartment. One that shows what a record says is of that record.
+TASKS = "https://fhir-server.example/CodeSystem/task"
+CONFLICT = "sync-conflict"
 
 
 def ways(parameters: Parameters, type: str) -> list[Path]:
@@ -24,6 +28,11 @@ def ways(parameters: Parameters, type: str) -> list[Path]:
         for path in known[code].paths
         if path.type == "Reference"
     ]
+
+
+def may_be_owned(parameters: Parameters, type: str) -> bool:
+    """Whether there may be resources of the type in a patient's record."""
+    return type in ("Patient", "Task") or bool(ways(parameters, type))
 
 
 def owned(parameters: Parameters, parameter: Parameter) -> bool:
@@ -40,3 +49,9 @@ def owned(parameters: Parameters, parameter: Parameter) -> bool:
 def _bare(path: Path) -> Path:
     """The way to the reference, whatever it has to refer to."""
     return replace(path, steps=path.steps[:-1]) if path.steps[-1:] == (PATIENT,) else path
+
+
+def tells_records(task: Resource) -> bool:
+    """Whether a Task shows what stands in the record of whom it is for."""
+    codings = task.get("code", {}).get("coding", ())
+    return any((one.get("system"), one.get("code")) == (TASKS, CONFLICT) for one in codings)

@@ -87,6 +87,17 @@ class Settings:
         " prints.",
         FOLDER,
     )
+    matching: str = setting(
+        "",
+        "The file that says by which numbers two Patients are one person; empty: the one that"
+        " `fhir-server matching rules` prints; off: nobody is linked.",
+        FOLDER,
+    )
+    match_writes: bool = setting(
+        False,
+        "Link the Patients that clients write, too, and not only those that nodes send.",
+        FLAG,
+    )
     provider: str = setting(
         "",
         "The issuer of an outside OpenID provider whose access tokens are taken, too.",
@@ -199,6 +210,18 @@ class Settings:
         False,
         "Keep an index of the words in all records, for _text, _content and :text.",
         FLAG,
+    )
+    hub: str = setting(
+        "",
+        "The base URL of the hub this server is a node of; empty: it is none. Enrol it first:"
+        " `fhir-server sync enrol`.",
+        WEB_URL,
+    )
+    hub_key: str = setting(
+        "",
+        "The file of the key it is enrolled with; empty: one beside a SQLite database, and"
+        " `./data/hub-key.json` for PostgreSQL.",
+        FOLDER,
     )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec
-from fhir_server.store.contract import Stored, parse_version_id, rid
+from fhir_server.store.contract import Position, Stored, parse_version_id, rid
 from fhir_server.store.row import halves, stored
 
 
@@ -29,4 +29,14 @@ def those(
     """Of what was found by `marks`, what was wanted."""
     asked = frozenset(wanted)
     found = (stored(row, codec, owner=row[13]) for row in rows)
-    return [version for version in found if (version.key, version.version_id) in asked]
+    told: dict[tuple[Key, str], Stored] = {}
+    for version in found:
+        name = (version.key, version.version_id)
+        if name in asked and (name not in told or rank(version) > rank(told[name])):
+            told[name] = version
+    return list(told.values())
+
+
+def rank(version: Stored) -> tuple[bool, Position]:
+    """Of rows that name one version, which is asked for: one with its body, then the latest."""
+    return version.tail is not None, version.position

@@ -18,6 +18,8 @@ from fhir_server.store.contract import (
     KeyRow,
     Position,
     Stored,
+    parse_version_id,
+    version_id,
 )
 from fhir_server.store.types import METHODS, NAMES
 
@@ -55,6 +57,25 @@ def halves(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
 
 
+def packed_revs(revs: Iterable[str]) -> bytes:
+    """Version ids as they are kept: 20 bytes each."""
+    parsed = [parse_version_id(rev) for rev in revs]
+    if None in parsed:
+        raise ValueError("A parent is no version id of this server.")
+    return b"".join(told[0].to_bytes(4) + told[1] for told in parsed if told is not None)
+
+
+def revs_of(kept: bytes) -> tuple[str, ...]:
+    return tuple(
+        version_id(int.from_bytes(kept[at : at + 4]), kept[at + 4 : at + 20])
+        for at in range(0, len(kept), 20)
+    )
+
+
+def whole_digest(high: int, low: int) -> bytes:
+    return high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True)
+
+
 def bits(keys: Iterable[KeyRow]) -> int:
     """`current.keys`: a bit for each dominant row."""
     found = 0
@@ -71,7 +92,7 @@ def stored(row: Sequence[Any], codec: Codec, main: int = 0, owner: int = 0) -> S
         Key(NAMES[type - 1], id_of(id)),
         Position(seq, num),
         generation,
-        high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True),
+        whole_digest(high, low),
         updated,
         METHODS[method - 1],
         None if body is None else codec.unpack(dictionary, body),

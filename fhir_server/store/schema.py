@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SCHEMA = "0012"  # the newest step under migrations/versions
+SCHEMA = "0013"  # the newest step under migrations/versions
 KEEP_DAYS = 7  # how long an answer under an Idempotency-Key is kept, and where a resource stood
 DAY, HOUR = 24 * 3600 * 1000, 3600 * 1000  # milliseconds
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -31,6 +31,16 @@ def anchors_file(url: str, named: str) -> Path | None:
         return None
     path = sqlite_path(url)
     return path.with_name(path.name + "-anchors.jsonl")
+
+
+def key_file(url: str, named: str) -> Path:
+    """Where a node has its key: the file that is named, or one beside its database."""
+    if named:
+        return Path(named)
+    if dialect_of(url) != SQLITE:
+        return Path("./data/hub-key.json")
+    path = sqlite_path(url)
+    return path.with_name(path.name + "-hub-key.json")
 
 
 def sqlite_path(url: str) -> Path:

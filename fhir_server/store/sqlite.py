@@ -12,7 +12,7 @@ import asyncio
 import queue
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -24,6 +24,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store import (
     sqlite_care,
     sqlite_history,
+    sqlite_log,
     sqlite_read,
     sqlite_search,
     sqlite_stamp,
@@ -43,6 +44,7 @@ from fhir_server.store.contract import (
     Page,
     ParameterTable,
     Place,
+    Position,
     Remembered,
     Restriction,
     Select,
@@ -51,6 +53,9 @@ from fhir_server.store.contract import (
     Unit,
     UriStarts,
 )
+from fhir_server.store.contract.lineage import Known
+from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.side import SideTables
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
 from fhir_server.store.paging import Wanted
@@ -60,6 +65,7 @@ from fhir_server.store.sqlite_audit import SqliteAudit
 from fhir_server.store.sqlite_connection import Reader, TooSlow, acquire, open_reader, too_costly
 from fhir_server.store.sqlite_group import plan
 from fhir_server.store.sqlite_parameters import SqliteParameters
+from fhir_server.store.sqlite_side import SqliteSide
 from fhir_server.store.sqlite_texts import SqliteTexts
 from fhir_server.store.sqlite_writer import Writer
 from fhir_server.store.stamp import Stamp, checked, difference
@@ -237,6 +243,29 @@ class SqliteStore:
             lambda r: sqlite_history.feed(r, self._codec, cursor, wanted, restriction, limit)
         )
 
+    async def log(
+        self, after: str | None, *, facility: int, everywhere: Sequence[str], limit: int
+    ) -> Log:
+        return await self._ask(
+            lambda r: sqlite_log.read(r, self._codec, after, facility, everywhere, limit)
+        )
+
+    async def homes(
+        self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
+    ) -> Mapping[tuple[int, int], bool]:
+        return await self._ask(lambda r: sqlite_log.homes(r, patients, facility, at))
+
+    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
+        return await self._ask(
+            lambda r: sqlite_log.compartment(r, self._codec, patient, after, limit)
+        )
+
+    async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
+        return await self._ask(lambda r: sqlite_log.known(r, keys))
+
+    async def epochs(self) -> Sequence[Epoch]:
+        return await self._ask(sqlite_log.told_epochs)
+
     async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
         return await self._ask(lambda r: sqlite_read.cared_by(r, patient, moment))
 
@@ -266,6 +295,10 @@ class SqliteStore:
         if self._writer is None:
             raise Unavailable("The server is stopping. Send it again shortly.")
         return SqliteAccess(self._writer, self._ask)
+
+    @property
+    def side(self) -> SideTables:
+        return SqliteSide(self._ask)
 
     @property
     def audit(self) -> AuditLog:

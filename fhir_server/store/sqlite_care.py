@@ -9,16 +9,17 @@ import os
 import secrets
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from fhir_server.store.audit import KEPT, carried
 from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored, rid, version_id
+from fhir_server.store.contract.version import LEFT
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.migrate import check, sqlite_schema
-from fhir_server.store.row import id_of, stored
+from fhir_server.store.row import halves, id_of, revs_of, stored, whole_digest
 from fhir_server.store.sqlite_connection import (
     Reader,
     Row,
@@ -36,6 +37,10 @@ EARLIER = """INSERT OR REPLACE INTO audit_place (one, chain, number)
   (SELECT number FROM replaced.audit_place)) ORDER BY chain, number LIMIT 1)"""
 COPIED = "copied"  # a setting of a backup: whoever opens it first begins a new epoch
 BESIDE = ("-wal", "-shm")
+LAST = (
+    "SELECT max(coalesce((SELECT max(seq) FROM version), 0),"
+    " coalesce((SELECT max(seq) FROM mark), 0))"
+)
 
 
 def begin(path: Path) -> None:
@@ -45,7 +50,7 @@ def begin(path: Path) -> None:
         copied = connection.execute("DELETE FROM setting WHERE name = ?", (COPIED,)).rowcount
         number = connection.execute("SELECT coalesce(max(number), 0) FROM epoch").fetchone()[0]
         if copied or not number:
-            start = connection.execute("SELECT coalesce(max(seq), 0) FROM version").fetchone()[0]
+            start = connection.execute(LAST).fetchone()[0]
             connection.execute(
                 "INSERT INTO epoch (number, mark, start) VALUES (?,?,?)",
                 (number + 1, secrets.randbits(62), start),
@@ -178,15 +183,9 @@ def _all_versions(reader: Reader) -> Iterator[Row]:
 
 
 def _named_rightly(reader: Reader, version: Stored) -> bool:
-    before = reader.rows(
-        "SELECT generation, digest_hi, digest_lo FROM version WHERE rid = ? AND seq < ?"
-        " ORDER BY seq DESC LIMIT 1",
-        (rid(version.key), version.position.seq),
-    )
-    parents = [
-        version_id(generation, high.to_bytes(8, signed=True) + low.to_bytes(8, signed=True))
-        for generation, high, low in before
-    ]
+    if version.method == LEFT:
+        return True
+    parents = _parents(reader, version)
     digest = digest_of(
         *version.key,
         parents,
@@ -194,6 +193,22 @@ def _named_rightly(reader: Reader, version: Stored) -> bool:
         resource=None if version.deleted else resource_of(version),
     )
     return digest == version.digest
+
+
+def _parents(reader: Reader, version: Stored) -> Sequence[str]:
+    """As they were told, or else what its first row follows."""
+    number = rid(version.key)
+    name = (number, *halves(version.digest), version.generation)
+    this = "rid = ? AND digest_hi = ? AND digest_lo = ? AND generation = ?"
+    told = reader.rows(f"SELECT parents FROM lineage WHERE {this}", name)
+    if told:
+        return revs_of(told[0][0])
+    before = reader.rows(
+        "SELECT generation, digest_hi, digest_lo FROM version WHERE rid = ? AND seq <"
+        f" (SELECT min(seq) FROM version WHERE {this}) ORDER BY seq DESC LIMIT 1",
+        (number, *name),
+    )
+    return [version_id(generation, whole_digest(*digest)) for generation, *digest in before]
 
 
 def _wrong_pointers(reader: Reader) -> Iterator[str]:

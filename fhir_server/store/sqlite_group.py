@@ -33,8 +33,12 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.contract.audit import Entry
+from fhir_server.store.contract.lineage import Earlier
+from fhir_server.store.contract.log import Mark
 from fhir_server.store.contract.parameter import without
+from fhir_server.store.descent import LineageRow, changed_owner, lineage_rows, owner_of
 from fhir_server.store.row import INDEX, SHARED, bits, halves, id_of, moves, packed_id
+from fhir_server.store.sqlite_beside import Beside, demand
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import find
 from fhir_server.store.types import METHOD_NUMBERS, NAMES, NUMBERS
@@ -81,6 +85,9 @@ class Planned:
     owner: int
     keys: int  # current.keys
     version: Row  # digest_hi .. id
+    earlier: Sequence[tuple[Row, bytes | None]]  # the same of the rows before it, and their tails
+    lineage: Sequence[LineageRow]
+    left: Mark | None  # it is no longer the patient's whose it was
     remove: dict[str, set[Row]]
     add: dict[str, set[Row]]
 
@@ -91,23 +98,23 @@ def plan(new: NewVersion) -> Planned:
     type = NUMBERS[new.key.type]
     before, after = _rows(new.before, number), _rows(new.rows, number)
     there = _rows(without(new.before, new.unsure), number) if new.unsure else before
-    owner = new.rows.owner
-    if new.tail is None and not owner:
-        owner = new.before.owner  # who may see that it is gone: who could see it
+    id = packed_id(new.key.id)
+    rows: Sequence[Earlier | NewVersion] = (*new.earlier, new)
+    named = [
+        ((*halves(row.digest), row.generation, type, METHOD_NUMBERS[row.method], id), row.tail)
+        for row in rows
+    ]
     return Planned(
         new,
         number,
         None if new.follows is None else new.follows.position.seq,
         new.follows is not None and new.follows.deleted,
-        owner,
+        owner_of(new),
         bits(new.rows.keys),
-        (
-            *halves(new.digest),
-            new.generation,
-            type,
-            METHOD_NUMBERS[new.method],
-            packed_id(new.key.id),
-        ),
+        named[-1][0],
+        named[:-1],
+        lineage_rows(new),
+        changed_owner(new),
         {table: before[table] - after[table] for table in INDEX if table != SHARED},
         {table: after[table] - there[table] for table in INDEX},
     )
@@ -151,6 +158,7 @@ class Lists:
     remove: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     add: defaultdict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     tally: Counter[int] = field(default_factory=Counter)
+    beside: Beside | None = None  # most units have nothing there
 
 
 class Group:
@@ -194,17 +202,20 @@ class Group:
             self._told += unit.audit
             return Committed(self.now, ())
         touched = touches(unit, planned)
-        if unit.assumptions or not touched.isdisjoint(self._waiting):
+        if unit.assumptions or unit.expects or not touched.isdisjoint(self._waiting):
             self.flush()
         self._check(unit, planned)
         answer = None if unit.remember is None else unit.remember.answer(self.now)
+        first = Position(self.seq + 1)
         positions = [self._keep(p) for p in planned]
+        committed = Committed(self.now, positions, first, apart=True)
+        self._keep_beside(unit, committed)
         if unit.remember is not None:
             kept = (unit.remember.key, unit.remember.digest, self.now, answer)
             self._lists.remember.append(kept)
             self._keys.add(unit.remember.key)
         self._told += unit.audit
-        return Committed(self.now, positions)
+        return committed
 
     def _check(self, unit: Unit, planned: Sequence[Planned]) -> None:
         if len({p.rid for p in planned}) < len(planned):
@@ -226,6 +237,7 @@ class Group:
                 raise Stale
         if unit.remember is not None and self._remembered(unit.remember.key):
             raise Stale
+        demand(self._connection, unit.expects)
 
     def _refuse_other(self, rid: int, key: Key) -> None:
         """Two ids with one number, in 2^63: the second cannot be stored."""
@@ -241,12 +253,13 @@ class Group:
 
     def _keep(self, p: Planned) -> Position:
         lists, rows = self._lists, p.new.rows
-        self.seq += 1
+        for version, tail in (*p.earlier, (p.version, p.new.tail)):
+            self.seq += 1
+            lists.versions.append((self.seq, p.rid, self.now, *version))
+            lists.tails.append(tail)
         seq = self.seq
         self._waiting.add(p.rid)
         self._newest[p.rid] = seq
-        lists.versions.append((seq, p.rid, self.now, *p.version))
-        lists.tails.append(p.new.tail)
         gone = p.new.tail is None
         if p.follows is None:
             low, high = rows.main
@@ -269,7 +282,21 @@ class Group:
             if new:
                 lists.add[table].extend(new)
         self.shared |= p.add[SHARED]
+        if p.lineage or p.left is not None:
+            self._beside().descend(seq, p.lineage, p.left)
         return Position(seq)
+
+    def _beside(self) -> Beside:
+        if self._lists.beside is None:
+            self._lists.beside = Beside()
+        return self._lists.beside
+
+    def _keep_beside(self, unit: Unit, committed: Committed) -> None:
+        for mark in unit.marks:
+            self.seq += 1
+            self._beside().mark(self.seq, mark)
+        if unit.side:
+            self._beside().keep(unit, committed)
 
     def _follow(self, p: Planned, seq: int, *, gone: bool) -> None:
         """A deletion keeps its place in the order, where it is passed over."""
@@ -277,7 +304,7 @@ class Group:
         low, high = before.main if gone else p.new.rows.main
         indexed = (p.owner, low, p.keys) != (before.owner, before.main[0], bits(before.keys))
         if gone or p.returns or indexed or p.new.unsure:
-            born = seq if p.returns else None
+            born = seq if p.returns and not gone else None
             lists.move.append((p.owner, seq, high, int(gone), p.keys, low, born, p.rid))
         else:
             lists.next.append((seq, high, p.rid))
@@ -316,6 +343,8 @@ class Group:
         for table, added in lists.add.items():
             insert_index(self._connection, table, added)
         _insert(self._connection, "care", CARE, sorted(set(lists.care)), on_conflict="OR REPLACE ")
+        if lists.beside is not None:
+            lists.beside.write(self._connection)
 
 
 def told(connection: sqlite3.Connection, lane: Lane, entries: Sequence[Entry]) -> Lane:

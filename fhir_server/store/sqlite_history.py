@@ -25,7 +25,7 @@ from fhir_server.store.select.weighing import REACH, reaches_few
 from fhir_server.store.select.weights import weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
 from fhir_server.store.sqlite_read import last_seq
-from fhir_server.store.types import type_numbers
+from fhir_server.store.types import LEFT_NUMBER, type_numbers
 
 FEW_TYPES = 12  # so many are read each from its own index; more by reading everything
 DAMAGED = "The page's cursor is damaged: start again from the first page."
@@ -143,7 +143,7 @@ def _types(asked: History) -> tuple[int, ...] | None:
 
 def _asked(reader: Reader, asked: History, bound: int) -> list[Part]:
     """What a version must be, as ranges of seq where it can be one."""
-    where = [Part("v.seq <= ?", (bound,))]
+    where = [Part("v.seq <= ?", (bound,)), Part(f"v.method <> {LEFT_NUMBER}")]
     if asked.since is not None:
         where.append(Part("v.seq >= ?", (seq_at(reader, asked.since),)))
     if asked.at is not None:

@@ -31,7 +31,7 @@ from fhir_server.store.contract import (
     rid,
 )
 from fhir_server.store.dialect import SQLITE
-from fhir_server.store.named import marks, those
+from fhir_server.store.named import marks, rank, those
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
     Driver,
@@ -44,7 +44,7 @@ from fhir_server.store.select import (
 from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.select.weights import weights_of
 from fhir_server.store.sqlite_connection import Reader, Row
-from fhir_server.store.types import NAMES
+from fhir_server.store.types import LEFT_NUMBER, NAMES
 
 T = TypeVar("T")
 AT_ONCE = 500  # resources looked up by one statement
@@ -55,11 +55,13 @@ NEWEST = (
 AT_VERSION = (
     f"SELECT {SQLITE.columns}, 0, p.owner FROM version v CROSS JOIN current p ON p.rid = v.rid"
     " WHERE v.rid = ? AND v.digest_hi = ? AND v.digest_lo = ? AND v.generation = ?"
+    f" AND v.method <> {LEFT_NUMBER}"
 )
 AT_VERSIONS = (
     f"SELECT {SQLITE.columns}, 0, p.owner FROM json_each(?) a"
     " CROSS JOIN version v ON v.rid = a.value CROSS JOIN current p ON p.rid = v.rid"
     " WHERE v.digest_hi IN (SELECT value FROM json_each(?))"
+    f" AND v.method <> {LEFT_NUMBER}"
 )
 
 
@@ -111,11 +113,12 @@ def at_version(
     generation, digest = named
     within = within_reach(restriction, "p", SQLITE, () if restriction.is_free else (key.type,))
     values = (rid(key), *halves(digest), generation, *within.values)
+    found: Stored | None = None
     for row in reader.rows(f"{AT_VERSION} AND {within.text}", values):
         version = stored(row, codec, *row[12:])
-        if version.key == key:
-            return version
-    return None
+        if version.key == key and (found is None or rank(version) > rank(found)):
+            found = version
+    return found
 
 
 def at_versions(

@@ -279,8 +279,9 @@ class Writer:
 
     def _count(self) -> None:
         newest = "SELECT seq, updated FROM version ORDER BY seq DESC LIMIT 1"
-        row = self._connection.execute(newest).fetchone()
-        self._seq, self._updated = row or (0, 0)
+        seq, self._updated = self._connection.execute(newest).fetchone() or (0, 0)
+        marked = "SELECT coalesce(max(seq), 0) FROM mark"
+        self._seq = max(seq, self._connection.execute(marked).fetchone()[0])
         changed = "SELECT coalesce(max(change), 0) FROM parameter"
         self._rules = self._connection.execute(changed).fetchone()[0]
         self._known.clear()

@@ -11,43 +11,35 @@ each dialect's best form; migrations/versions holds the statements that were rel
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Double,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    text,
-)
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
-from sqlalchemy.types import TypeEngine
 
+from fhir_server.store.form import Form, Kind, column
 from fhir_server.store.schema import SQLITE
-
-Kind = TypeEngine[Any] | type[TypeEngine[Any]]
+from fhir_server.store.side_tables import side_tables
 
 REFERENCE_TABLES = frozenset(
     {"dictionary", "idempotency", "setting", "epoch", "tally", "uri", "parameter"}
     | {"audit_place"}
     | {"client", "token", "spent"}
+    | {"life", "node_state", "apart"}
 )
 # all other large tables: rid
-SPREAD_BY = {"audit": "chain", "audit_subject": "subject", "care": "patient"}
+SPREAD_BY = {
+    "audit": "chain",
+    "audit_subject": "subject",
+    "care": "patient",
+    "receipt": "node",
+    "packed": "incarnation",
+}
 
 
 @cache
 def tables(dialect: str) -> MetaData:
     """All tables as this database should hold them."""
     metadata = MetaData()
-    form = _Form(metadata, sqlite=dialect == SQLITE)
+    form = Form(metadata, sqlite=dialect == SQLITE)
     _version(form)
     _current(form)
     _index_rows(form)
@@ -57,6 +49,7 @@ def tables(dialect: str) -> MetaData:
     _care(form)
     _access(form)
     _audit(form)
+    side_tables(form)
     if form.sqlite:
         _of_the_one_writer(form)
     else:
@@ -64,69 +57,36 @@ def tables(dialect: str) -> MetaData:
     return metadata
 
 
-class _Form:
-    """How a table and its columns are written in one dialect."""
-
-    def __init__(self, metadata: MetaData, *, sqlite: bool) -> None:
-        self.metadata = metadata
-        self.sqlite = sqlite
-        self.big: Kind = Integer if sqlite else BigInteger
-        self.small: Kind = Integer if sqlite else SmallInteger
-        self.flag: Kind = Integer if sqlite else Boolean
-        self.real: Kind = _Real if sqlite else Double
-        # PostgreSQL compares "C" text by bytes, as SQLite does: prefixes become ranges.
-        self.text: Kind = Text() if sqlite else Text(collation="C")
-
-    def table(self, name: str, *columns: Column[Any], rowid: bool = True) -> Table:
-        """STRICT on SQLite; without a rowid where the primary key is how the table is read."""
-        return Table(
-            name,
-            self.metadata,
-            *columns,
-            sqlite_strict=True,
-            sqlite_with_rowid=rowid,
-        )
-
-
-class _Real(Double[float]):
-    """A STRICT table knows REAL, and no other name for it."""
-
-    __visit_name__ = "REAL"
-
-
-def _column(name: str, type: Kind, *, key: bool = False, null: bool = False) -> Column[Any]:
-    return Column(name, type, primary_key=key, nullable=null, autoincrement=False)
-
-
-def _version(form: _Form) -> None:
+def _version(form: Form) -> None:
     """Append-only: seq (and num within one transaction) is the order of the change log.
 
     SQLite has one writer, whose counter is the rowid; PostgreSQL's seq is the transaction's.
     digest_hi and digest_lo are the halves of the version's hash, as signed integers.
     updated is in milliseconds since 1970 UTC; body NULL is a deletion. id is row.packed_id: a
-    UUID is its 16 bytes, which saves 20 a version.
+    UUID is its 16 bytes, which saves 20 a version. One commit may hold several rows of a resource.
     """
     order = (
-        [_column("seq", form.big, key=True), _column("rid", form.big)]
+        [column("seq", form.big, key=True), column("rid", form.big)]
         if form.sqlite
         else [
-            _column("rid", form.big, key=True),
-            _column("seq", form.big, key=True),
+            column("rid", form.big, key=True),
+            column("seq", form.big, key=True),
         ]
     )
     version = form.table(
         "version",
         *order,
-        _column("updated", form.big),
-        _column("digest_hi", form.big),
-        _column("digest_lo", form.big),
-        *([] if form.sqlite else [_column("num", Integer)]),  # wide columns first: no padding
-        _column("generation", Integer),
-        _column("type", form.small),
-        _column("dictionary", form.small),
-        _column("method", form.small),
-        _column("id", LargeBinary),
-        _column("body", LargeBinary, null=True),
+        column("updated", form.big),
+        column("digest_hi", form.big),
+        column("digest_lo", form.big),
+        # Wide columns first: no padding.
+        *([] if form.sqlite else [column("num", Integer, key=True)]),
+        column("generation", Integer),
+        column("type", form.small),
+        column("dictionary", form.small),
+        column("method", form.small),
+        column("id", LargeBinary),
+        column("body", LargeBinary, null=True),
     )
     if form.sqlite:
         Index("version_by_resource", version.c.rid)
@@ -138,7 +98,7 @@ def _version(form: _Form) -> None:
         Index("version_by_type", version.c.type, version.c.updated)
 
 
-def _current(form: _Form) -> None:
+def _current(form: Form) -> None:
     """The newest version of each resource, and what a search is ordered and restricted by.
 
     born is the seq of the first version, or of the one that brought it back after a deletion.
@@ -149,16 +109,16 @@ def _current(form: _Form) -> None:
     """
     current = form.table(
         "current",
-        _column("rid", form.big, key=True),
-        _column("owner", form.big),
-        _column("born", form.big),
-        _column("seq", form.big),
-        _column("main_lo", form.big),
-        _column("main_hi", form.big),
-        _column("keys", form.big),
-        *([] if form.sqlite else [_column("num", Integer)]),
-        _column("type", form.small),
-        _column("deleted", form.flag),
+        column("rid", form.big, key=True),
+        column("owner", form.big),
+        column("born", form.big),
+        column("seq", form.big),
+        column("main_lo", form.big),
+        column("main_hi", form.big),
+        column("keys", form.big),
+        *([] if form.sqlite else [column("num", Integer)]),
+        column("type", form.small),
+        column("deleted", form.flag),
         Column("facility", form.big, nullable=False, server_default=text("0")),
     )
     if not form.sqlite:
@@ -166,15 +126,15 @@ def _current(form: _Form) -> None:
     _current_indexes(form, current)
     moved = form.table(
         "moved",
-        _column("seq", form.big, key=True),
-        _column("rid", form.big, key=True),
-        _column("main_lo", form.big),
+        column("seq", form.big, key=True),
+        column("rid", form.big, key=True),
+        column("main_lo", form.big),
         rowid=False,
     )
     Index("moved_by_resource", moved.c.rid)
 
 
-def _current_indexes(form: _Form, current: Table) -> None:
+def _current_indexes(form: Form, current: Table) -> None:
     """What is common is counted from an index alone: on SQLite the one by date, whose entries are
     no larger for it; PostgreSQL's keeps equal ones together, so that one of its own is smaller."""
     by_date = (current.c.type, current.c.main_lo, current.c.rid)
@@ -184,17 +144,17 @@ def _current_indexes(form: _Form, current: Table) -> None:
         Index("current_by_date", *by_date)
         living = text("NOT deleted")
         Index("current_by_keys", current.c.type, current.c["keys"], postgresql_where=living)
-    for column in (current.c.owner, current.c.facility):
-        somebodys = text(f"{column.name} <> 0")
+    for fact in (current.c.owner, current.c.facility):
+        somebodys = text(f"{fact.name} <> 0")
         Index(
-            f"current_by_{column.name}",
-            *(column, *by_date),
+            f"current_by_{fact.name}",
+            *(fact, *by_date),
             sqlite_where=somebodys,
             postgresql_where=somebodys,
         )
 
 
-def _index_rows(form: _Form) -> None:
+def _index_rows(form: Form) -> None:
     """One table a kind, clustered by the question. No index by rid: an update knows its old rows.
 
     index_key carries the resource's main date, so that "newest first" is the order of the index.
@@ -222,10 +182,10 @@ def _index_rows(form: _Form) -> None:
         ],
     }
     for name, columns in questions.items():
-        form.table(name, *(_column(c, type, key=True) for c, type in columns), rowid=False)
+        form.table(name, *(column(c, type, key=True) for c, type in columns), rowid=False)
 
 
-def _reference_tables(form: _Form) -> None:
+def _reference_tables(form: Form) -> None:
     """Small tables, the same for all: settings, dictionaries, answers kept, the feed's epochs.
 
     epoch: a row for each history this database has had. `number` counts restores; `mark` is
@@ -233,157 +193,157 @@ def _reference_tables(form: _Form) -> None:
     """
     form.table(
         "dictionary",
-        _column("id", form.small, key=True),
-        _column("body", LargeBinary),
+        column("id", form.small, key=True),
+        column("body", LargeBinary),
     )
     idempotency = form.table(
         "idempotency",
-        _column("key", form.text, key=True),
-        _column("digest", LargeBinary),
-        _column("at", form.big),
-        _column("answer", LargeBinary),
+        column("key", form.text, key=True),
+        column("digest", LargeBinary),
+        column("at", form.big),
+        column("answer", LargeBinary),
         rowid=False,
     )
     Index("idempotency_by_time", idempotency.c.at)
     form.table(
         "setting",
-        _column("name", form.text, key=True),
-        _column("value", form.text),
+        column("name", form.text, key=True),
+        column("value", form.text),
         rowid=False,
     )
     form.table(
         "epoch",
-        _column("number", Integer, key=True),
-        _column("mark", form.big),
-        _column("start", form.big),
+        column("number", Integer, key=True),
+        column("mark", form.big),
+        column("start", form.big),
         Column("base", form.big, nullable=False, server_default=text("0")),
         Column("system_identifier", form.big, nullable=False, server_default=text("0")),
     )
 
 
-def _uris(form: _Form) -> None:
+def _uris(form: Form) -> None:
     """The texts behind the key rows (v, w) of uris, each once; none is ever taken away."""
     form.table(
         "uri",
-        _column("param", Integer, key=True),
-        _column("uri", form.text, key=True),
-        _column("v", form.big),
-        _column("w", form.big),
+        column("param", Integer, key=True),
+        column("uri", form.text, key=True),
+        column("v", form.big),
+        column("w", form.big),
         rowid=False,
     )
 
 
-def _parameters(form: _Form) -> None:
+def _parameters(form: Form) -> None:
     """The parameters that are not R4's own (contract/parameter.py)."""
     parameter = form.table(
         "parameter",
-        _column("number", Integer, key=True),
-        _column("source", form.text),
-        _column("base", form.text),
-        _column("code", form.text),
-        _column("facts", form.text),
-        _column("state", form.text),
-        _column("change", form.big),
-        _column("horizon", form.big),
-        _column("reached_type", form.small),
-        _column("reached_seq", form.big),
-        _column("reached_num", Integer),
-        _column("done", form.big),
-        _column("total", form.big),
-        _column("refused", form.big),
-        _column("began", form.big),
-        _column("rate", form.real),
+        column("number", Integer, key=True),
+        column("source", form.text),
+        column("base", form.text),
+        column("code", form.text),
+        column("facts", form.text),
+        column("state", form.text),
+        column("change", form.big),
+        column("horizon", form.big),
+        column("reached_type", form.small),
+        column("reached_seq", form.big),
+        column("reached_num", Integer),
+        column("done", form.big),
+        column("total", form.big),
+        column("refused", form.big),
+        column("began", form.big),
+        column("rate", form.real),
     )
     Index("parameter_by_change", parameter.c.change)
 
 
-def _care(form: _Form) -> None:
+def _care(form: Form) -> None:
     """Which facility has which patient in its care, and until when (contract/reach.py)."""
     care = form.table(
         "care",
-        _column("basis", form.big, key=True),
-        _column("patient", form.big, key=True),
-        _column("facility", form.big, key=True),
-        _column("until", form.big),
+        column("basis", form.big, key=True),
+        column("patient", form.big, key=True),
+        column("facility", form.big, key=True),
+        column("until", form.big),
         rowid=False,
     )
     Index("care_by_patient", care.c.patient, care.c.facility, care.c.until)
     Index("care_by_facility", care.c.facility, care.c.patient, care.c.until)
 
 
-def _access(form: _Form) -> None:
+def _access(form: Form) -> None:
     """The clients that are registered, their tokens, and what was spent for one
     (contract/access.py). digest: a token itself is kept nowhere."""
     form.table(
         "client",
-        _column("id", form.text, key=True),
-        _column("facts", form.text),
-        _column("changed", form.big),
-        _column("revoked", form.big),
+        column("id", form.text, key=True),
+        column("facts", form.text),
+        column("changed", form.big),
+        column("revoked", form.big),
         rowid=False,
     )
     token = form.table(
         "token",
-        _column("digest", LargeBinary, key=True),
-        _column("kind", form.text),
-        _column("client", form.text),
-        _column("facts", form.text),
-        _column("issued", form.big),
-        _column("expires", form.big),
+        column("digest", LargeBinary, key=True),
+        column("kind", form.text),
+        column("client", form.text),
+        column("facts", form.text),
+        column("issued", form.big),
+        column("expires", form.big),
         rowid=False,
     )
     Index("token_by_client", token.c.client)
     Index("token_by_end", token.c.expires)
     spent = form.table(
         "spent",
-        _column("digest", LargeBinary, key=True),
-        _column("until", form.big),
+        column("digest", LargeBinary, key=True),
+        column("until", form.big),
         rowid=False,
     )
     Index("spent_by_end", spent.c.until)
 
 
-def _audit(form: _Form) -> None:
+def _audit(form: Form) -> None:
     """What is written down of every access, in chains (contract/audit.py), and what it is found
     by. It is never changed and never forgotten."""
     audit = form.table(
         "audit",
-        _column("chain", form.big, key=True),
-        _column("number", form.big, key=True),
-        _column("at", form.big),
-        _column("seal", LargeBinary),
-        _column("body", LargeBinary),
+        column("chain", form.big, key=True),
+        column("number", form.big, key=True),
+        column("at", form.big),
+        column("seal", LargeBinary),
+        column("body", LargeBinary),
         rowid=False,
     )
     Index("audit_by_time", audit.c.at)
     form.table(
         "audit_subject",
-        _column("subject", form.big, key=True),
-        _column("at", form.big, key=True),
-        _column("chain", form.big, key=True),
-        _column("number", form.big, key=True),
+        column("subject", form.big, key=True),
+        column("at", form.big, key=True),
+        column("chain", form.big, key=True),
+        column("number", form.big, key=True),
         rowid=False,
     )
 
 
-def _of_the_one_writer(form: _Form) -> None:
+def _of_the_one_writer(form: Form) -> None:
     """tally: how many current resources there are of a type. audit_place: up to where the audit has
     its rows of audit_subject (sqlite_late)."""
-    form.table("tally", _column("type", form.small, key=True), _column("n", form.big))
+    form.table("tally", column("type", form.small, key=True), column("n", form.big))
     form.table(
         "audit_place",
-        _column("one", form.small, key=True),
-        _column("chain", form.big),
-        _column("number", form.big),
+        column("one", form.small, key=True),
+        column("chain", form.big),
+        column("number", form.big),
     )
 
 
-def _texts(form: _Form) -> None:
+def _texts(form: Form) -> None:
     """The index of words. SQLite's is a virtual table, made where one is wanted (sqlite_texts).
 
     Without fastupdate a search never has a list of what is still to be sorted in to read.
     """
-    texts = form.table("index_text", _column("rid", form.big, key=True), _column("terms", TSVECTOR))
+    texts = form.table("index_text", column("rid", form.big, key=True), column("terms", TSVECTOR))
     Index(
         "index_text_by_term",
         texts.c.terms,

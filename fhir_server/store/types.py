@@ -41,8 +41,9 @@ TestScript ValueSet VerificationResult VisionPrescription
 NAMES = tuple(_LIST.split())
 
 NUMBERS = {name: number for number, name in enumerate(NAMES, start=1)}
-METHODS = ("POST", "PUT", "PATCH", "DELETE")
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "LEFT")  # LEFT: see NewVersion
 METHOD_NUMBERS = {name: number for number, name in enumerate(METHODS, start=1)}
+LEFT_NUMBER = METHOD_NUMBERS["LEFT"]
 
 
 def type_name(number: int) -> str:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fhir_server.operation.table import OPERATIONS
 from fhir_server.rest.routes import Grammar
 from fhir_server.search.parameters import Parameter, Parameters
+from fhir_server.sync.operations import OPERATIONS
 from tests.access.worlds import BORN, DONE, NAME, NUMBER, PHONE, STREET, WORD, measured, person
 
 NEVER = "1-aaaaaaaaaaaaaaaaaaaaaaaaaa"  # nobody's version
@@ -98,6 +98,11 @@ SEARCHES = [
     "Patient?_cursor=AAAA", "Patient?_count=1&_cursor=<cursor Patient?_count=1>",
     "Patient?_cursor=<cursor Patient?_count=1>", "_history?_count=1&_cursor=<cursor _history>",
     "Patient/_history?_count=1&_cursor=<cursor Patient/_history>",
+    # feeds
+    "_history?_cursor=", "_history?_cursor=&_count=1", "_history?_cursor=&_type=Patient,List",
+    "Patient/_history?_cursor=", "Encounter/_history?_cursor=&_count=2", "List/_history?_cursor=",
+    "Consent/_history?_cursor=", "_history?_cursor=<cursor feed>", "Patient/_history?_cursor=AAAA",
+    "Patient/_history?_cursor=<cursor Patient/feed>", "Patient/hanoi.p/_history?_cursor=",
     # what the server is asked beside
     "metadata", "metadata?mode=terminology", "nowhere", "AuditEvent?", "AuditEvent?entity=hanoi.p",
     "AuditEvent?patient=Patient/hanoi.p", "AuditEvent?patient=Patient/hue.p&_summary=count",

@@ -31,6 +31,8 @@ LINKS = {
     "Patient?_count=1": "Patient?_count=1",
     "_history": "_history?_count=1",
     "Patient/_history": "Patient/_history?_count=1",
+    "feed": "_history?_cursor=&_count=1",
+    "Patient/feed": "Patient/_history?_cursor=&_count=1",
 }
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.operation.table import OPERATIONS
 from fhir_server.rest.dispatch import compartments
 from fhir_server.rest.routes import ROWS, Grammar
+from fhir_server.sync.operations import OPERATIONS
 from tests.access.asking import (
     CLINICAL,
     by_hand,
@@ -38,6 +38,7 @@ ASKED = WORLDS if LONG else {name: WORLDS[name] for name in ("nothing", "more")}
 LEFT_OUT = {
     ("operator", "/metrics"): "How much was asked of the server is for who runs it.",
     ("operator", "/"): "So is how much is in it.",
+    ("node", "$sync-pull"): "Places in the log tell how much is written; see test_nodes.",
 }
 
 

@@ -68,6 +68,7 @@ CALLERS = {
     "statistician": Caller(
         "bi", user="Practitioner/s", roles=frozenset({"statistician"}), basis="Decision 12/QD-SYT"
     ),
+    "node": Caller("post", roles=frozenset({"node"}), purpose="TREAT", **IN_HUE),
     "operator": Caller("ops", roles=frozenset({"operator"})),
     "stranger": Caller("new", user="Practitioner/x", facility="nowhere", roles=DOCTOR["roles"]),
     "roleless": Caller("new", **IN_HUE),

@@ -15,7 +15,6 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction import totals
 from fhir_server.interaction.capabilities import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from fhir_server.operation import expand
-from fhir_server.operation.table import OPERATIONS
 from fhir_server.search import (
     criteria,
     criterion,
@@ -40,6 +39,7 @@ from fhir_server.store.condition import MAX_CONDITIONS, MAX_DEPTH
 from fhir_server.store.condition.taking import MAX_KEYS
 from fhir_server.store.contract.order import COLLECTED
 from fhir_server.store.tables import tables
+from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology import terms
 from fhir_server.validation import place
 from fhir_server.validation.invariant import asked as invariant

@@ -18,9 +18,10 @@ from urllib.parse import quote, quote_plus, unquote
 from fhir_server.conformance import definitions
 from fhir_server.conformance.xml import to_xml
 from fhir_server.foundation import wire
-from fhir_server.operation.table import OPERATIONS, methods
+from fhir_server.operation.table import methods
 from fhir_server.rest.routes import ROWS
 from fhir_server.search.parameters import Parameter, Parameters
+from fhir_server.sync.operations import OPERATIONS
 from tests.access.worlds import MINE, ORGANIZATIONS
 from tests.fuzz import mutation
 from tests.security.signing import part

@@ -23,6 +23,7 @@ from fhir_server.search.live import Live
 from fhir_server.search.parameters import Parameters
 from fhir_server.security.caller import Caller
 from fhir_server.store.contract import Restriction
+from fhir_server.sync.operations import OPERATIONS
 from fhir_server.validation.knowledge import base_knowledge
 
 BASE = "http://hospital.example/fhir"
@@ -43,7 +44,7 @@ def indexer() -> Indexer:
 def server_on(store, **changes) -> Server:
     ids = (f"n{number}" for number in itertools.count(1))
     told = {"secret": b"s" * 32, "new_id": lambda: next(ids), "limits": Limits()}
-    told |= {"operations": Table(), "gate": OpenGate()}
+    told |= {"operations": Table(OPERATIONS), "gate": OpenGate()}
     told |= {"knowledge": base_knowledge(parts()["definitions"]), **changes}
     live = Live(indexer())
     following = Following(told["knowledge"], store, declaring=Declaring(live, store))

@@ -72,3 +72,10 @@ async def test_the_statement_is_no_burden_for_a_slow_line(server, here):
     body = (await capabilities.capabilities(server, capabilities.Ask(), here)).body
     assert len(body) < 800_000
     assert len(gzip.compress(body)) < 50_000
+
+
+async def test_the_feed_is_told_where_its_history_is(server, here):
+    answer = await capabilities.capabilities(server, capabilities.Ask(), here)
+    said = {one["code"]: one for one in told(answer)["rest"][0]["interaction"]}
+    assert "`_cursor`" in said["history-system"]["documentation"]
+    assert [code for code, one in said.items() if "documentation" in one] == ["history-system"]

@@ -11,6 +11,7 @@ import zstandard
 
 from fhir_server.foundation.outcome import Invalid, TooLarge, UnsupportedMedia
 from fhir_server.rest import compression
+from fhir_server.sync import wire
 
 TEXT = b'{"resourceType":"Patient","id":"1"}' * 5000
 BOUNDS = {"bound": 1_000_000, "ratio": 1000}
@@ -31,6 +32,8 @@ PACKED = [
     ("zstd", zstandard.compress(TEXT)),
     ("zstd", zstandard.ZstdCompressor(write_content_size=False).compress(TEXT)),
     ("zstd", zstandard.compress(TEXT[:1000]) + zstandard.compress(TEXT[1000:])),
+    ("dcz", wire.packed(TEXT)),
+    ("dcz", wire.packed(TEXT, wire.SMALL)),
 ]
 
 
@@ -49,6 +52,9 @@ BROKEN = [
     ("deflate", b"\xff\xff\xff"),
     ("zstd", b"not zstd"),
     ("zstd", zstandard.compress(TEXT)[:4] + b"\xff" * 20),
+    ("dcz", zstandard.compress(TEXT)),
+    ("dcz", wire.packed(TEXT)[:39]),
+    ("dcz", wire.packed(TEXT)[:44] + b"\xff" * 20),
 ]
 
 
@@ -113,3 +119,30 @@ def test_the_coding_the_client_likes_best_is_taken(accepted, coding):
 def test_what_is_sent_packed_can_be_unpacked():
     assert gzip.decompress(compression.COMPRESS["gzip"](TEXT)) == TEXT
     assert zstandard.decompress(compression.COMPRESS["zstd"](TEXT)) == TEXT
+
+
+def test_what_was_packed_with_a_dictionary_nobody_has_is_asked_for_without():
+    packed = wire.packed(TEXT)
+    other = packed[:8] + b"\0" * 32 + packed[40:]
+    with pytest.raises(UnsupportedMedia, match="dictionary") as refused:
+        compression.decompressed("dcz", other, **BOUNDS)
+    assert "zstd" in refused.value.headers["Accept-Encoding"]
+
+
+OURS = wire.newest().available.encode()
+OTHERS = b":" + b"A" * 43 + b"=:"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "available", "coding"),
+    [
+        (b"dcz, zstd", OURS, "dcz"),
+        (b"dcz, zstd", OTHERS, "zstd"),
+        (b"dcz, zstd", None, "zstd"),
+        (b"dcz", OTHERS, None),
+        (b"zstd, *", OURS, "zstd"),
+        (b"dcz;q=0, gzip", OURS, "gzip"),
+    ],
+)
+def test_a_dictionary_is_used_where_the_client_has_it(accepted, available, coding):
+    assert compression.chosen(accepted, available) == coding

@@ -64,6 +64,8 @@ async def test_a_backup_loaded_into_another_cluster_serves_the_same_and_goes_on(
     gone = version("Patient/7", "deleted", before=rows("x"), follows=was)
     await before.commit(unit(gone))
     met, cursor = await everything(before)
+    await before.close()  # what it knows to be whole is written down
+    before = await opened(postgresql_url)
 
     with postgresql.cluster(postgresql.ORDINARY) as elsewhere:
         if way is own:

@@ -65,7 +65,7 @@ def test_every_resource_type_has_its_number_and_keeps_it():
     assert len(NAMES) == len(NUMBERS) == 146
     told = (NUMBERS["Account"], NUMBERS["Encounter"], NUMBERS["Patient"], NUMBERS["ValueSet"])
     assert told == (1, 44, 103, 144)
-    assert METHODS == ("POST", "PUT", "PATCH", "DELETE")
+    assert METHODS == ("POST", "PUT", "PATCH", "DELETE", "LEFT")
     assert type_numbers(["Patient", "Nonsense", "Account", "Patient"]) == (1, 103)
 
 

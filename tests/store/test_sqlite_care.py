@@ -11,6 +11,7 @@ import pytest
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.store.codec import Codec, shipped_dictionaries, whole
 from fhir_server.store.contract import EVERYTHING, EpochEnded, History, Select
+from fhir_server.store.contract.side import TABLES
 from fhir_server.store.migrate import SchemaUnknown, migrate
 from fhir_server.store.schema import SCHEMA
 from fhir_server.store.sqlite import SqliteStore
@@ -272,6 +273,8 @@ def test_records_of_the_first_schema_are_read_and_new_ones_packed_anew(path):
             "audit",
             "audit_subject",
             "audit_place",
+            "lineage",
+            *(table.name for table in TABLES),
         ):
             connection.execute(f"DROP TABLE {later}")
         for index in ("current_by_owner", "current_by_facility"):

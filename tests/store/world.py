@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,11 +20,14 @@ from fhir_server.store.contract import (
     KeyIs,
     KeyRow,
     NewVersion,
+    Position,
     Stored,
     StringRow,
     Unit,
     hash128,
+    version_id,
 )
+from fhir_server.store.contract.lineage import Earlier, Stub
 from fhir_server.store.migrate import migrate
 from fhir_server.store.sqlite import SqliteStore
 
@@ -104,3 +108,25 @@ def on(path: Path, work: Callable[[SqliteStore], Awaitable[T]], **options) -> T:
             await store.close()
 
     return asyncio.run(run())
+
+
+def chained(
+    key: str, *texts: str, follows: Stored | None = None, rows: IndexRows = NO_ROWS
+) -> NewVersion:
+    """Several versions of one resource in one commit, each made from the one before."""
+    last = version(key, texts[0], follows=follows, rows=rows)
+    earlier: list[Earlier] = []
+    for text in texts[1:]:
+        earlier.append(Earlier(last.generation, last.digest, last.method, last.tail))
+        made = version(key, text, follows=as_stored(last), rows=rows)
+        last = replace(made, follows=follows, before=last.before)
+    return replace(last, earlier=tuple(earlier))
+
+
+def as_stored(new: NewVersion) -> Stored:
+    """As it will be read, but for where it is."""
+    return Stored(new.key, Position(0), new.generation, new.digest, 0, new.method, new.tail)
+
+
+def rev(new: NewVersion | Stored | Earlier | Stub) -> str:
+    return version_id(new.generation, new.digest)

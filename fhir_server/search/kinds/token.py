@@ -10,6 +10,7 @@ UCUM and most code systems are. Values of type string are compared without case,
 # ruff: noqa: ARG001 - every kind has the same functions
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -52,6 +53,10 @@ SPECIAL = "http://hl7.org/fhir/special-values"
 WITHOUT_CASE = "\0"  # a string's folded text
 OF_TYPE = "\0of-type\0"  # an identifier's type and value
 MIME = "\0mime\0"  # a MIME type without its parameters
+HOLDER = "\0holder\0"  # whose card it is
+# A card of the Vietnamese health insurance: whom it insures, the benefits, the province; and the
+# number of its holder, which stays when a new card begins otherwise.
+CARD = re.compile(r"[A-Z]{2}[1-5][0-9]{2}([0-9]{10})")
 # The elements whose codes are MIME types
 MIME_TYPES = ("CapabilityStatement.format", "Subscription.channel.payload", ".contentType")
 
@@ -95,8 +100,10 @@ def writer(parameter: Parameter, type: str, site: Site, system: str | None = Non
 
     def of_identifier(value: Mapping[str, Any]) -> Sequence[KeyRow]:
         rows = of_pair(value, "value")
-        typed = _typed(value) if rows and "type" in value else ()
-        return [*rows, *(_key(number, of, named, "", text) for text in typed)]
+        texts = _typed(value) if rows and "type" in value else []
+        if rows and (card := CARD.fullmatch(value["value"])):
+            texts.append(HOLDER + card[1])
+        return [*rows, *(_key(number, of, named, "", text) for text in texts)]
 
     def of_code(value: str) -> Sequence[KeyRow]:
         return (_key(number, of, named, system or "", value),)
@@ -341,6 +348,11 @@ def identifies(parameter: Parameter, text: str) -> tuple[str, str] | None:
     if "Identifier" not in parameter.types or len(parts) != 2 or not all(parts):
         return None
     return unescape(parts[0]), unescape(parts[1])
+
+
+def cards_of(parameter: Parameter, holder: str) -> Condition:
+    """Any insurance card of the holder with this number of ten digits, however it begins."""
+    return _pair(parameter, "", HOLDER + holder)
 
 
 def present(parameter: Parameter) -> Condition:

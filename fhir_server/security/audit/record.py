@@ -17,8 +17,11 @@ from fhir_server.security.audit.said import MOST_URL, Said, entry
 from fhir_server.security.caller import Caller
 from fhir_server.security.decision import NEEDS, Access
 from fhir_server.store.contract import Entry, NewVersion, Stored, version_id
+from fhir_server.store.contract.version import LEFT
 
-BY_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+BY_METHOD = {
+    "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", LEFT: "delete"
+}  # fmt: skip
 MANY = frozenset({"batch", "transaction"})
 SHOWN = {each: each for each in NEEDS} | {"search-compartment": "search-type"}
 MOST_USES = 50  # types and interactions whose rules one entry names
@@ -97,7 +100,9 @@ class Record:
         uses: dict[tuple[str, str], None] = {}
         for new in versions:
             owner = new.rows.owner or new.before.owner
-            told[(new.key.type, new.key.id, version_id(new.generation, new.digest))] = owner
+            for row in new.earlier:
+                told[(*new.key, version_id(row.generation, row.digest))] = owner
+            told[(*new.key, version_id(new.generation, new.digest))] = owner
             uses[(BY_METHOD[new.method], new.key.type)] = None
             if new.before.owner != owner:
                 also.append(new.before.owner)  # it was his before
@@ -121,8 +126,10 @@ class Record:
                 (SHOWN.get(self.interaction, "read"), one[0]) for one in self._told
             )
             rules = self._rules(uses or {(self.interaction, self.type): None})
-            told = {one: self._were.get(one, owner) for one, owner in self._told.items()}
-            today = (self._told[one] for one in self._were if one in self._told)
+            # The entries of a batch are done at once: which was done first is nobody's business.
+            order = sorted(self._told) if self.interaction in MANY else self._told
+            told = {one: self._were.get(one, self._told[one]) for one in order}
+            today = (self._told[one] for one in order if one in self._were)
             found.append(self._entry(caller, whole, told, today, rules=rules))
         return tuple(found)
 

@@ -17,7 +17,8 @@ from typing import NamedTuple, Protocol
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.index import WHOLE_TEXT, IndexRows
 from fhir_server.store.contract.number import PARAM_SHIFT
-from fhir_server.store.contract.version import Position, Stored
+from fhir_server.store.contract.place import Position
+from fhir_server.store.contract.version import Stored
 
 FIRST_CUSTOM, LAST_CUSTOM = 4096, 8191  # a KeyRow.v holds 13 bits of a number
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from fhir_server.store.contract.index import TextHas
-from fhir_server.store.contract.version import Position, Stored
+from fhir_server.store.contract.place import Position
+from fhir_server.store.contract.version import Stored
 
 COUNTED = 10_000  # versions that are still to be read are counted no further
 

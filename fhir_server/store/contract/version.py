@@ -10,24 +10,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.audit import Entry
 from fhir_server.store.contract.index import NO_ROWS, IndexRows
+from fhir_server.store.contract.lineage import Earlier, Stub
+from fhir_server.store.contract.log import Mark
+from fhir_server.store.contract.place import Position
 from fhir_server.store.contract.reach import Care, Select
+from fhir_server.store.contract.side import Expect, Side
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 6, in lower case
 PAIRS = tuple(one + other for one in LETTERS for other in LETTERS)
 SHIFTS = tuple(range(120, -1, -10))  # 128 bits and two more are 13 pairs of letters
 VERSION_ID = re.compile(r"([1-9][0-9]{0,8})-([a-z2-7]{26})")
-
-
-class Position(NamedTuple):
-    """A version's place in the one total order of versions."""
-
-    seq: int
-    num: int = 0
+LEFT = "LEFT"  # a method that is none of HTTP's (see NewVersion)
+NOWHERE = Position(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Stored:
     generation: int
     digest: bytes  # 16 bytes
     updated: int  # milliseconds since 1970 UTC: meta.lastUpdated
-    method: str  # POST | PUT | PATCH | DELETE
+    method: str  # POST | PUT | PATCH | DELETE | LEFT
     tail: bytes | None  # see codec: the JSON after meta.lastUpdated
     main: int = 0  # of the current version; 0 where the version was not read as current
     owner: int = 0  # of the current version: whose record it is, which the audit tells
@@ -72,7 +72,15 @@ def parse_version_id(text: str) -> tuple[int, bytes] | None:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version to be written, with the true differences of its index rows."""
+    """A version to be written, with the true differences of its index rows.
+
+    It is what stands for the resource from then on. It may repeat one that is there, which is told
+    again so. method LEFT: the resource left what is kept here, and is as if it were deleted; its
+    name is that of the version that stood for it, which stays what it is.
+    parents: of which versions it was made, where that is not the row before; its generation and
+    digest say so already. earlier: rows of the same resource that come before it. stubs: what else
+    is known of its past.
+    """
 
     key: Key
     generation: int
@@ -85,6 +93,9 @@ class NewVersion:
     unsure: frozenset[int] = frozenset()  # parameters whose rows of `before` may not be there
     facility: int = 0  # rid of the Organization whose record it is; 0: as the version before
     cares: tuple[Care, ...] | None = None  # in whose care it says that whom is; None: nothing
+    parents: tuple[str, ...] | None = None  # version ids
+    earlier: tuple[Earlier, ...] = ()
+    stubs: tuple[Stub, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,10 @@ class Unit:
 
     rules: the count of changes (contract/parameter.py) by which its index rows were made.
     audit: what is written down of it (contract/audit.py), or of what was only read.
+    marks, side, expects: see contract/log.py and contract/side.py.
+
+    Its rows in the log are numbered from 0: of each version its earlier ones and then itself, after
+    all of them the marks. Committed.place tells where each came to stand.
     """
 
     versions: tuple[NewVersion, ...]
@@ -132,20 +147,50 @@ class Unit:
     remember: Remember | None = None
     rules: int = 0
     audit: tuple[Entry, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    side: tuple[Side, ...] = ()
+    expects: tuple[Expect, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of each version's own row; those of its earlier ones come just before."""
+        return numbers_of(self.versions)
 
     @property
     def only_tells(self) -> bool:
         """Whether it changes and assumes nothing, and only writes down what was done."""
         return bool(self.audit) and not (
-            self.versions or self.assumptions or self.unchanged or self.remember
+            self.versions
+            or self.assumptions
+            or self.unchanged
+            or self.remember
+            or self.marks
+            or self.side
+            or self.expects
         )
 
 
+def numbers_of(versions: Sequence[NewVersion]) -> tuple[int, ...]:
+    """See Unit.numbers."""
+    return tuple(accumulate((1 + len(new.earlier) for new in versions), initial=-1))[1:]
+
+
 class Committed(NamedTuple):
-    """One time for the whole unit, never before that of a version it follows."""
+    """One time for the whole unit, never before that of a version it follows.
+
+    positions: of the versions. first: of the row with the number 0; apart: each row has a `seq` of
+    its own.
+    """
 
     updated: int
     positions: Sequence[Position]
+    first: Position = NOWHERE
+    apart: bool = False
+
+    def place(self, number: int) -> Position:
+        """Where a row of the unit came to stand (see Unit)."""
+        seq, num = self.first
+        return Position(seq + number, num) if self.apart else Position(seq, num + number)
 
 
 class Remembered(NamedTuple):

@@ -34,11 +34,11 @@ from fhir_server.store.select import Bound, unseen
 from fhir_server.store.select.reached import those
 from fhir_server.store.select.weighing import REACH, reaches_few
 from fhir_server.store.select.weights import weights_of
-from fhir_server.store.types import type_numbers
+from fhir_server.store.types import LEFT_NUMBER, type_numbers
 
 VERSIONS = Part("version v")
 REPLACED = (
-    "not exists (select 1 from version n where n.rid = v.rid and n.seq > v.seq"
+    "not exists (select 1 from version n where n.rid = v.rid and (n.seq, n.num) > (v.seq, v.num)"
     " and (n.updated <= %s or n.updated = v.updated))"
 )
 FOREIGN = "`cursor` is not one this server gave. Leave it out to start again."
@@ -129,7 +129,7 @@ def _alike(asked: History) -> bool:
 
 def _asked(asked: History, pin: Bound | None) -> list[Part]:
     """What a version must be."""
-    where = [Part("true"), *_of(asked)]
+    where = [Part(f"v.method <> {LEFT_NUMBER}"), *_of(asked)]
     if pin is not None:
         later = unseen(pin, "v", POSTGRESQL)
         where.append(Part(f"not ({later.text})", later.values))
@@ -177,6 +177,11 @@ AFTER = (
     f" and v.seq < {BASE} + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 )
 ORDER = " order by v.seq, v.num limit {limit:d}"
+END = (
+    f"select v.seq, v.num from version v where v.seq < {BASE}"
+    " + pg_snapshot_xmin(pg_current_snapshot())::text::bigint order by v.seq desc, v.num desc"
+    " limit 1"
+)
 
 
 async def feed(
@@ -193,11 +198,16 @@ async def feed(
     after = Position(0, -1) if cursor is None else position(cursor, epochs)
     wanted = tuple(types)
     asked = [member("v.type", type_numbers(wanted), POSTGRESQL)] if wanted else []
+    end = Position(0, -1)
+    if wanted or not restriction.is_free:  # what is passed over now is not looked at again
+        end = Position(*(await rows(pool, END, ()) or [end])[0])
     told = both(asked + _reached(restriction, wanted))
     text = f"{AFTER} and {told.text}{ORDER.format(limit=limit)}"
     found = await rows(pool, text, (*after, *told.values), prepare=not wanted)
     page = [stored(row, codec) for row in found]
     reached = page[-1].position if page else after
+    if len(page) < limit:
+        reached = max(reached, end)
     return Feed(page, f"{number}.{mark}.{reached.seq}.{reached.num + 1}")
 
 

@@ -41,7 +41,8 @@ WAIT = (
 )
 HORIZON = "select base + pg_current_xact_id()::text::bigint from epoch order by number desc limit 1"
 NEXT = (
-    f"select {POSTGRESQL.columns} from version v join current c on c.rid = v.rid and c.seq = v.seq"
+    f"select {POSTGRESQL.columns} from version v"
+    " join current c on c.rid = v.rid and c.seq = v.seq and c.num = v.num"
     " where v.type = %s and v.seq >= %s and (v.seq, v.num) > (%s, %s) and v.seq <= %s"
     " and v.body is not null order by v.seq, v.num limit %s"
 )

@@ -32,7 +32,7 @@ from fhir_server.store.contract import (
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.gathering import Gathering
-from fhir_server.store.named import marks, those
+from fhir_server.store.named import marks, rank, those
 from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
 from fhir_server.store.row import halves, stored
 from fhir_server.store.select import (
@@ -46,22 +46,24 @@ from fhir_server.store.select import (
 )
 from fhir_server.store.select.meeting import meeting_sql
 from fhir_server.store.select.weights import weights_of
-from fhir_server.store.types import NAMES
+from fhir_server.store.types import LEFT_NUMBER, NAMES
 
 T = TypeVar("T")
 COLUMNS = POSTGRESQL.columns
 NEWEST = (
     f"select {COLUMNS}, p.main_lo, p.owner from current p"
-    " join version v on v.rid = p.rid and v.seq = p.seq where p.rid "
+    " join version v on v.rid = p.rid and v.seq = p.seq and v.num = p.num where p.rid "
 )
 ONE, MANY = f"{NEWEST}= %s", f"{NEWEST}= any(%s)"
 AT_VERSION = (
     f"select {COLUMNS}, 0, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = %s and v.digest_hi = %s and v.digest_lo = %s and v.generation = %s"
+    f" and v.method <> {LEFT_NUMBER}"
 )
 AT_VERSIONS = (
     f"select {COLUMNS}, 0, p.owner from version v join current p on p.rid = v.rid"
     " where v.rid = any(%s) and v.digest_hi = any(%s)"
+    f" and v.method <> {LEFT_NUMBER}"
 )
 REACHES = 64  # of which those who ask together are known; care is told by the second
 BASE = "(select base from epoch order by number desc limit 1)"
@@ -152,11 +154,12 @@ async def at_version(
     generation, digest = named
     within = within_reach(restriction, "p", POSTGRESQL, () if restriction.is_free else (key.type,))
     values = (rid(key), *halves(digest), generation, *within.values)
+    found: Stored | None = None
     for row in await rows(pool, f"{AT_VERSION} and {within.text}", values):
         version = stored(row, codec, *row[12:])
-        if version.key == key:
-            return version
-    return None
+        if version.key == key and (found is None or rank(version) > rank(found)):
+            found = version
+    return found
 
 
 async def at_versions(

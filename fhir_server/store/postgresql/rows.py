@@ -12,6 +12,8 @@ from fhir_server.store.codec import Codec
 from fhir_server.store.condition import LONGEST, storable
 from fhir_server.store.contract import IndexRows, NewVersion, rid
 from fhir_server.store.contract.parameter import without
+from fhir_server.store.contract.version import numbers_of
+from fhir_server.store.descent import owner_of
 from fhir_server.store.dialect import Bigints
 from fhir_server.store.postgresql.values import Bodies, Doubles, Texts
 from fhir_server.store.row import SHARED, bits, halves, moves, packed_id
@@ -33,7 +35,10 @@ Rows = list[tuple[Any, ...]]
 
 def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
     """The columns of `n` (see statement.py)."""
-    rows = [_version(number, version, codec) for number, version in enumerate(new)]
+    rows = [
+        _version(number, version, codec)
+        for number, version in zip(numbers_of(new), new, strict=True)
+    ]
     columns = list(zip(*rows, strict=True)) or [()] * 17
     numbers = [Bigints(column) for column in columns[:15]]
     return (*numbers, Bodies(columns[15]), Bodies(columns[16]))
@@ -42,8 +47,6 @@ def versions(new: Sequence[NewVersion], codec: Codec) -> tuple[Any, ...]:
 def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
     dictionary, body = (0, None) if new.tail is None else codec.pack(new.tail)
     before = new.follows.position if new.follows else (ABSENT, ABSENT)
-    # A deleted resource stays within reach of those who could reach it.
-    owner = new.before.owner if new.tail is None else new.rows.owner
     return (
         rid(new.key),
         number,
@@ -52,7 +55,7 @@ def _version(number: int, new: NewVersion, codec: Codec) -> tuple[Any, ...]:
         NUMBERS[new.key.type],
         dictionary,
         METHOD_NUMBERS[new.method],
-        owner,
+        owner_of(new),
         *new.rows.main,
         *before,
         bits(new.rows.keys),

@@ -5,17 +5,23 @@ https://hl7.org/fhir/R4/http.html#transaction
 Everything it inserts, updates or deletes depends on `s`, and `s` on `ok`: where something the unit
 assumed is no longer so, or its index rows were made by other parameters than there are, it writes
 nothing and returns no row. The values are bound in the order of the text: n, the checks, the
-rules, `updated`, the index rows, who is in whose care, the answer to remember, the audit.
+rules, `updated`, the index rows, who is in whose care, the answer to remember, the audit, earlier
+versions, lineage, marks, what is put and dropped beside.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from fhir_server.store.audit import ENTRY, SUBJECT
+from fhir_server.store.contract.side import Table
+from fhir_server.store.dialect import POSTGRESQL
+from fhir_server.store.postgresql import side
 from fhir_server.store.postgresql.connection import numbered
 from fhir_server.store.row import INDEX
+from fhir_server.store.side import expected_sql
 
 NEW = """n as (select * from unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) n(
   rid, num, digest_hi, digest_lo, generation, type, dictionary, method, owner, main_lo, main_hi,
@@ -51,6 +57,30 @@ CARE = """said as materialized (select s.seq, a.* from s, unnest(%s, %s, %s, %s)
   on conflict (basis, patient, facility) do update set until = excluded.until)"""
 REMEMBER = """remember_ as (insert into idempotency (key, digest, at, answer)
   select %s, %s, %s, %s from s)"""
+EARLIER = """earlier_ as (insert into version (rid, seq, updated, digest_hi, digest_lo, num,
+  generation, type, dictionary, method, id, body)
+  select e.rid, s.seq, %s, e.digest_hi, e.digest_lo, e.num, e.generation, e.type, e.dictionary,
+  e.method, e.id, e.body from s, unnest(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s) e(
+  rid, num, digest_hi, digest_lo, generation, type, dictionary, method, id, body))"""
+LINEAGE = """lineage_ as (insert into lineage (rid, digest_hi, digest_lo, generation, parents)
+  select a.* from s, unnest(%s, %s, %s, %s, %s) a on conflict do nothing)"""
+MARKS = """mark_ as (insert into mark (seq, num, rid, kind, whom, body)
+  select s.seq, a.* from s, unnest(%s, %s, %s, %s, %s) a)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a unit does beside its versions; what most do not."""
+
+    earlier: bool = False
+    lineage: bool = False
+    marks: bool = False
+    expects: tuple[tuple[Table[Any], bool], ...] = ()  # and whether there is to be a row
+    put: tuple[Table[Any], ...] = ()
+    dropped: tuple[Table[Any], ...] = ()
+
+
+BARE = Parts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +97,7 @@ class Shape:
     added: tuple[str, ...]
     cares: bool = False
     audit: bool = False
+    beside: Parts = BARE
 
 
 @lru_cache(maxsize=512)
@@ -78,6 +109,8 @@ def statement(shape: Shape) -> bytes:
         checks += [UNCHANGED] if shape.unchanged else []
         checks += [FOUND.format(find=find) for find in shape.finds]
         checks += [UNKNOWN] if shape.remember else []
+        expects = shape.beside.expects
+        checks += [expected_sql(table, POSTGRESQL, there=there) for table, there in expects]
         parts.append(f"ok as materialized (select where {' and '.join(checks or ['true'])})")
     parts.append(SEQ.format(ok=", ok" if shape.checked else ""))
     parts.append(VERSION)
@@ -88,7 +121,18 @@ def statement(shape: Shape) -> bytes:
     parts += [CARE] if shape.cares else []
     parts += [REMEMBER] if shape.remember else []
     parts += told("s, ") if shape.audit else ()
+    parts += _beside(shape.beside)
     return numbered(f"with {', '.join(parts)} select seq from s")
+
+
+def _beside(parts: Parts) -> list[str]:
+    return [
+        *([EARLIER] if parts.earlier else []),
+        *([LINEAGE] if parts.lineage else []),
+        *([MARKS] if parts.marks else []),
+        *map(side.put, parts.put),
+        *map(side.drop, parts.dropped),
+    ]
 
 
 def insertion(table: str) -> bytes:

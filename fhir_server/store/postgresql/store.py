@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from psycopg import conninfo
@@ -30,6 +30,7 @@ from fhir_server.store.contract import (
     Page,
     ParameterTable,
     Place,
+    Position,
     Remembered,
     Restriction,
     Select,
@@ -39,17 +40,22 @@ from fhir_server.store.contract import (
     Unit,
     UriStarts,
 )
+from fhir_server.store.contract.lineage import Known
+from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.side import SideTables
 from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check
 from fhir_server.store.paging import Wanted
-from fhir_server.store.postgresql import history, reading, searching, writing
+from fhir_server.store.postgresql import history, log, reading, searching, writing
 from fhir_server.store.postgresql import stamp as stamps
 from fhir_server.store.postgresql.access import PostgresqlAccess
 from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
 from fhir_server.store.postgresql.epoch import settle
 from fhir_server.store.postgresql.forget import forget
+from fhir_server.store.postgresql.horizon import Horizon
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
+from fhir_server.store.postgresql.side import PostgresqlSide
 from fhir_server.store.postgresql.texts import PostgresqlTexts
 from fhir_server.store.postgresql.uris import Uris
 from fhir_server.store.postgresql.values import Texts
@@ -65,7 +71,7 @@ UNSAFE = {
 KNOWN = "insert into dictionary (id, body) values (%s, %s) on conflict do nothing returning id"
 SCHEMA_OF = "select version_num from alembic_version"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def _now() -> int:
@@ -102,6 +108,7 @@ class PostgresqlStore:
         self._texts = PostgresqlTexts(self._readers, self._writers)
         self._parameters = PostgresqlParameters(url, readers=self._readers, writers=self._writers)
         self._audit = PostgresqlAudit(readers=self._readers, writers=self._writers)
+        self._horizon = Horizon(self._writers)
         self._plain: Gathering[Unit, Committed] = Gathering(
             self._commit_together,
             weight=lambda unit: len(unit.versions),
@@ -133,6 +140,7 @@ class PostgresqlStore:
             await self._forgetting
         await self._plain.finished()
         await self._audit.finished()
+        await self._horizon.finished()
         await self._writers.close()
         await self._readers.close()
 
@@ -217,6 +225,25 @@ class PostgresqlStore:
     ) -> Feed:
         return await history.feed(self._readers, self._codec, cursor, types, restriction, limit)
 
+    async def log(
+        self, after: str | None, *, facility: int, everywhere: Sequence[str], limit: int
+    ) -> Log:
+        return await log.read(self._readers, self._codec, after, facility, everywhere, limit)
+
+    async def homes(
+        self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
+    ) -> Mapping[tuple[int, int], bool]:
+        return await log.homes(self._readers, patients, facility, at)
+
+    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
+        return await log.compartment(self._readers, self._codec, patient, after, limit)
+
+    async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
+        return await log.known(self._readers, keys)
+
+    async def epochs(self) -> Sequence[Epoch]:
+        return await log.told_epochs(self._readers)
+
     async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
         return await reading.cared_by(self._readers, patient, moment)
 
@@ -236,6 +263,10 @@ class PostgresqlStore:
         return PostgresqlAccess(readers=self._readers, writers=self._writers)
 
     @property
+    def side(self) -> SideTables:
+        return PostgresqlSide(self._readers)
+
+    @property
     def audit(self) -> AuditLog:
         return self._audit
 
@@ -245,6 +276,12 @@ class PostgresqlStore:
     # --- writing
 
     async def commit(self, unit: Unit) -> Committed:
+        committed = await self._committed(unit)
+        if not unit.only_tells:
+            self._horizon.committed()
+        return committed
+
+    async def _committed(self, unit: Unit) -> Committed:
         now = self._clock()
         if now >= self._due:
             self._due = now + HOUR
@@ -265,7 +302,7 @@ class PostgresqlStore:
             while await forget(self._writers, before):
                 pass
         except (FhirError, Stale) as error:
-            log.warning("old rows were not forgotten: %s", error)
+            logger.warning("old rows were not forgotten: %s", error)
 
     # --- how it is
 

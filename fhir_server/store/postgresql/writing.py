@@ -20,12 +20,14 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from fhir_server.foundation.outcome import Conflict, FhirError, Unavailable
+from fhir_server.store import side
 from fhir_server.store.audit import Rows
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Committed, NewVersion, Position, Stale, Unit, hash128, rid
 from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.postgresql import audit
 from fhir_server.store.postgresql.audit import PostgresqlAudit
+from fhir_server.store.postgresql.beside import NOTHING, beside
 from fhir_server.store.postgresql.connection import Pool, Row, numbered, refusing, rows
 from fhir_server.store.postgresql.rows import arrays, cares, differences, versions
 from fhir_server.store.postgresql.statement import Shape, statement
@@ -78,7 +80,7 @@ async def _committed(
     if seq is None:
         await _refuse_shared_number(pool, unit)
         raise Stale
-    return Committed(updated, [Position(seq, num) for num in range(len(unit.versions))])
+    return Committed(updated, [Position(seq, num) for num in unit.numbers], Position(seq))
 
 
 async def commit_together(
@@ -95,10 +97,8 @@ async def commit_together(
             pass  # one of them spoils it, and only by itself is it known which
         else:
             positions = iter(whole.positions)
-            return [
-                Committed(whole.updated, list(itertools.islice(positions, len(unit.versions))))
-                for unit in units
-            ]
+            parts = [list(itertools.islice(positions, len(unit.versions))) for unit in units]
+            return [Committed(whole.updated, part, (part or [whole.first])[0]) for part in parts]
     return [await _alone(pool, codec, unit, clock, log) for unit in units]
 
 
@@ -127,7 +127,9 @@ def _locks(unit: Unit) -> dict[int, bool]:
     if is_plain(unit):
         return {}
     alone: set[int] = {rid(new.key) for new in unit.versions}
-    shared: set[int] = {rid(one.key) for one in unit.unchanged}
+    put, shared = side.locks(unit)
+    alone |= put
+    shared |= {rid(one.key) for one in unit.unchanged}
     for assumption in unit.assumptions:
         (shared if assumption.found else alone).update(assumption.locks)
     if unit.remember is not None:
@@ -138,7 +140,11 @@ def _locks(unit: Unit) -> dict[int, bool]:
 def is_plain(unit: Unit) -> bool:
     """Only new resources, on no condition: the primary key alone decides."""
     conditions = unit.assumptions or unit.unchanged or unit.remember is not None
-    return not conditions and all(new.follows is None for new in unit.versions)
+    more = unit.marks or unit.side or unit.expects
+    return not (conditions or more) and all(
+        new.follows is None and new.parents is None and not new.earlier and not new.stubs
+        for new in unit.versions
+    )
 
 
 def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[bytes, list[Any]]:
@@ -148,6 +154,7 @@ def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[byt
     ]
     removed, added = differences(unit.versions)
     added.pop(SHARED, None)  # they are there already: see uris.py
+    more = NOTHING if is_plain(unit) else beside(unit, codec, updated)
     shape = Shape(
         checked=not is_plain(unit),
         finds=tuple(find.text for find in finds),
@@ -159,6 +166,7 @@ def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[byt
         added=tuple(added),
         cares=any(new.cares is not None for new in unit.versions),
         audit=bool(audited.entries),
+        beside=more.parts,
     )
     values: list[Any] = [*versions(unit.versions, codec)]
     if unit.unchanged:
@@ -166,6 +174,7 @@ def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[byt
     for assumption, find in zip(unit.assumptions, finds, strict=True):
         values += (*find.values, Bigints(assumption.found))
     values += [unit.remember.key] if unit.remember else []
+    values += more.expected
     values += (unit.rules, updated)
     for changed in (removed, added):
         for table, changes in changed.items():
@@ -175,7 +184,7 @@ def _written(unit: Unit, codec: Codec, updated: int, audited: Rows) -> tuple[byt
         told = unit.remember
         values += (told.key, told.digest, updated, told.answer(updated))
     values += audit.values(audited) if audited.entries else ()
-    return statement(shape), values
+    return statement(shape), [*values, *more.values]
 
 
 def _pairs(unit: Unit) -> list[tuple[Any, Position]]:

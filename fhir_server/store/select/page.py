@@ -339,9 +339,9 @@ def _by_updated(
 
 def _newest(bound: Bound | None, dialect: Dialect) -> Part:
     if bound is None:
-        return Part("c.seq = v.seq")
+        return Part(dialect.same)
     changed, newest = unseen(bound, "c", dialect), newest_seen(bound, "c", dialect)
-    text = f"(c.seq = v.seq or ({changed.text} and v.seq = {newest.text}))"
+    text = f"({dialect.same} or ({changed.text} and v.seq = {newest.text}{dialect.last}))"
     return both([seen(bound, "v", dialect), Part(text, changed.values + newest.values)])
 
 

@@ -29,12 +29,18 @@ from psycopg import sql
 
 from fhir_server.store.audit import KEPT, carried
 from fhir_server.store.migrate import SchemaUnknown, migrate, unknown
-from fhir_server.store.postgresql.epoch import FORGET
+from fhir_server.store.postgresql.epoch import FORGET, LAST
+from fhir_server.store.postgresql.horizon import NAME as NAME_OF_HORIZON
 from fhir_server.store.schema import POSTGRESQL, SCHEMA
 from fhir_server.store.tables import tables
 from fhir_server.store.upkeep.findings import BadBackup, shown
 from fhir_server.store.upkeep.postgresql import NAME, Connection, connect, one
 
+WHOLE = (
+    f"insert into setting (name, value) select '{NAME_OF_HORIZON}', (1 + {LAST})::text"
+    " on conflict (name) do update set value = excluded.value"
+    " where setting.value::bigint < excluded.value::bigint"
+)
 MAGIC = b"fhir-server backup 1\n"
 HEAD = struct.Struct(">cI")
 LARGEST = 256 * 1024 * 1024  # bytes of one record: more is damage
@@ -167,6 +173,8 @@ def restore(url: str, file: Path, *, replace: bool = False) -> None:
                 read_tables(connection, stream)
                 # The next start begins a new epoch, as for a database that came from elsewhere.
                 connection.execute(FORGET)
+                # No write was open when it was taken: it has all up to its last row.
+                connection.execute(WHOLE.encode())
             connection.execute("ANALYZE")
 
 

@@ -5,18 +5,21 @@ https://hl7.org/fhir/R4/http.html#versioning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import psycopg
 
+from fhir_server.foundation.resource import Key
 from fhir_server.store.codec import Codec, Damaged, digest_of, resource_of
 from fhir_server.store.contract import Stored
+from fhir_server.store.contract.version import LEFT
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.migrate import schema_of
 from fhir_server.store.postgresql.stamp import FILLED, KEPT
-from fhir_server.store.row import id_of, stored
+from fhir_server.store.row import id_of, revs_of, stored
 from fhir_server.store.schema import SCHEMA
 from fhir_server.store.upkeep.findings import Finding, Grade, clock, compare, shown
 
@@ -155,26 +158,49 @@ def verify(url: str) -> list[str]:
 
 def wrong_versions(connection: Connection, codec: Codec) -> Iterator[str]:
     """Each version's name is computed again from its content and the version it follows."""
-    before: Stored | None = None
+    descent = Descent()
     with connection.cursor("versions", binary=True) as cursor:
         cursor.itersize = AT_ONCE
         cursor.execute(
-            f"SELECT {POSTGRESQL.columns} FROM version v ORDER BY v.rid, v.seq, v.num".encode()
+            f"SELECT {POSTGRESQL.columns}, l.parents FROM version v LEFT JOIN lineage l"
+            " ON l.rid = v.rid AND l.generation = v.generation AND l.digest_hi = v.digest_hi"
+            " AND l.digest_lo = v.digest_lo ORDER BY v.rid, v.seq, v.num".encode()
         )
         for row in cursor:
             try:
                 version = stored(row, codec)
-                good = digest(version, before) == version.digest
+                told = None if row[12] is None else revs_of(bytes(row[12]))
+                good = version.method == LEFT or version.digest == digest(
+                    version, descent.parents(version, told)
+                )
             except (Damaged, ValueError, msgspec.MsgspecError) as error:
                 yield f"the version at {row[1]}.{row[2]} of `{id_of(row[10])}` is damaged: {error}"
                 continue
             if not good:
                 yield f"`{version.key}` {version.version_id} is not what its version id says"
-            before = version
+            descent.passed(version)
 
 
-def digest(version: Stored, before: Stored | None) -> bytes:
-    parents = [before.version_id] if before and before.key == version.key else []
+@dataclass(slots=True)
+class Descent:
+    """Who follows whom among the versions of one resource, which come in their order."""
+
+    key: Key | None = None
+    before: tuple[str, ...] = ()
+    seen: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def parents(self, version: Stored, told: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Those of its first row, where it is told again."""
+        if version.key != self.key:
+            self.key, self.before, self.seen = version.key, (), {}
+        found = self.before if told is None else told
+        return self.seen.setdefault(version.version_id, found)
+
+    def passed(self, version: Stored) -> None:
+        self.before = (version.version_id,)
+
+
+def digest(version: Stored, parents: Sequence[str]) -> bytes:
     return digest_of(
         *version.key,
         parents,
@@ -187,8 +213,9 @@ POINTERS = (
     (
         "resources do not point at their newest version",
         "SELECT count(*) FROM current c WHERE NOT EXISTS (SELECT 1 FROM version v"
-        " WHERE v.rid = c.rid AND v.seq = c.seq AND (v.body IS NULL) = c.deleted)"
-        " OR EXISTS (SELECT 1 FROM version n WHERE n.rid = c.rid AND n.seq > c.seq)",
+        " WHERE v.rid = c.rid AND v.seq = c.seq AND v.num = c.num"
+        " AND (v.body IS NULL) = c.deleted) OR EXISTS (SELECT 1 FROM version n"
+        " WHERE n.rid = c.rid AND (n.seq, n.num) > (c.seq, c.num))",
     ),
     (
         "versions belong to no resource",

@@ -44,12 +44,12 @@ WAIT = 5.0  # seconds for a server, or a killed reindex, to let go
 AT_ONCE = 100  # rows a cursor brings
 NEXT = (
     f"select {POSTGRESQL.columns}, c.owner, c.main_lo, c.main_hi, c.keys from version v"
-    " join current c on c.rid = v.rid and c.seq = v.seq"
+    " join current c on c.rid = v.rid and c.seq = v.seq and c.num = v.num"
     " where v.seq >= %s and (v.seq, v.num) > (%s, %s) order by v.seq, v.num limit %s"
 ).encode()
 LIVED = numbered(
     f"select distinct on (v.rid) {POSTGRESQL.columns} from version v"
-    " where v.rid = any(%s) and v.body is not null order by v.rid, v.seq desc"
+    " where v.rid = any(%s) and v.body is not null order by v.rid, v.seq desc, v.num desc"
 )
 PLACE = numbered(
     "update current c set owner = n.owner, main_lo = n.main_lo, main_hi = n.main_hi, keys = n.keys"

@@ -1,0 +1,87 @@
+"""log — the change log with all that stands in it: versions, and marks that are no version.
+
+https://hl7.org/fhir/R4/http.html#history
+
+A mark says of a resource what its versions do not: at which facility a patient is at home, that a
+version is kept apart, that a record is another patient's now. It has its place among the versions,
+so that who follows the log learns of each at the right moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.place import Position
+
+VERSION = 0  # the kind of a row that is one
+HOME_IN = 1  # the patient `rid` is at home at the facility `whom` from here on
+HOME_OUT = 2  # and no longer
+HELD = 3  # a version of `rid` that came from the facility `whom` is kept apart; body: as it likes
+OUTSIDE = 4  # the node `whom` (a hash of it) sent a version of what it does not see
+OWNER = 5  # `rid` was the patient's `whom`, and is another's: `owner_of(body)`. The store's own.
+
+
+class Mark(NamedTuple):
+    """What a Unit puts into the log beside its versions, and after them, in this order."""
+
+    kind: int
+    rid: int
+    whom: int
+    body: bytes = b""
+
+
+def owner_of(body: bytes) -> int:
+    """Whose it is after an OWNER."""
+    return int.from_bytes(body)
+
+
+def owner_body(owner: int) -> bytes:
+    return owner.to_bytes(8)
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A row of the log.
+
+    key: of `rid`; None: nothing is stored of it. Of a VERSION: rev, method, updated and tail are
+    those of Stored, and owner is whose the resource is now. Of a mark: whom and body.
+    """
+
+    position: Position
+    kind: int
+    rid: int
+    key: Key | None
+    rev: str = ""
+    method: str = ""
+    updated: int = 0
+    tail: bytes | None = None
+    owner: int = 0
+    whom: int = 0
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """next: the cursor to go on with. more: there are rows beyond those looked at.
+    reached: the last row looked at, or where the cursor stood. horizon: all
+    before it is told, and nothing will come before it any more. last: the last place before it;
+    end: the cursor there, for who begins with what comes next."""
+
+    rows: Sequence[LogRow]
+    next: str
+    more: bool
+    reached: Position
+    horizon: Position
+    last: Position
+    end: str
+
+
+class Epoch(NamedTuple):
+    """A history of the database. end: all before it is there in the later ones too; None: it goes
+    on."""
+
+    name: str
+    end: Position | None

@@ -1,0 +1,144 @@
+"""growing — what is written of one resource when versions of it have come.
+
+https://hl7.org/fhir/R4/http.html#versioning
+https://hl7.org/fhir/R4/provenance.html
+
+Heads that can be made one are made one, if the result is valid. What is left apart is told by a
+Task, and who made one of two is told by a Provenance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from fhir_server.foundation.outcome import Issue
+from fhir_server.interaction import facility, writing
+from fhir_server.interaction.context import Circumstances, Server
+from fhir_server.interaction.judging import found_errors, judged
+from fhir_server.security.caller import Caller
+from fhir_server.store.codec import resource_of, tail_of
+from fhir_server.store.contract import EVERYTHING, NO_ROWS, NewVersion, Stored, parse_version_id
+from fhir_server.store.contract.lineage import Earlier, Stub
+from fhir_server.sync.conflicts.keeping import Kept, kept
+from fhir_server.sync.conflicts.provenance import MERGED, of_several
+from fhir_server.sync.hub.tree import Tree, Version
+from fhir_server.sync.words.push import plain
+
+HUB = Caller("hub")  # who made one of two
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """version: what stands for the resource, with all rows before it. own: the server's beside it,
+    Provenances. told: how its conflict is kept."""
+
+    tree: Tree
+    version: NewVersion
+    own: tuple[NewVersion, ...] = ()
+    told: Kept = field(default_factory=Kept)
+
+
+async def grown(
+    server: Server, circumstances: Circumstances, tree: Tree, newest: Stored | None
+) -> Grown | None:
+    """None where nothing is to be written. newest: what stood for the resource."""
+    await settle(server, tree)
+    shown = tree.finish()
+    if shown is None:
+        return None
+    version = replace(
+        _as_new(server, circumstances, tree, shown, newest),
+        earlier=tuple(_earlier(row) for row in tree.rows[:-1]),
+        stubs=tuple(_stub(rev, parents) for rev, parents in tree.stubs.items()),
+    )
+    told = Kept()
+    if tree.was_apart or tree.is_apart:
+        told = await kept(
+            server, circumstances, tree.key, tree.lineage, tree.bodies, issues=tree.issues
+        )
+    own = tuple(_provenance(server, circumstances, tree, each) for each in tree.merges)
+    return Grown(tree, version, own, told)
+
+
+async def settle(server: Server, tree: Tree) -> None:
+    """Make one of two heads as long as any two can be."""
+    await _read(server, tree)
+    while (made := tree.merge(server.definitions)) is not None:
+        issues: list[Issue] = []
+        if made.body is not None:
+            issues = await judged(server, made.body, None, expected_type=tree.key.type)
+        if found_errors(issues):
+            tree.leave(made, tuple(issues))
+        else:
+            tree.add_merge(made)
+        await _read(server, tree)
+
+
+async def _read(server: Server, tree: Tree) -> None:
+    missing = tree.missing()
+    if missing:
+        wanted = [(tree.key, rev) for rev in sorted(missing)]
+        for stored in await server.store.at_versions(wanted, EVERYTHING):
+            body = None if stored.deleted else plain(resource_of(stored))
+            tree.bodies[stored.version_id] = body
+
+
+def _as_new(
+    server: Server,
+    circumstances: Circumstances,
+    tree: Tree,
+    shown: Version,
+    newest: Stored | None,
+) -> NewVersion:
+    is_told_again = shown.rev in {row.rev for row in tree.rows[:-1]} | tree.before.versions.keys()
+    if shown.body is not None:
+        new = writing.new_version(
+            server, circumstances, shown.body, shown.method, newest, shown.parents
+        )
+    elif newest is not None:
+        new = writing.deletion(server, newest, shown.parents)
+    else:
+        new = _never_seen(server, circumstances, tree, shown)
+    return replace(new, parents=None) if is_told_again else new
+
+
+def _never_seen(
+    server: Server, circumstances: Circumstances, tree: Tree, shown: Version
+) -> NewVersion:
+    """The deletion of what came with it."""
+    bodies = [row.body for row in tree.rows if row.body is not None]
+    owner = server.indexer.owner(bodies[-1]) if bodies else 0
+    generation, digest = _parsed(shown.rev)
+    return NewVersion(
+        key=tree.key,
+        generation=generation,
+        digest=digest,
+        method="DELETE",
+        tail=None,
+        rows=replace(NO_ROWS, owner=owner),
+        facility=facility.of_caller(circumstances),
+        parents=shown.parents,
+    )
+
+
+def _earlier(row: Version) -> Earlier:
+    tail = None if row.body is None else tail_of(row.body)
+    return Earlier(*_parsed(row.rev), row.method, tail, row.parents)
+
+
+def _stub(rev: str, parents: tuple[str, ...]) -> Stub:
+    return Stub(*_parsed(rev), parents)
+
+
+def _provenance(
+    server: Server, circumstances: Circumstances, tree: Tree, made: Version
+) -> NewVersion:
+    named = NewVersion(tree.key, *_parsed(made.rev), made.method, None)
+    told = writing.with_id(of_several(named, made.parents, HUB, MERGED), server.new_id())
+    return writing.new_version(server, circumstances, told, "POST", None)
+
+
+def _parsed(rev: str) -> tuple[int, bytes]:
+    parsed = parse_version_id(rev)
+    assert parsed is not None, "what is here has a name of this server's"
+    return parsed

@@ -1,0 +1,212 @@
+"""pulling — `$sync-pull`: a node is told what changed for it since its cursor.
+
+https://hl7.org/fhir/R4/operations.html
+https://hl7.org/fhir/R4/bundle.html#history
+
+What may be told is decided here, by the marks of homes and by what the node's role may read; the
+node's cursor says no more than how far it has been told.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from urllib.parse import quote
+
+from fhir_server.foundation.outcome import Forbidden, Gone, Invalid
+from fhir_server.foundation.resource import Key
+from fhir_server.interaction import feeding
+from fhir_server.interaction.context import Answer, Circumstances, Server
+from fhir_server.operation.call import Call, Operation
+from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
+from fhir_server.store.contract.side import HELD, RECEIPT
+from fhir_server.sync import words
+from fhir_server.sync.hub import homes
+from fhir_server.sync.hub.gathering import Gathering
+from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
+from fhir_server.sync.hub.places import epochs_of, place_of
+from fhir_server.sync.hub.standing import Standing, opened
+from fhir_server.sync.lineage import Rev
+from fhir_server.sync.words import Asked
+from fhir_server.sync.words import page as said
+
+NAME = "sync-pull"
+DEFINITION = "https://fhir-server.example/OperationDefinition/sync-pull"
+MOST_PARKED = 1000
+LONGEST = 30  # seconds of waiting
+READ = 1000  # rows read at once
+READS = 10  # times, of receipts
+WORD = 64  # letters of an incarnation
+
+NO_NODE = (
+    "`$sync-pull` is for nodes: clients with the role `node`, registered for a facility.",
+    "`$sync-pull` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng ký cho một cơ sở.",
+)
+ENDED = (
+    "This `cursor` is of a time before the hub was restored from a backup. Begin again without it, "
+    "and compare the epochs of the answer with yours.",
+    "`cursor` này thuộc về thời gian trước khi máy chủ tỉnh được khôi phục. Hãy bắt đầu lại, không"
+    " gửi `cursor`, và so các `epochs` trong câu trả lời với của bạn.",
+)
+
+
+async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answer:
+    """Raises Forbidden for who is no node; Invalid; Gone for a cursor of an epoch that ended."""
+    refuse_others(circumstances)
+    asked = asked_of(call)
+    await homes.begin(server)
+    wait = max(float(asked.wait), circumstances.wait)
+    try:
+        page = await _page(server, circumstances, asked)
+
+        async def look() -> bool:
+            nonlocal page
+            again = replace(asked, cursor=page.next)
+            page = replace(await _page(server, circumstances, again), cursor=asked.cursor)
+            return _says_something(page)
+
+        if not _says_something(page) and wait > 0:
+            await server.waiting.until(look, min(wait, LONGEST))
+    except EpochEnded:
+        english, vietnamese = ENDED
+        raise Gone(english, expression="http.cursor", vietnamese=vietnamese) from None
+    body = said.written(
+        page,
+        self_url=_url(circumstances, asked.cursor),
+        next_url=_url(circumstances, page.next),
+    )
+    return Answer(200, body)
+
+
+def refuse_others(circumstances: Circumstances) -> None:
+    caller = circumstances.caller
+    if homes.NODE not in caller.roles or not caller.facility:
+        english, vietnamese = NO_NODE
+        raise Forbidden(english, vietnamese=vietnamese)
+
+
+def _says_something(page: words.Page) -> bool:
+    return bool(page.rows or page.stored or page.more or page.entering)
+
+
+def _url(circumstances: Circumstances, cursor: str) -> str:
+    return f"{circumstances.base}/${NAME}?cursor={quote(cursor, safe='')}"
+
+
+# --- a page ---------------------------------------------------------------------------------------
+
+
+async def _page(server: Server, circumstances: Circumstances, asked: Asked) -> words.Page:
+    """Raises EpochEnded."""
+    caller = circumstances.caller
+    facility = rid(Key("Organization", caller.facility))
+    secret = feeding.lasting(server)
+    epochs = await server.store.epochs()
+    standing = (
+        opened(secret, asked.cursor, to=caller.identity)
+        if asked.cursor
+        else await _beginning(server, facility)
+    )
+    filling = Filling(
+        server,
+        Gathering(server, circumstances, facility, epochs),
+        standing,
+        node=caller.client,
+        facility=facility,
+        incarnation=asked.incarnation,
+    )
+    more = await filling.fill()
+    read = max(filling.newest, await _horizon(server, filling.standing, facility))
+    return words.Page(
+        rows=tuple(filling.rows),
+        cursor=asked.cursor,
+        next=filling.standing.sealed(secret, to=caller.identity),
+        read=place_of(epochs, read),
+        epochs=epochs_of(epochs),
+        now=time.time_ns() // 1_000_000,
+        stored=await _stored(server, caller.client, asked),
+        entering=filling.standing.entering,
+        more=more,
+    )
+
+
+async def _beginning(server: Server, facility: int) -> Standing:
+    """Everything is sent once, and the log from where it is now."""
+    log = await server.store.log(None, facility=facility, everywhere=EVERYWHERE, limit=0)
+    return Standing(log=log.end, seq=log.last.seq, num=log.last.num)
+
+
+async def _horizon(server: Server, standing: Standing, facility: int) -> Position:
+    log = await server.store.log(standing.log, facility=facility, everywhere=(), limit=0)
+    return log.horizon
+
+
+async def _stored(server: Server, node: str, asked: Asked) -> tuple[Rev, ...]:
+    """Those of the versions the node holds as parked that are stored now. Most are parked still."""
+    wanted = set(asked.parked)
+    if not wanted:
+        return ()
+    held = await server.store.side.range(HELD, "by_node", prefix=(node,), limit=READ)
+    wanted -= {version_id(one.generation, one.digest) for one in held}
+    found: list[Rev] = []
+    beyond = None
+    for _ in range(READS if wanted else 0):
+        prefix = (node, asked.incarnation)
+        rows = await server.store.side.range(RECEIPT, prefix=prefix, beyond=beyond, limit=READ)
+        revs = (
+            version_id(row.generation, row.digest) for row in rows if row.outcome in TAKEN_WORDS
+        )
+        found += (rev for rev in revs if rev in wanted)
+        if len(rows) < READ:
+            break
+        beyond = (rows[-1].number,)
+    return tuple(dict.fromkeys(found))
+
+
+# --- what is asked --------------------------------------------------------------------------------
+
+
+def asked_of(call: Call) -> Asked:
+    """Raises Invalid."""
+    parked = _text(call, "parked", MOST_PARKED * WORD).split(",") if call.one("parked") else []
+    incarnation = _text(call, "incarnation", WORD)
+    if len(parked) > MOST_PARKED:
+        raise Invalid(
+            f"More than {MOST_PARKED} versions are `parked`. Name them in several pulls.",
+            expression="http.parked",
+        )
+    for rev in parked:
+        if parse_version_id(rev) is None:
+            raise Invalid(f"`{rev[:64]}` is not a version id.", expression="http.parked")
+    wait = _text(call, "wait", 9) or "0"
+    if not wait.isascii() or not wait.isdecimal():
+        raise Invalid(f"`wait={wait}` is not a number of seconds.", expression="http.wait")
+    return Asked(
+        cursor=_text(call, "cursor", 1 << 16),
+        incarnation=incarnation,
+        parked=tuple(parked),
+        wait=min(int(wait), LONGEST),
+        shown=_text(call, "shown", 1 << 16),
+    )
+
+
+def _text(call: Call, name: str, longest: int) -> str:
+    found = call.one(name)
+    value = "" if found is None else found.value
+    if not isinstance(value, str) or len(value) > longest:
+        raise Invalid(
+            f"`{name}` must be a text of at most {longest} letters.", expression=f"http.{name}"
+        )
+    return value
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name=NAME,
+        definition=DEFINITION,
+        levels=frozenset({"system"}),
+        types=None,
+        parameters=frozenset({"cursor", "incarnation", "parked", "wait", "shown"}),
+        perform=pull,
+    ),
+)

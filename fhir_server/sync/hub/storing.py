@@ -1,0 +1,117 @@
+"""storing — groups of versions are committed, with their receipts and how far the node is heard.
+
+https://hl7.org/fhir/R4/http.html#transaction
+
+Several groups go into one transaction. Where something in it cannot be dealt with at all, each
+group is tried by itself, and then each version: what is to blame is kept apart, and keeps no other
+waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fhir_server.foundation.outcome import Conflict, FhirError, Issue, TooMany, TooSlow
+from fhir_server.interaction.context import Circumstances, Server
+from fhir_server.store.contract import Stale, Unit, rid
+from fhir_server.store.contract.side import ReceiptRow
+from fhir_server.sync.hub import lives, waking
+from fhir_server.sync.hub.taking import Sender, put, taken
+from fhir_server.sync.words import Push, Pushed, Refused
+
+log = logging.getLogger(__name__)
+
+RENEWED = 8  # attempts between two looks at the rules
+
+BROKEN = Issue(
+    "error",
+    "exception",
+    "The hub could not deal with this version; who runs it finds the reason in its log.",
+    vietnamese="Máy chủ tỉnh không xử lý được bản này; lý do có trong nhật ký của máy chủ.",
+)
+
+
+class Broken(Exception):
+    """These versions cannot be taken together. issues: what is said of one that is alone."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        super().__init__()
+        self.issues = tuple(issues)
+
+
+async def store(
+    server: Server, circumstances: Circumstances, chunk: Push, groups: Sequence[Sequence[Pushed]]
+) -> Refused | None:
+    """Why they are not looked at: others have sent for the same life meanwhile. Raises Conflict."""
+    members = [one for group in groups for one in group]
+    try:
+        return await _together(server, circumstances, chunk, members)
+    except Broken as broken:
+        parts = groups if len(groups) > 1 else [[one] for one in members]
+        if len(parts) == 1:
+            return await _together(server, circumstances, chunk, members, broken.issues)
+    for part in parts:
+        refused = await store(server, circumstances, chunk, [part])
+        if refused is not None:
+            return refused
+    return None
+
+
+async def _together(
+    server: Server,
+    circumstances: Circumstances,
+    chunk: Push,
+    members: Sequence[Pushed],
+    broken: Sequence[Issue] = (),
+) -> Refused | None:
+    """One transaction; others may be sending the same. Raises Conflict, Broken."""
+    sender = Sender(chunk.node, chunk.incarnation)
+    for attempt in range(server.limits.attempts):
+        told = await lives.heard(server, chunk)
+        new = [one for one in members if one.number > told.reached]
+        if not new:
+            return await lives.refusal(server, told, chunk)
+        if new[0].number > told.reached + 1:
+            return Refused.GAP
+        try:
+            taking = await taken(server, circumstances, sender, new, broken)
+            life = lives.moved(told, chunk, new[-1].number)
+            await _commit(server, circumstances, _with(taking.unit, life, taking.receipts()))
+        except Stale:
+            if attempt % RENEWED == 1 and server.following.declaring is not None:
+                await server.following.declaring.refresh()  # it may be the rules that moved
+            await asyncio.sleep(random.uniform(0, 0.002) * min(attempt, 25))  # noqa: S311 - no secret
+            continue
+        except FhirError as error:
+            if error.status >= 500 or isinstance(error, TooSlow | TooMany):
+                raise  # nothing is wrong with what was sent
+            raise Broken(error.issues) from error
+        except OSError:
+            raise
+        except Exception as error:  # whatever it is in one version, the others are not to wait
+            log.warning("What the node `%s` sent could not be taken.", chunk.node, exc_info=True)
+            raise Broken((BROKEN,)) from error
+        await waking.wake(server, taking.stored)
+        return None
+    raise Conflict("Too many others are writing the same resources. Send it again in a moment.")
+
+
+def _with(unit: Unit, life: Unit, rows: Sequence[ReceiptRow]) -> Unit:
+    return replace(
+        unit,
+        side=(*unit.side, *life.side, put(rows)),
+        expects=(*unit.expects, *life.expects),
+    )
+
+
+async def _commit(server: Server, circumstances: Circumstances, unit: Unit) -> None:
+    await server.store.commit(unit)
+    if circumstances.record is not None and unit.audit:
+        circumstances.record.committed()
+    server.departments.forget(
+        rid(new.key) for new in unit.versions if new.key.type == "Organization"
+    )

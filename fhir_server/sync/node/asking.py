@@ -1,0 +1,130 @@
+"""asking — one step with the hub each: a chunk sent and its answer taken, a page asked and stored.
+
+https://hl7.org/fhir/R4/operations.html
+
+An answer is taken as it is told, not as it was asked for: what no longer fits is dropped, and asked
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import orjson
+
+from fhir_server.foundation.outcome import Invalid
+from fhir_server.interaction.context import Server
+from fhir_server.store.contract import Stale, version_id
+from fhir_server.store.contract.side import PLACE, PlaceRow, Values
+from fhir_server.sync import receipts
+from fhir_server.sync.node import outbox, pulling, sending
+from fhir_server.sync.node.life import PARKED, kept
+from fhir_server.sync.node.line import Line
+from fhir_server.sync.node.sending import Chunk
+from fhir_server.sync.words import answer as answer_words
+from fhir_server.sync.words import extension
+from fhir_server.sync.words import page as page_words
+from fhir_server.sync.words.extension import Parts
+
+T = TypeVar("T")
+ATTEMPTS = 32
+MANY = 50  # parked versions asked about at once
+
+
+async def settled(server: Server, step: Callable[[], Awaitable[T]]) -> T:
+    """Look again where something has moved meanwhile. Raises Stale where it goes on moving."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return await step()
+        except Stale:
+            if attempt % 8 == 1 and server.following.declaring is not None:
+                await server.following.declaring.refresh()  # it may be the rules that moved
+            await asyncio.sleep(0.002 * attempt)
+    return await step()
+
+
+class Asking:
+    """The steps of a node."""
+
+    def __init__(self, server: Server, line: Line) -> None:
+        self.server = server
+        self.line = line
+        self._taking = asyncio.Lock()  # push and pull of one process do not meet
+        self._parked: Values | None = None  # where the parked are asked about next
+
+    async def notice(self) -> bool:
+        """Look through a page of the own log; whether there may be more."""
+        async with self._taking:
+            return await settled(self.server, lambda: outbox.notice(self.server.store))
+
+    async def push(self, at_most: int) -> int:
+        """Send a chunk and take its answer; how many versions: none where nothing waits. Raises
+        Away, Refusal, Invalid."""
+        chunk = await self._chunk(at_most)
+        if chunk is None:
+            return 0
+        told = await self.line.push(chunk.body)
+        answer = answer_words.read(told.bundle, chunk.revs, trusted(told.bundle, chunk))
+        async with self._taking:
+            await settled(self.server, lambda: sending.answered(self.server.store, chunk, answer))
+        return len(chunk.packed)
+
+    async def _chunk(self, at_most: int) -> Chunk | None:
+        async with self._taking:
+            await settled(self.server, lambda: outbox.pack(self.server))
+            store, node = self.server.store, self.line.key.client
+            return await settled(self.server, lambda: sending.chunk(store, node, at_most=at_most))
+
+    async def pull(self, wait: int) -> bool:
+        """Ask for a page and store it; whether to ask again at once. wait: seconds that the hub
+        may wait for something new. Raises Away, Refusal, Invalid."""
+        life = (await settled(self.server, lambda: kept(self.server.store))).life
+        parked = await self._some_parked()
+        revs = ",".join(version_id(row.generation, row.digest) for row in parked)
+        asked = {
+            "cursor": life.cursor,
+            "incarnation": life.incarnation,
+            "parked": revs,
+            "wait": str(wait) if wait else "",
+        }
+        told = await self.line.pull(asked)
+        page = await asyncio.to_thread(page_words.read, told.bundle)
+        async with self._taking:
+            moved = await settled(
+                self.server, lambda: pulling.take(self.server, page, life.incarnation, parked)
+            )
+        return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _some_parked(self) -> list[PlaceRow]:
+        """Some of those that are kept apart, others each time."""
+        rows = await self.server.store.side.range(
+            PLACE, "by_state", prefix=(PARKED,), beyond=self._parked, limit=MANY
+        )
+        self._parked = PLACE.place(rows[-1], "by_state")[1:] if len(rows) == MANY else None
+        return rows
+
+
+def trusted(bundle: object, chunk: Chunk) -> str:
+    """The receipts of an answer, once they are known to be of what was sent. Raises Invalid."""
+    meta = bundle.get("meta") if isinstance(bundle, dict) else None
+    text = Parts(meta, extension.ANSWER, where="Bundle.meta").text("said", "")
+    if not text:
+        return ""
+    try:
+        said = orjson.loads(text)
+        told = {name: said[name] for name in receipts.WORDS}
+    except (ValueError, KeyError, TypeError):
+        raise Invalid("What the hub signed is no receipt.") from None
+    if not all(isinstance(value, str) for value in told.values()):
+        raise Invalid("What the hub signed is no receipt.")
+    numbers = [word.partition(" ")[0] for word in told["receipts"].split(",")]
+    sent = [(one.number, one.rev) for one in chunk.push.entries if str(one.number) in set(numbers)]
+    if (told["node"], told["incarnation"], told["revs"]) != (
+        chunk.push.node,
+        chunk.push.incarnation,
+        receipts.revs_of(sent),
+    ):
+        raise Invalid("The hub's receipt is not for what was sent.")
+    return str(told["receipts"])

@@ -1,0 +1,281 @@
+"""line — the way to the hub, which fails: one question, and an answer or a reason why not.
+
+https://hl7.org/fhir/R4/http.html
+
+RFC 6749 4.4, RFC 7523: tokens are had by an assertion, kept until they end, and asked for once more
+when the hub does not know one. All is bounded: what an answer may hold, and how long it may take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from fhir_server.foundation.outcome import FhirError
+from fhir_server.foundation.wire import parse
+from fhir_server.store.codec import DEEPEST
+from fhir_server.sync import wire
+from fhir_server.sync.node.key import NodeKey, made, public
+
+KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+JSON = "application/fhir+json"
+PATIENCE = httpx.Timeout(30.0, connect=5.0, read=45.0)  # seconds: of each step
+LONGEST = 900.0  # seconds a question may take as a whole
+LARGEST = 32 * 1024 * 1024  # bytes of an answer as it is sent
+UNPACKED = 256 * 1024 * 1024  # bytes of an answer
+SMALL = 64 * 1024  # bytes of an answer that is no Bundle
+EARLY = 30  # seconds before its end a token is used no more
+SKEW = 20  # seconds by which clocks may differ before it matters
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Away(Exception):
+    """The hub cannot be reached at the moment, or has no time: the same question may be asked
+    again. after: seconds that the hub asks to wait."""
+
+    def __init__(self, why: str, after: float = 0.0) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class Refusal(Exception):
+    """The hub refuses what was asked, and will again. status: of HTTP; 0: it is no answer."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Told(NamedTuple):
+    """An answer, and how many bytes went over the line for it."""
+
+    bundle: Any
+    up: int
+    down: int
+
+
+class Line:
+    """A node's connection to its hub. Sent and received bytes are counted."""
+
+    def __init__(self, key: NodeKey) -> None:
+        self.key = key
+        self.up = self.down = 0
+        self.offset = 0.0  # seconds the hub's clock is ahead
+        self._client = client_of(key.hub)
+        self._token = ""
+        self._until = 0.0
+        self._plain = False  # the hub has not our dictionary
+        self._asking = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def pull(self, asked: Mapping[str, str]) -> Told:
+        """Raises Away, Refusal."""
+        said = {name: value for name, value in asked.items() if value}
+        patience = httpx.Timeout(
+            PATIENCE.write, connect=PATIENCE.connect, read=25.0 + float(asked.get("wait") or 0)
+        )
+        url = f"{self.key.hub}/$sync-pull"
+        return await self._answered("GET", url, params=said, timeout=patience)
+
+    async def push(self, body: bytes) -> Told:
+        """Raises Away, Refusal."""
+        try:
+            return await self._pushed(body)
+        except Refusal as refusal:
+            if refusal.status != httpx.codes.UNSUPPORTED_MEDIA_TYPE or self._plain:
+                raise
+        self._plain = True
+        return await self._pushed(body)
+
+    async def _pushed(self, body: bytes) -> Told:
+        packed = body if self._plain else await asyncio.to_thread(wire.packed, body, wire.SMALL)
+        headers = {"Content-Type": JSON}
+        if not self._plain:
+            headers["Content-Encoding"] = wire.CODING
+        url = f"{self.key.hub}/$sync-push"
+        return await self._answered("POST", url, content=packed, headers=headers)
+
+    # --- asking ---
+
+    async def _answered(self, method: str, url: str, **asked: Any) -> Told:
+        headers = {
+            "Accept": JSON,
+            "Accept-Encoding": f"{wire.CODING}, identity",
+            "Available-Dictionary": wire.newest().available,
+            **asked.pop("headers", {}),
+        }
+        for turn in range(2):
+            headers["Authorization"] = f"Bearer {await self._bearer()}"
+            status, said, body, size = await self._asked(method, url, headers=headers, **asked)
+            if status == httpx.codes.UNAUTHORIZED and not turn:
+                self._token = ""  # it may have ended early: once more with a new one
+                continue
+            break
+        up = len(asked.get("content", b""))
+        self.up += up
+        self.down += size
+        if status != httpx.codes.OK:
+            raise _failure(status, said, body)
+        try:
+            return Told(await asyncio.to_thread(parse, body, max_depth=DEEPEST), up, size)
+        except FhirError as error:
+            raise Refusal(f"What the hub answered cannot be read: {error}") from error
+
+    async def _asked(
+        self, method: str, url: str, **asked: Any
+    ) -> tuple[int, httpx.Headers, bytes, int]:
+        try:
+            async with (
+                asyncio.timeout(LONGEST),
+                self._client.stream(method, url, **asked) as response,
+            ):
+                self._look_at_clock(response.headers)
+                packed = bytearray()
+                async for part in response.aiter_raw():
+                    packed += part
+                    if len(packed) > LARGEST:
+                        raise Refusal(f"The hub's answer is larger than {LARGEST} bytes.")
+                body = await asyncio.to_thread(_unpacked, response.headers, bytes(packed))
+                return response.status_code, response.headers, body, len(packed)
+        except TimeoutError:
+            raise Away("The hub took too long to answer.") from None
+        except (httpx.HTTPError, OSError) as error:
+            raise Away(_why(error)) from error
+
+    def _look_at_clock(self, headers: httpx.Headers) -> None:
+        """Assertions are dated by the hub's clock: this one may be a year off."""
+        try:
+            told = parsedate_to_datetime(headers["date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            return
+        offset = told - time.time()
+        self.offset = offset if abs(offset) > SKEW else 0.0
+
+    # --- tokens ---
+
+    async def _bearer(self) -> str:
+        async with self._asking:
+            if not self._token or time.monotonic() > self._until:
+                before = self.offset
+                try:
+                    await self._have_token()
+                except Refusal:
+                    if abs(self.offset - before) <= SKEW:
+                        raise
+                    await self._have_token()  # dated as the hub's answer was
+            return self._token
+
+    async def _have_token(self) -> None:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": self.key.scope,
+            "client_assertion_type": KIND,
+            "client_assertion": self.key.assertion(time.time() + self.offset),
+        }
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        asked = {"data": form, "headers": headers}
+        status, said, body, _ = await self._asked("POST", self.key.token_url, **asked)
+        if status != httpx.codes.OK:
+            raise _failure(status, said, body)
+        told = _small(body)
+        token, lives = told.get("access_token"), told.get("expires_in")
+        if not isinstance(token, str) or not isinstance(lives, int):
+            raise Refusal("The hub's token endpoint gave no token.")
+        self._token, self._until = token, time.monotonic() + max(lives - EARLY, EARLY)
+
+
+def client_of(hub: str) -> httpx.AsyncClient:
+    """Raises Refusal where the way would be open to all."""
+    parts = urlsplit(hub)
+    is_here = parts.hostname in LOOPBACK
+    if parts.scheme != "https" and not is_here:
+        raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
+    limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
+    return httpx.AsyncClient(
+        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here
+    )
+
+
+async def enrol(hub: str, code: str) -> NodeKey:
+    """Make a key, and bring its public part with a code. Raises Away, Refusal."""
+    key = made()
+    async with client_of(hub) as asking:
+        try:
+            form = {"code": code, "jwks": public(key)}
+            response = await asking.post(f"{hub}/oauth/enrol", data=form)
+        except httpx.HTTPError as error:
+            raise Away(_why(error)) from error
+    if response.status_code != httpx.codes.OK:
+        raise _failure(response.status_code, response.headers, response.content)
+    told = _small(response.content)
+    try:
+        client, token_url, scope = (told[name] for name in ("client_id", "token_endpoint", "scope"))
+    except KeyError:
+        raise Refusal("What the hub answered to the code is no enrolment.") from None
+    return NodeKey(hub, str(client), str(token_url), str(scope), dict(key.as_dict(private=True)))
+
+
+def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding == "identity":
+        return body
+    if coding != wire.CODING:
+        raise Refusal(
+            f"The hub's answer is compressed by `{coding[:20]}`, which was not asked for."
+        )
+    try:
+        return wire.unpacked(body, at_most=UNPACKED)
+    except wire.UnknownDictionary:
+        raise Refusal(
+            "The hub's answer is compressed with a dictionary that is not here."
+        ) from None
+    except ValueError as error:  # the line may have cut it
+        raise Away(f"The hub's answer is damaged: {error}") from None
+
+
+def _small(body: bytes) -> Mapping[str, Any]:
+    try:
+        told = orjson.loads(body[:SMALL])
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise Refusal("What the hub answered is no JSON object.")
+    return told
+
+
+def _failure(status: int, headers: httpx.Headers, body: bytes) -> Exception:
+    """What an answer that is none means: whether to ask again."""
+    why = f"The hub answered {status}: {_said(body)}"
+    if status in PASSING:
+        told = headers.get("retry-after", "")
+        return Away(why, float(told) if told.isascii() and told.isdecimal() else 0.0)
+    return Refusal(why, status)
+
+
+def _said(body: bytes) -> str:
+    """The words of an OperationOutcome, or of OAuth."""
+    try:
+        told = orjson.loads(body[:SMALL])
+    except ValueError:
+        return "no reason."
+    match told:
+        case {"issue": [{"diagnostics": str(text)}, *_]}:
+            return text[:500]
+        case {"error_description": str(text)}:
+            return text[:500]
+    return "no reason."
+
+
+def _why(error: Exception) -> str:
+    said = str(error).strip()
+    return f"The hub cannot be reached: {said[:200] or type(error).__name__}"

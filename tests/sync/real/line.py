@@ -1,0 +1,189 @@
+"""line — a line between a node and its hub that can be cut, slow, lossy, and say things twice.
+
+A TCP proxy in a thread of its own. Loss is what TCP makes of it: what was lost comes a round trip
+later and keeps what follows waiting, and a line that loses much breaks. Requests are heard as they
+pass, so that they can be said again later, in another order, over a connection of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+PIECE = 1460  # bytes, as a packet
+KEPT = 40  # requests that may be said again
+HEAD = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How the line is. delay: seconds one way; rate: bytes a second, 0: as many as come; loss: of
+    pieces; breaks: of pieces at which the connection ends; again: of requests that come again."""
+
+    delay: float = 0.0
+    rate: int = 0
+    loss: float = 0.0
+    breaks: float = 0.0
+    again: float = 0.0
+
+
+CALM = Weather()
+
+
+class Line:
+    """Listens on `port`, and speaks to the hub's."""
+
+    def __init__(self, target: int, seed: int) -> None:
+        self.target = target
+        self.weather = CALM
+        self.up = True
+        self.port = 0
+        self.passed = [0, 0]  # bytes to the hub, and from it
+        self.repeated = 0
+        self._random = random.Random(seed)
+        self._heard: list[bytes] = []
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    # --- what a test does with it ----------------------------------------------------------------
+
+    def cut(self) -> None:
+        """Nothing passes, and what was under way ends."""
+        self.up = False
+        self._call(self._drop)
+
+    def mend(self) -> None:
+        self.up = True
+
+    def end(self) -> None:
+        self._call(self._drop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _call(self, what: Callable[[], None]) -> None:
+        done = threading.Event()
+
+        def run() -> None:
+            what()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        assert done.wait(10)
+
+    def _drop(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    # --- how it passes things on -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        hub: asyncio.StreamWriter | None = None
+        try:
+            if not self.up:
+                return
+            from_hub, hub = await asyncio.open_connection("127.0.0.1", self.target)
+            self._writers.add(hub)
+            ways = [
+                asyncio.ensure_future(self._pass(reader, hub, 0)),
+                asyncio.ensure_future(self._pass(from_hub, writer, 1)),
+            ]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+        except OSError:
+            pass
+        finally:
+            for one in (writer, hub):
+                if one is not None:
+                    self._writers.discard(one)
+                    one.transport.abort()
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: int
+    ) -> None:
+        listening = Listening(self._hear)
+        with suppress(OSError):
+            while piece := await reader.read(PIECE):
+                weather = self.weather
+                if not self.up or self._random.random() < weather.breaks:
+                    return
+                wait = weather.delay + (len(piece) / weather.rate if weather.rate else 0)
+                while self._random.random() < weather.loss:  # it is sent again, a round trip later
+                    wait += max(2 * weather.delay, 0.02)
+                if wait:
+                    await asyncio.sleep(wait)
+                self.passed[way] += len(piece)
+                if way == 0:
+                    listening.take(piece)
+                writer.write(piece)
+                await writer.drain()
+
+    def _hear(self, request: bytes) -> None:
+        """A whole request has passed: it, or one of before, may be said again a little later."""
+        if b"/$sync-push" in request.partition(b"\r\n")[0]:
+            self._heard = [*self._heard[-KEPT:], request]
+            if self._random.random() < self.weather.again:
+                chosen = self._random.choice(self._heard)
+                task = self._loop.create_task(self._say(chosen, self._random.random() * 0.5))
+                task.add_done_callback(lambda done: done.exception())
+
+    async def _say(self, request: bytes, after: float) -> None:
+        await asyncio.sleep(after)
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.target)
+            self._writers.add(writer)
+            try:
+                writer.write(request)
+                await writer.drain()
+                await asyncio.wait_for(reader.read(1), 20)
+                self.repeated += 1
+            except TimeoutError:
+                pass
+            finally:
+                self._writers.discard(writer)
+                writer.transport.abort()
+
+
+class Listening:
+    """Finds whole requests in what passes (RFC 9112, with Content-Length)."""
+
+    def __init__(self, hear: Callable[[bytes], None]) -> None:
+        self._hear = hear
+        self._buffer = b""
+
+    def take(self, piece: bytes) -> None:
+        self._buffer += piece
+        while HEAD in self._buffer:
+            head, _, rest = self._buffer.partition(HEAD)
+            length = 0
+            for line in head.split(b"\r\n")[1:]:
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            if len(rest) < length:
+                return
+            whole = len(head) + len(HEAD) + length
+            self._hear(self._buffer[:whole])
+            self._buffer = self._buffer[whole:]
