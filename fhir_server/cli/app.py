@@ -19,6 +19,7 @@ from fhir_server.cli import (
     records,
     reindex,
     serve,
+    sync,
     terminology,
     validate,
 )
@@ -58,6 +59,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(matching.app, name="matching")
 app.add_typer(package.app, name="package")
+app.add_typer(sync.app, name="sync")
 app.add_typer(terminology.app, name="terminology")
 
 

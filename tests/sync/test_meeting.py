@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -22,14 +23,17 @@ from fhir_server.security.tokens import client as clients
 from fhir_server.security.tokens import enrolment
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.store.contract import EVERYTHING, History, Unit
-from fhir_server.store.contract.side import CONFLICT, LIFE, PLACE
+from fhir_server.store.contract.side import CONFLICT, LIFE, PLACE, STATE, Drop, Put, StateRow
 from fhir_server.store.migrate import migrate
 from fhir_server.store.schema import sqlite_path
 from fhir_server.store.sqlite import SqliteStore
 from fhir_server.sync.hub.homes import Keeper
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.node.asking import Asking
+from fhir_server.sync.node.life import PAUSED
 from fhir_server.sync.node.line import Away, Line, Refusal, enrol
+from fhir_server.sync.node.standing import line_state, standing
+from fhir_server.sync.node.working import Working
 from tests.interaction.conftest import BY_ANYBODY, server_on
 from tests.sync.hub.posts import measured, organization, person, visit
 from tests.sync.real.line import CALM, Weather
@@ -262,3 +266,80 @@ async def test_a_node_whose_disk_was_set_back_begins_a_new_life_and_has_all_agai
     await met.agree("Patient/an", "Patient/ba", "Patient/chi")
     assert await met.shown(met.node, "Patient", "ba") == lost
     assert len(await met.hub.store.side.range(LIFE, limit=9)) == 2
+
+
+async def until(look, seconds=60):
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(seconds):
+        while not await look():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_node_works_by_itself_and_goes_on_when_the_line_returns(met):
+    working = Working(met.node, met.asking.line.key)
+    side = met.node.store.side
+    task = asyncio.create_task(working.run())
+    try:
+        await put(met.node, person("an", "hue"))
+        await until(lambda: met.shown(met.hub, "Patient", "an"))
+        met.wire.cut()
+        await put(met.node, person("ba", "hue"))
+        await until(lambda: failing(side))
+        assert await met.shown(met.hub, "Patient", "ba") is None
+        met.wire.mend()
+        await until(lambda: met.shown(met.hub, "Patient", "ba"))
+        await put(met.hub, organization("dalat"))
+        await until(lambda: met.shown(met.node, "Organization", "dalat"))
+        assert (await standing(side)).waiting == 0
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def failing(side):
+    return (await line_state(side)).failing
+
+
+async def test_a_node_that_is_paused_leaves_its_hub_alone_and_works_on(met):
+    row = StateRow(PAUSED, "1")
+    await met.node.store.commit(Unit((), side=(Put(STATE, (row,)),)))
+    working = Working(met.node, met.asking.line.key)
+    task = asyncio.create_task(working.run())
+    try:
+        await put(met.node, person("an", "hue"))
+        await asyncio.sleep(0.3)
+        assert await met.shown(met.hub, "Patient", "an") is None
+        await met.node.store.commit(Unit((), side=(Drop(STATE, ((PAUSED,),)),)))
+        await until(lambda: met.shown(met.hub, "Patient", "an"))
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_node_whose_clock_is_a_year_wrong_is_let_in(met, monkeypatch):
+    line = met.asking.line
+    year = 365 * 86_400
+    real = time.time
+    monkeypatch.setattr("fhir_server.sync.node.line.time", SimpleNamespace(
+        time=lambda: real() - year, monotonic=time.monotonic))  # fmt: skip
+    await put(met.node, person("an", "hue"))
+    await met.meet()
+    await met.agree("Patient/an")
+    assert abs(line.offset - year) < 60
+
+
+async def test_a_revoked_node_is_refused_and_keeps_its_work(met):
+    await put(met.node, person("an", "hue"))
+    await met.meet()
+    row = await met.hub.store.access.client(NODE.id)
+    await met.hub.store.access.register(
+        replace(row, revoked=row.changed + 1, changed=row.changed + 1), replaces=row.changed
+    )
+    await put(met.node, person("ba", "hue"))
+    await met.asking.notice()
+    met.asking.line._token = ""  # it may be good for some seconds still
+    with pytest.raises(Refusal):
+        await met.asking.push(1 << 18)
+    assert await met.shown(met.node, "Patient", "ba")
