@@ -26,6 +26,7 @@ from fhir_server.sync.hub import pulling
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.words import Kind
 from tests.interaction.conftest import BY_ANYBODY, put
+from tests.rest.client import on_one_database
 from tests.sync.hub.posts import (
     POLICY,
     Post,
@@ -327,6 +328,7 @@ OTHERS = [
 ]
 
 
+@on_one_database
 @pytest.mark.parametrize("caller", OTHERS, ids=lambda caller: caller.client)
 async def test_who_is_no_node_pulls_nothing(server, caller):
     post = Post(server, "hue")
@@ -351,6 +353,7 @@ BAD = [
 ]
 
 
+@on_one_database
 @pytest.mark.parametrize(("name", "value", "word"), BAD, ids=[f"{n} {w}" for n, _, w in BAD])
 async def test_what_is_malformed_is_refused(server, name, value, word):
     with pytest.raises(Invalid, match=word):
