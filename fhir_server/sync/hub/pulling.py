@@ -61,6 +61,8 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
 
         async def look() -> bool:
             nonlocal page
+            if not await _is_stirred(server, circumstances, page.next):
+                return False
             again = replace(asked, cursor=page.next)
             page = replace(await _page(server, circumstances, again), cursor=asked.cursor)
             return _says_something(page)
@@ -76,6 +78,13 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
         next_url=_url(circumstances, page.next),
     )
     return Answer(200, body)
+
+
+async def _is_stirred(server: Server, circumstances: Circumstances, cursor: str) -> bool:
+    """Whether anything was written since: one question for each look of who waits."""
+    standing = opened(feeding.lasting(server), cursor, to=circumstances.caller.identity)
+    log = await server.store.log(standing.log, facility=0, everywhere=(), limit=1)
+    return log.more
 
 
 def refuse_others(circumstances: Circumstances) -> None:
