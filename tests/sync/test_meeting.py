@@ -22,6 +22,7 @@ from fhir_server.security.policy_file import built_in
 from fhir_server.security.tokens import client as clients
 from fhir_server.security.tokens import enrolment
 from fhir_server.security.tokens.authority import Authority
+from fhir_server.store import upkeep
 from fhir_server.store.contract import EVERYTHING, History, Unit
 from fhir_server.store.contract.side import CONFLICT, LIFE, PLACE, STATE, Drop, Put, StateRow
 from fhir_server.store.migrate import migrate
@@ -343,3 +344,22 @@ async def test_a_revoked_node_is_refused_and_keeps_its_work(met):
     with pytest.raises(Refusal):
         await met.asking.push(1 << 18)
     assert await met.shown(met.node, "Patient", "ba")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # a store that is opened again
+async def test_a_hub_that_came_back_from_a_backup_is_sent_what_it_lost(met, database, tmp_path):
+    await put(met.node, person("an", "hue"), measured("m", "an"))
+    await met.meet()
+    await asyncio.to_thread(upkeep.backup, database.url, tmp_path / "backup")
+    await put(met.node, person("ba", "hue"), measured("n", "ba"))
+    await put(met.hub, person("an", "hue", gender="female"))
+    await met.meet()
+    acknowledged = await met.shown(met.hub, "Patient", "an")
+    await met.hub.store.close()
+    await asyncio.to_thread(upkeep.restore, database.url, tmp_path / "backup", replace=True)
+    await met.hub.store.open()
+    assert await met.shown(met.hub, "Patient", "ba") is None
+    await met.meet()
+    await met.agree("Patient/an", "Patient/ba", "Observation/m", "Observation/n")
+    assert await met.shown(met.hub, "Patient", "an") == acknowledged
+    assert len(await met.versions(met.hub, "Patient", "ba")) == 1

@@ -19,9 +19,9 @@ from fhir_server.interaction.context import Server
 from fhir_server.store.contract import Stale, version_id
 from fhir_server.store.contract.side import PLACE, PlaceRow, Values
 from fhir_server.sync import receipts
-from fhir_server.sync.node import outbox, pulling, sending
-from fhir_server.sync.node.life import PARKED, kept
-from fhir_server.sync.node.line import Line
+from fhir_server.sync.node import journal, outbox, pulling, sending
+from fhir_server.sync.node.life import PARKED, Life, kept
+from fhir_server.sync.node.line import Line, Refusal
 from fhir_server.sync.node.sending import Chunk
 from fhir_server.sync.words import answer as answer_words
 from fhir_server.sync.words import extension
@@ -30,6 +30,7 @@ from fhir_server.sync.words.extension import Parts
 
 T = TypeVar("T")
 ATTEMPTS = 32
+GONE = 410  # a cursor of an epoch that ended
 MANY = 50  # parked versions asked about at once
 
 
@@ -89,13 +90,27 @@ class Asking:
             "parked": revs,
             "wait": str(wait) if wait else "",
         }
-        told = await self.line.pull(asked)
+        try:
+            told = await self.line.pull(asked)
+        except Refusal as refusal:
+            if refusal.status != GONE or not life.cursor:
+                raise
+            async with self._taking:  # the hub came back from a backup: its epochs come with a page
+                await settled(self.server, lambda: self._begin_again(life))
+            return True
         page = await asyncio.to_thread(page_words.read, told.bundle)
         async with self._taking:
             moved = await settled(
                 self.server, lambda: pulling.take(self.server, page, life.incarnation, parked)
             )
         return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _begin_again(self, life: Life) -> None:
+        store = self.server.store
+        now = await kept(store)
+        if now.life.cursor == life.cursor:
+            becomes, line = journal.noted(now.life.pulled_anew(), "everything is fetched anew")
+            await store.commit(now.unit(becomes, line))
 
     async def _some_parked(self) -> list[PlaceRow]:
         """Some of those that are kept apart, others each time."""
