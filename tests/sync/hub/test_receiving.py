@@ -484,6 +484,30 @@ class Choking:
         return unit
 
 
+async def test_changes_of_many_places_at_once_are_all_kept(server, disk):
+    """Those of one element are heads, those of others are in all of them; whoever was first."""
+    first = disk.write(AN)
+    await disk.push()
+    changes = [{"gender": "male"}, {"gender": "other"}, {"birthDate": "1980"}, {"active": True}]
+    lives = []
+    for number, change in enumerate(changes):
+        life = Disk(server, "hue", incarnation=f"life{number}")
+        life.write({**AN, **change}, first.rev)
+        lives.append(life)
+    await asyncio.gather(*(life.push() for life in lives))
+    await tend(server)
+    stored = await newest(server, "Patient", "an")
+    (known,) = (await server.store.lineage([stored.key])).values()
+    lineage = Lineage({one.rev: Known(one.parents, State(one.state)) for one in known})
+    heads = lineage.heads()
+    assert stored.version_id == heads[0], "the log ends with what is shown"
+    for life in lives:
+        assert any(lineage.follows(head, life.sent[1].rev) for head in heads)
+    assert len(heads) == 2
+    assert {resource_of(stored)["gender"]} < {"male", "other"}
+    assert [task["status"] for task in await tasks(server)].count("requested") == 1
+
+
 @ON_ONE
 async def test_what_the_program_fails_at_keeps_no_others_waiting(server, disk, caplog):
     for number, name in enumerate(("An", "Choke", "Chi", "Choke", "Em")):
