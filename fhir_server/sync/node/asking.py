@@ -88,7 +88,7 @@ class Asking:
             "cursor": life.cursor,
             "incarnation": life.incarnation,
             "parked": revs,
-            "wait": str(wait) if wait else "",
+            "wait": str(wait) if wait and not life.whole else "",
         }
         try:
             told = await self.line.pull(asked)
