@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
+from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import update
 from fhir_server.interaction.admitting import Guarded
@@ -24,7 +26,16 @@ from fhir_server.security.tokens import enrolment
 from fhir_server.security.tokens.authority import Authority
 from fhir_server.store import upkeep
 from fhir_server.store.contract import EVERYTHING, History, Unit
-from fhir_server.store.contract.side import CONFLICT, LIFE, PLACE, STATE, Drop, Put, StateRow
+from fhir_server.store.contract.side import (
+    CONFLICT,
+    LIFE,
+    PLACE,
+    RECEIPT,
+    STATE,
+    Drop,
+    Put,
+    StateRow,
+)
 from fhir_server.store.migrate import migrate
 from fhir_server.store.schema import sqlite_path
 from fhir_server.store.sqlite import SqliteStore
@@ -35,6 +46,7 @@ from fhir_server.sync.node.life import PAUSED
 from fhir_server.sync.node.line import Away, Line, Refusal, enrol
 from fhir_server.sync.node.standing import line_state, standing
 from fhir_server.sync.node.working import Working
+from fhir_server.sync.receipts import verified
 from tests.interaction.conftest import BY_ANYBODY, server_on
 from tests.sync.hub.posts import measured, organization, person, visit
 from tests.sync.real.line import CALM, Weather
@@ -363,3 +375,15 @@ async def test_a_hub_that_came_back_from_a_backup_is_sent_what_it_lost(met, data
     await met.agree("Patient/an", "Patient/ba", "Observation/m", "Observation/n")
     assert await met.shown(met.hub, "Patient", "an") == acknowledged
     assert len(await met.versions(met.hub, "Patient", "ba")) == 1
+
+
+async def test_receipts_are_verified_by_the_hubs_keys_and_kept(met):
+    await put(met.node, person("an", "hue"))
+    await met.meet()
+    keys = await met.asking.line.receipt_keys()
+    assert keys
+    (row,) = await met.node.store.side.range(RECEIPT, limit=9)
+    told = json.loads(row.facts)
+    assert verified(told["said"], told["signed"], keys).node == NODE.id
+    with pytest.raises(Invalid):
+        verified(told["said"] + " ", told["signed"], keys)

@@ -23,8 +23,9 @@ from fhir_server.sync.node import journal, outbox, pulling, sending
 from fhir_server.sync.node.life import PARKED, Life, kept
 from fhir_server.sync.node.line import Line, Refusal
 from fhir_server.sync.node.sending import Chunk
+from fhir_server.sync.node.standing import standing
+from fhir_server.sync.words import Answer, extension
 from fhir_server.sync.words import answer as answer_words
-from fhir_server.sync.words import extension
 from fhir_server.sync.words import page as page_words
 from fhir_server.sync.words.extension import Parts
 
@@ -68,9 +69,22 @@ class Asking:
             return 0
         told = await self.line.push(chunk.body)
         answer = answer_words.read(told.bundle, chunk.revs, trusted(told.bundle, chunk))
+        if answer.said:
+            await self._verify(answer)
         async with self._taking:
             await settled(self.server, lambda: sending.answered(self.server.store, chunk, answer))
         return len(chunk.packed)
+
+    async def _verify(self, answer: Answer) -> None:
+        """The hub's receipt is signed by it, where it says by which keys. Raises Invalid."""
+        keys = await self.line.receipt_keys()
+        if not keys:
+            return
+        try:
+            receipts.verified(answer.said, answer.signed, keys)
+        except Invalid:  # there may be a newer key
+            keys = await self.line.receipt_keys(anew=True)
+            receipts.verified(answer.said, answer.signed, keys)
 
     async def _chunk(self, at_most: int) -> Chunk | None:
         async with self._taking:
@@ -89,6 +103,7 @@ class Asking:
             "incarnation": life.incarnation,
             "parked": revs,
             "wait": str(wait) if wait and not life.whole else "",
+            "waiting": str(await self._waiting()),
         }
         try:
             told = await self.line.pull(asked)
@@ -104,6 +119,11 @@ class Asking:
                 self.server, lambda: pulling.take(self.server, page, life.incarnation, parked)
             )
         return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _waiting(self) -> int:
+        """How many versions are still to be sent, for the hub to show."""
+        found = await standing(self.server.store.side)
+        return found.waiting if found else 0
 
     async def _begin_again(self, life: Life) -> None:
         store = self.server.store
