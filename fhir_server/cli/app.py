@@ -15,6 +15,7 @@ from fhir_server.cli import (
     copies,
     doctor,
     matching,
+    nodes,
     package,
     records,
     reindex,
@@ -48,6 +49,7 @@ COMMANDS = (
     copies.restore,
     serve.migrate,
     reindex.reindex,
+    nodes.nodes,
     about.settings,
     about.version,
 )

@@ -161,7 +161,7 @@ def log(
 
     for line in _asked(gathered, lambda side: journal.lines(side, lines)):
         facts = ", ".join(f"{name} {value}" for name, value in line.facts.items())
-        typer.echo(f"{_moment(line.at)}  {line.what}{': ' if facts else ''}{facts}")
+        typer.echo(f"{moment(line.at)}  {line.what}{': ' if facts else ''}{facts}")
 
 
 @takes("database_url")
@@ -178,7 +178,7 @@ def parked(gathered: Gathered) -> None:
 
     found = _asked(gathered, apart)
     for one in found:
-        typer.echo(f"{one.key}  {one.state} since {_moment(one.at)}")
+        typer.echo(f"{one.key}  {one.state} since {moment(one.at)}")
         for english, vietnamese in one.reasons:
             typer.echo(f"    {vietnamese or english}")
     if found:
@@ -276,8 +276,8 @@ def _told(found: Standing) -> list[tuple[str, str]]:
         ("Urgent", f"{found.urgent:,} prescriptions and referrals among them"),
         ("Time left", _span(found.left)),
         ("Kept apart", f"{found.parked:,} parked, {found.refused:,} refused"),
-        ("Line", f"fails since {_moment(line.failing)}: {line.why}" if line.failing else "works"),
-        ("Last contact", _moment(line.contact)),
+        ("Line", f"fails since {moment(line.failing)}: {line.why}" if line.failing else "works"),
+        ("Last contact", moment(line.contact)),
         ("Bytes", f"{_size(line.up)} up, {_size(line.down)} down"),
         ("Clock", f"the hub's is {found.offset / 1000:+.1f} s from this one"),
     ]
@@ -288,7 +288,7 @@ def _told(found: Standing) -> list[tuple[str, str]]:
     return told
 
 
-def _moment(at: int) -> str:
+def moment(at: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1000)) if at else "never"
 
 

@@ -50,7 +50,8 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     @app.api_route("/metrics", methods=READ)
     async def measured(request: Request) -> Response:
         await demand_able(server, request)
-        return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
+        body = counted.exposition() + await looked_up(server)
+        return Response(body, media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
     @app.api_route("/openapi.json", methods=READ)
     async def described(request: Request) -> Response:
@@ -74,6 +75,11 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
         return outside(options, request, error)
 
     return app
+
+
+async def looked_up(server: Server) -> bytes:
+    """The figures that are not counted but known where they lie."""
+    return metrics.gauges([one for measure in server.measures for one in await measure(server)])
 
 
 async def failed(_: Request, __: Exception) -> Response:

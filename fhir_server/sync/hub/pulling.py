@@ -21,7 +21,7 @@ from fhir_server.operation.call import Call, Operation
 from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
 from fhir_server.store.contract.side import HELD, RECEIPT
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes
+from fhir_server.sync.hub import homes, nodes
 from fhir_server.sync.hub.gathering import Gathering
 from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
 from fhir_server.sync.hub.places import epochs_of, place_of
@@ -72,6 +72,7 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
     except EpochEnded:
         english, vietnamese = ENDED
         raise Gone(english, expression="http.cursor", vietnamese=vietnamese) from None
+    await nodes.pulled(server, circumstances.caller.client, page, asked.waiting)
     body = said.written(
         page,
         self_url=_url(circumstances, asked.cursor),
@@ -190,12 +191,16 @@ def asked_of(call: Call) -> Asked:
     wait = _text(call, "wait", 9) or "0"
     if not wait.isascii() or not wait.isdecimal():
         raise Invalid(f"`wait={wait}` is not a number of seconds.", expression="http.wait")
+    waiting = _text(call, "waiting", 9)
+    if waiting and not (waiting.isascii() and waiting.isdecimal()):
+        raise Invalid(f"`waiting={waiting}` is not a number.", expression="http.waiting")
     return Asked(
         cursor=_text(call, "cursor", 1 << 16),
         incarnation=incarnation,
         parked=tuple(parked),
         wait=min(int(wait), LONGEST),
         shown=_text(call, "shown", 1 << 16),
+        waiting=int(waiting) if waiting else None,
     )
 
 
@@ -215,7 +220,7 @@ OPERATIONS: tuple[Operation, ...] = (
         definition=DEFINITION,
         levels=frozenset({"system"}),
         types=None,
-        parameters=frozenset({"cursor", "incarnation", "parked", "wait", "shown"}),
+        parameters=frozenset({"cursor", "incarnation", "parked", "wait", "shown", "waiting"}),
         perform=pull,
     ),
 )
