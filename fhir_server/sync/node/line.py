@@ -36,7 +36,7 @@ SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class Away(Exception):

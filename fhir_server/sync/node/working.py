@@ -158,10 +158,13 @@ class Working:
         except Away:
             self.at_most = max(SMALLEST, self.at_most // 2)
             raise
+        except Refusal:
+            self.at_most = 1  # one group at a time: the others need not wait for the bad one
+            raise
         if not sent:
             await asyncio.sleep(LOOK)
             return
-        self.at_most = min(LARGEST, self.at_most * 2)
+        self.at_most = min(LARGEST, max(SMALLEST, self.at_most * 2))
         self.state = self.state.sent(self.line.up - before, time.monotonic() - began, sent)
         await self._worked()
 
