@@ -50,8 +50,7 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     @app.api_route("/metrics", methods=READ)
     async def measured(request: Request) -> Response:
         await demand_able(server, request)
-        body = counted.exposition() + await looked_up(server)
-        return Response(body, media_type=metrics.CONTENT_TYPE, headers=PLAIN)
+        return await exposed(server, counted)
 
     @app.api_route("/openapi.json", methods=READ)
     async def described(request: Request) -> Response:
@@ -77,9 +76,11 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     return app
 
 
-async def looked_up(server: Server) -> bytes:
-    """The figures that are not counted but known where they lie."""
-    return metrics.gauges([one for measure in server.measures for one in await measure(server)])
+async def exposed(server: Server, counted: Metrics) -> Response:
+    """What was counted, and the figures that are known where they lie."""
+    looked_up = [one for measure in server.measures for one in await measure(server)]
+    body = counted.exposition() + metrics.gauges(looked_up)
+    return Response(body, media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
 
 async def failed(_: Request, __: Exception) -> Response:
