@@ -37,6 +37,13 @@ ATTACKS := tests/access tests/fuzz tests/security tests/rest tests/store/test_au
 attack: $(INSTALLED_DEV) ## The attacks in their long form, with their figures: matrix, tokens, audit edits, fuzz
 	@FHIR_ATTACK=long $(BIN)/python -m pytest $(PYTEST_ARGS) $(wildcard $(ATTACKS))
 
+.PHONY: chaos demo-sync
+chaos: $(INSTALLED_DEV) ## A hub and five posts, killed and cut off at random, for FHIR_CHAOS rounds (100)
+	@FHIR_CHAOS=$${FHIR_CHAOS:-100} $(BIN)/python -m pytest -s tests/sync/real/test_chaos.py
+
+demo-sync: $(INSTALLED) ## A hub and two posts here: cut the line, work, restore it, and resolve a conflict
+	@$(BIN)/python -m tools.demo_sync
+
 check: lint types layers docs-check audit ## All of lint, types, layers, documents, audit, then test: what CI runs
 	@$(MAKE) --no-print-directory test
 

@@ -45,6 +45,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file, key_file
+from fhir_server.sync.figures import figures as sync_figures
 from fhir_server.sync.hub import tending
 from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
@@ -95,6 +96,7 @@ def build(settings: Settings) -> Server:
         linker=linker_of(settings),
         waiting=Waiting(max(1, settings.concurrency // 2)),
         background=background_of(settings, gate),
+        measures=(sync_figures,),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
         authority=authority,

@@ -15,10 +15,12 @@ from fhir_server.cli import (
     copies,
     doctor,
     matching,
+    nodes,
     package,
     records,
     reindex,
     serve,
+    sync,
     terminology,
     validate,
 )
@@ -47,6 +49,7 @@ COMMANDS = (
     copies.restore,
     serve.migrate,
     reindex.reindex,
+    nodes.nodes,
     about.settings,
     about.version,
 )
@@ -58,6 +61,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(matching.app, name="matching")
 app.add_typer(package.app, name="package")
+app.add_typer(sync.app, name="sync")
 app.add_typer(terminology.app, name="terminology")
 
 

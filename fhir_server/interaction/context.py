@@ -39,6 +39,10 @@ GENERAL = ("_format", "_pretty", "_summary", "_elements")
 Pairs = Sequence[tuple[str, str]]  # the parameters of a query, decoded, in their order
 
 
+# A figure of the moment: its name, what it means, of which part (empty: the whole), its value.
+Figure = tuple[str, str, str, float]
+
+
 class Rights(Protocol):
     """What a caller may; fhir_server/security/decision.py makes it out, as an Access."""
 
@@ -253,6 +257,8 @@ class Server:
     background: list[Callable[[Server], Coroutine[Any, Any, None]]] = field(
         default_factory=list, compare=False
     )
+    # what is looked up when the metrics are asked for
+    measures: Sequence[Callable[[Server], Awaitable[Sequence[Figure]]]] = ()
     # told of the issues found in what was to be stored
     observers: list[Callable[[Sequence[Issue]], None]] = field(default_factory=list, compare=False)
 

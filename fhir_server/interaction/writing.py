@@ -116,14 +116,17 @@ def new_version(
     method: str,
     follows: Stored | None,
     parents: tuple[str, ...] | None = None,
+    *,
+    rows: IndexRows | None = None,
 ) -> NewVersion:
     """The next version of a resource that already has its id (see with_id).
 
-    parents: of which versions it is made; None: of the one it follows.
+    parents: of which versions it is made; None: of the one it follows. rows: its index rows, where
+    they were needed before.
     """
     key = Key(resource["resourceType"], resource["id"])
     auditing.refuse_write(key.type)
-    rows = server.indexer.rows(resource)
+    rows = server.indexer.rows(resource) if rows is None else rows
     named = facility.named(server, circumstances, resource)
     if not named and follows is None:
         named = facility.of_caller(circumstances)

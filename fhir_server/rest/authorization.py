@@ -8,6 +8,7 @@ refusals, too (RFC 6749 5.2).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.credentials import CHALLENGE, Credentials
 from fhir_server.security.tokens.fetching import Unfetched
 from fhir_server.security.tokens.oauth import MAX_PARAMETERS, NOT_TOLD, OAuthError
+from fhir_server.security.tokens.ring import Ring
+from fhir_server.sync import receipts
 
 FORM = "application/x-www-form-urlencoded"
 Told = Mapping[str, Any]
@@ -75,7 +78,8 @@ LAUNCH = b"oauth/launch"
 BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may come to
 CONFIGURATION, OPENID = b".well-known/smart-configuration", b".well-known/openid-configuration"
 KEYS, AUTHORIZE = b"oauth/keys", b"oauth/authorize"
-TOLD_TO_ANY_PAGE = frozenset({CONFIGURATION, OPENID, KEYS})  # SMART 2.2: from any origin
+RECEIPT_KEYS = b"oauth/receipt-keys"  # by which what nodes were told can be verified without us
+TOLD_TO_ANY_PAGE = frozenset({CONFIGURATION, OPENID, KEYS, RECEIPT_KEYS})  # SMART 2.2
 PATHS = frozenset({*POSTED, LAUNCH, *TOLD_TO_ANY_PAGE, AUTHORIZE})
 METHODS = dict.fromkeys(TOLD_TO_ANY_PAGE, ("GET", "HEAD")) | {AUTHORIZE: ("GET", "POST")}
 
@@ -94,7 +98,7 @@ async def answered(server: Server, authority: Authority, request: Request, path:
     if request.method not in methods:
         raise MethodNotAllowed(f"It takes {allow}.", headers={"Allow": allow})
     if path in TOLD_TO_ANY_PAGE:
-        return _json(request, 200, await _published(authority, request, path))
+        return _json(request, 200, await _published(server, authority, request, path))
     if path == AUTHORIZE and request.method == "GET":
         return await consent.answered(authority, request, request.pairs)
     if path not in BEARERS:
@@ -107,11 +111,14 @@ async def answered(server: Server, authority: Authority, request: Request, path:
     return _json(request, 200, await POSTED[path](authority, request, pairs))
 
 
-async def _published(authority: Authority, request: Request, path: bytes) -> Told:
+async def _published(server: Server, authority: Authority, request: Request, path: bytes) -> Told:
     if path == OPENID:
         return authority.openid(request.base)
     if path == KEYS:
         return await authority.keys()
+    if path == RECEIPT_KEYS:
+        ring = Ring(server.store, server.lasting_secret, receipts.KEYS)
+        return await ring.published(time.time_ns() // 1_000_000)
     try:
         return await authority.configuration(request.base)
     except Unfetched as error:

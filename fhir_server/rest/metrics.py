@@ -15,11 +15,26 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from fhir_server.foundation.outcome import Issue
+from fhir_server.interaction.context import Figure
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_RULES = 1000
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def gauges(figures: Sequence[Figure]) -> bytes:
+    """What is not counted but looked up when it is asked for."""
+    registry = CollectorRegistry()
+    made: dict[str, Gauge] = {}
+    for name, meaning, part, value in figures:
+        if name not in made:
+            made[name] = Gauge(
+                f"fhir_{name}", meaning, ("node",) if part else (), registry=registry
+            )
+        gauge = made[name].labels(part) if part else made[name]
+        gauge.set(value)
+    return generate_latest(registry)
 
 
 class Metrics:

@@ -50,7 +50,7 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
     @app.api_route("/metrics", methods=READ)
     async def measured(request: Request) -> Response:
         await demand_able(server, request)
-        return Response(counted.exposition(), media_type=metrics.CONTENT_TYPE, headers=PLAIN)
+        return await exposed(server, counted)
 
     @app.api_route("/openapi.json", methods=READ)
     async def described(request: Request) -> Response:
@@ -74,6 +74,13 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
         return outside(options, request, error)
 
     return app
+
+
+async def exposed(server: Server, counted: Metrics) -> Response:
+    """What was counted, and the figures that are known where they lie."""
+    looked_up = [one for measure in server.measures for one in await measure(server)]
+    body = counted.exposition() + metrics.gauges(looked_up)
+    return Response(body, media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
 
 async def failed(_: Request, __: Exception) -> Response:

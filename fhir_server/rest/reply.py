@@ -170,7 +170,7 @@ async def packed(definitions: Definitions, request: Request, reply: Reply) -> Re
     reply.headers.append((b"content-type", request.format.content_type))
     accepted = request.headers.get(b"accept-encoding")
     if accepted is not None and len(reply.body) >= request.options.compression_minimum:
-        coding = compression.chosen(accepted)
+        coding = compression.chosen(accepted, request.headers.get(b"available-dictionary"))
         if coding is not None:
             pack = compression.COMPRESS[coding]
             if len(reply.body) < LONG_WORK:

@@ -66,7 +66,7 @@ class Lineage:
         """The versions that stand for the resource and that none of these follows, the one to be
         shown first: what is alive, then the longer history, then the greater hash."""
         found = self._last(rev for rev, known in self.versions.items() if known.state in STANDING)
-        return sorted(found, key=self._rank, reverse=True)
+        return sorted(found, key=self._rank, reverse=True) if len(found) > 1 else found
 
     def follows(self, rev: Rev, earlier: Rev) -> bool:
         """Whether it was made, directly or not, from the earlier one; a version follows itself."""

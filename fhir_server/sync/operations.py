@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fhir_server.operation import table
 from fhir_server.operation.call import Operation
+from fhir_server.sync import figures
 from fhir_server.sync.conflicts import operation as conflicts
 from fhir_server.sync.hub import pulling, receiving
 
@@ -14,5 +15,6 @@ OF_SYNC: tuple[Operation, ...] = (
     *conflicts.OPERATIONS,
     *pulling.OPERATIONS,
     *receiving.OPERATIONS,
+    *figures.OPERATIONS,
 )
 OPERATIONS: tuple[Operation, ...] = (*table.OPERATIONS, *OF_SYNC)

@@ -30,41 +30,41 @@ T = TypeVar("T")
 
 def clients(url: str) -> Sequence[Registered]:
     """All of them, by id."""
-    return [access.registered(row) for row in _done(url, _all())]
+    return [access.registered(row) for row in done(url, _all())]
 
 
 def client(url: str, id: str) -> Registered | None:
-    found = _done(url, _one(access.ONE, (id,), _dialect(url)))
+    found = done(url, _one(access.ONE, (id,), dialect_at(url)))
     return access.registered(found[0]) if found else None
 
 
 def register(url: str, new: Registered, *, replaces: int = 0) -> bool:
     """See AccessTable.register."""
-    return _done(url, access.register(new, replaces, _dialect(url)))
+    return done(url, access.register(new, replaces, dialect_at(url)))
 
 
 def issue(url: str, new: Issued) -> bool:
     """See AccessTable.issue."""
-    return _done(url, access.issue(new, None, _dialect(url)))
+    return done(url, access.issue(new, None, dialect_at(url)))
 
 
 def withdraw(url: str, client: str) -> int:
     """See AccessTable.withdraw."""
-    return len(_done(url, _one(access.WITHDRAW, (client,), _dialect(url))))
+    return len(done(url, _one(access.WITHDRAW, (client,), dialect_at(url))))
 
 
 def of_client(url: str, client: str, kind: str) -> Sequence[Issued]:
     """The client's tokens of a kind, the oldest first."""
-    found = _done(url, _one(access.OF_CLIENT, (client, kind), _dialect(url)))
+    found = done(url, _one(access.OF_CLIENT, (client, kind), dialect_at(url)))
     return [access.issued(row) for row in found]
 
 
 def take(url: str, digest: bytes, kind: str) -> bool:
     """Whether there was such a token; it is gone now."""
-    return bool(_done(url, _one(access.TAKE, (digest, kind), _dialect(url))))
+    return bool(done(url, _one(access.TAKE, (digest, kind), dialect_at(url))))
 
 
-def _dialect(url: str) -> Dialect:
+def dialect_at(url: str) -> Dialect:
     return SQLITE if dialect_of(url) == FILE else POSTGRESQL
 
 
@@ -78,7 +78,7 @@ def _one(
     return (yield access.asked(text, values, dialect))
 
 
-def _done(url: str, asking: Asking[T]) -> T:
+def done(url: str, asking: Asking[T]) -> T:
     """All of it in one transaction."""
     if dialect_of(url) != FILE:
         with postgresql.connect(url) as connection, connection.transaction():

@@ -64,8 +64,9 @@ class Gathering:
     async def told(
         self, found: Sequence[tuple[Stored, int]], echoes: Collection[tuple[int, Rev]]
     ) -> list[Row]:
-        """Versions as they stand in the log, each with whose it was then."""
-        kept = await self._lineages({stored.key for stored, _ in found})
+        """Versions as they stand in the log, each with whose it was then. A first one has no
+        parents, so nothing need be looked up of what is new."""
+        kept = await self._lineages({stored.key for stored, _ in found if stored.generation > 1})
         rows = []
         for stored, owner in found:
             rev = stored.version_id

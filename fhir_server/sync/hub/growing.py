@@ -9,7 +9,9 @@ Task, and who made one of two is told by a Provenance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from fhir_server.foundation.outcome import Issue
 from fhir_server.interaction import facility, writing
@@ -17,14 +19,17 @@ from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.interaction.judging import found_errors, judged
 from fhir_server.security.caller import Caller
 from fhir_server.store.codec import resource_of, tail_of
-from fhir_server.store.contract import EVERYTHING, NO_ROWS, NewVersion, Stored, parse_version_id
+from fhir_server.store.contract import EVERYTHING, NO_ROWS, IndexRows, NewVersion, Stored
 from fhir_server.store.contract.lineage import Earlier, Stub
 from fhir_server.sync.conflicts.keeping import Kept, kept
 from fhir_server.sync.conflicts.provenance import MERGED, of_several
+from fhir_server.sync.hub.quarantine import parsed
 from fhir_server.sync.hub.tree import Tree, Version
+from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words.push import plain
 
 HUB = Caller("hub")  # who made one of two
+NONE: Mapping[Rev, IndexRows] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +44,20 @@ class Grown:
 
 
 async def grown(
-    server: Server, circumstances: Circumstances, tree: Tree, newest: Stored | None
+    server: Server,
+    circumstances: Circumstances,
+    tree: Tree,
+    newest: Stored | None,
+    rows: Mapping[Rev, IndexRows] = NONE,
 ) -> Grown | None:
-    """None where nothing is to be written. newest: what stood for the resource."""
+    """None where nothing is to be written. newest: what stood for the resource. rows: of versions
+    whose rows are made already."""
     await settle(server, tree)
     shown = tree.finish()
     if shown is None:
         return None
     version = replace(
-        _as_new(server, circumstances, tree, shown, newest),
+        _as_new(server, circumstances, tree, shown, newest, rows.get(shown.rev)),
         earlier=tuple(_earlier(row) for row in tree.rows[:-1]),
         stubs=tuple(_stub(rev, parents) for rev, parents in tree.stubs.items()),
     )
@@ -89,11 +99,12 @@ def _as_new(
     tree: Tree,
     shown: Version,
     newest: Stored | None,
+    rows: IndexRows | None,
 ) -> NewVersion:
     is_told_again = shown.rev in {row.rev for row in tree.rows[:-1]} | tree.before.versions.keys()
     if shown.body is not None:
         new = writing.new_version(
-            server, circumstances, shown.body, shown.method, newest, shown.parents
+            server, circumstances, shown.body, shown.method, newest, shown.parents, rows=rows
         )
     elif newest is not None:
         new = writing.deletion(server, newest, shown.parents)
@@ -108,7 +119,7 @@ def _never_seen(
     """The deletion of what came with it."""
     bodies = [row.body for row in tree.rows if row.body is not None]
     owner = server.indexer.owner(bodies[-1]) if bodies else 0
-    generation, digest = _parsed(shown.rev)
+    generation, digest = parsed(shown.rev)
     return NewVersion(
         key=tree.key,
         generation=generation,
@@ -123,22 +134,16 @@ def _never_seen(
 
 def _earlier(row: Version) -> Earlier:
     tail = None if row.body is None else tail_of(row.body)
-    return Earlier(*_parsed(row.rev), row.method, tail, row.parents)
+    return Earlier(*parsed(row.rev), row.method, tail, row.parents)
 
 
 def _stub(rev: str, parents: tuple[str, ...]) -> Stub:
-    return Stub(*_parsed(rev), parents)
+    return Stub(*parsed(rev), parents)
 
 
 def _provenance(
     server: Server, circumstances: Circumstances, tree: Tree, made: Version
 ) -> NewVersion:
-    named = NewVersion(tree.key, *_parsed(made.rev), made.method, None)
+    named = NewVersion(tree.key, *parsed(made.rev), made.method, None)
     told = writing.with_id(of_several(named, made.parents, HUB, MERGED), server.new_id())
     return writing.new_version(server, circumstances, told, "POST", None)
-
-
-def _parsed(rev: str) -> tuple[int, bytes]:
-    parsed = parse_version_id(rev)
-    assert parsed is not None, "what is here has a name of this server's"
-    return parsed

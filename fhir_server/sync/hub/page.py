@@ -236,7 +236,8 @@ class Filling:
 
     async def _tell(self, ahead: Sequence[LogRow]) -> None:
         """Rows of the log in order, up to where a patient comes home or the page is full."""
-        thens = [self._whose(row) for row in ahead]
+        versions = [_stored(row) if row.kind == VERSION and row.key else None for row in ahead]
+        thens = [self._whose(row, one) for row, one in zip(ahead, versions, strict=True)]
         owners = {then for then in thens if then}
         owners |= {one for row in ahead if row.kind == OWNER for one in _owners(row) if one}
         owners |= {row.owner for row in ahead if row.kind == OUTSIDE and row.owner}
@@ -252,8 +253,9 @@ class Filling:
                 break
             self._go(seq=row.position.seq, num=row.position.num)
             if row.kind == VERSION:
-                if row.key and self._sees(row.key.type, then, is_home=then in at_home):
-                    found.append((_stored(row), then))
+                stored = versions[number]
+                if stored and self._sees(stored.key.type, then, is_home=then in at_home):
+                    found.append((stored, then))
             elif row.kind == HOME_IN and row.whom == self._facility:
                 at_home.add(row.rid)
                 self._ahead = list(ahead[number + 1 :])
@@ -306,11 +308,11 @@ class Filling:
             return is_home and self._gathering.may(type, owner)
         return type in EVERYWHERE and self._gathering.may(type, 0)
 
-    def _whose(self, row: LogRow) -> int:
+    def _whose(self, row: LogRow, stored: Stored | None) -> int:
         """Whose record a version was: it says so itself; of a deletion the last is known."""
-        if row.kind != VERSION or row.tail is None:
+        if stored is None or stored.deleted:
             return row.owner
-        return self._server.indexer.owner(resource_of(_stored(row)))
+        return self._server.indexer.owner(resource_of(stored))
 
     async def _flush(self, found: list[tuple[Stored, int]]) -> None:
         if found:

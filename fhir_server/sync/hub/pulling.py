@@ -21,7 +21,7 @@ from fhir_server.operation.call import Call, Operation
 from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
 from fhir_server.store.contract.side import HELD, RECEIPT
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes
+from fhir_server.sync.hub import homes, nodes
 from fhir_server.sync.hub.gathering import Gathering
 from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
 from fhir_server.sync.hub.places import epochs_of, place_of
@@ -61,6 +61,8 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
 
         async def look() -> bool:
             nonlocal page
+            if not await _is_stirred(server, circumstances, page.next):
+                return False
             again = replace(asked, cursor=page.next)
             page = replace(await _page(server, circumstances, again), cursor=asked.cursor)
             return _says_something(page)
@@ -70,12 +72,20 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
     except EpochEnded:
         english, vietnamese = ENDED
         raise Gone(english, expression="http.cursor", vietnamese=vietnamese) from None
+    await nodes.pulled(server, circumstances.caller.client, page, asked.waiting)
     body = said.written(
         page,
         self_url=_url(circumstances, asked.cursor),
         next_url=_url(circumstances, page.next),
     )
     return Answer(200, body)
+
+
+async def _is_stirred(server: Server, circumstances: Circumstances, cursor: str) -> bool:
+    """Whether anything was written since: one question for each look of who waits."""
+    standing = opened(feeding.lasting(server), cursor, to=circumstances.caller.identity)
+    log = await server.store.log(standing.log, facility=0, everywhere=(), limit=1)
+    return log.more
 
 
 def refuse_others(circumstances: Circumstances) -> None:
@@ -181,12 +191,16 @@ def asked_of(call: Call) -> Asked:
     wait = _text(call, "wait", 9) or "0"
     if not wait.isascii() or not wait.isdecimal():
         raise Invalid(f"`wait={wait}` is not a number of seconds.", expression="http.wait")
+    waiting = _text(call, "waiting", 9)
+    if waiting and not (waiting.isascii() and waiting.isdecimal()):
+        raise Invalid(f"`waiting={waiting}` is not a number.", expression="http.waiting")
     return Asked(
         cursor=_text(call, "cursor", 1 << 16),
         incarnation=incarnation,
         parked=tuple(parked),
         wait=min(int(wait), LONGEST),
         shown=_text(call, "shown", 1 << 16),
+        waiting=int(waiting) if waiting else None,
     )
 
 
@@ -206,7 +220,7 @@ OPERATIONS: tuple[Operation, ...] = (
         definition=DEFINITION,
         levels=frozenset({"system"}),
         types=None,
-        parameters=frozenset({"cursor", "incarnation", "parked", "wait", "shown"}),
+        parameters=frozenset({"cursor", "incarnation", "parked", "wait", "shown", "waiting"}),
         perform=pull,
     ),
 )

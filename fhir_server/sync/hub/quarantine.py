@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -57,9 +58,15 @@ class Held:
 
 def version_key(key: Key, rev: Rev) -> tuple[int, int, bytes]:
     """By which a version is found in the tables."""
-    parsed = parse_version_id(rev)
-    assert parsed is not None, "a version id is made by this server, or was checked"
-    return (rid(key), *parsed)
+    return (rid(key), *parsed(rev))
+
+
+@lru_cache(maxsize=1 << 12)
+def parsed(rev: Rev) -> tuple[int, bytes]:
+    """The generation and digest of a version."""
+    found = parse_version_id(rev)
+    assert found is not None, "a version id is made by this server, or was checked"
+    return found
 
 
 def row_of(held: Held) -> HeldRow:

@@ -17,18 +17,19 @@ from fhir_server.foundation.resource import Key
 from fhir_server.interaction import facility, writing
 from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.interaction.reaching import caring
-from fhir_server.store.contract import Unit, rid, version_id
+from fhir_server.store.contract import IndexRows, Unit, rid, version_id
 from fhir_server.store.contract.log import HELD as HELD_MARK
 from fhir_server.store.contract.log import OUTSIDE, Mark
 from fhir_server.store.contract.side import HELD, HERE, RECEIPT, Put, ReceiptRow, Side
 from fhir_server.sync.hub import quarantine
 from fhir_server.sync.hub.facts import text_of
 from fhir_server.sync.hub.fitness import Verdict, verdict
-from fhir_server.sync.hub.growing import Grown, grown
+from fhir_server.sync.hub.growing import NONE, Grown, grown
 from fhir_server.sync.hub.looking import Looked, Named, looked
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.quarantine import Held, version_key
 from fhir_server.sync.hub.tree import Tree, Version
+from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import Outcome, Pushed
 
 FULL = Issue(
@@ -125,9 +126,14 @@ class Taking:
         await self._mark(count)
 
     async def _grown(self) -> list[Grown]:
+        server, here = self.server, self.circumstances
+        rows: dict[Key, dict[Rev, IndexRows]] = {}
+        for (key, rev), content in self.looked.contents.items():
+            rows.setdefault(key, {})[rev] = content.rows
         found = []
         for key, tree in self.looked.trees.items():
-            each = await grown(self.server, self.circumstances, tree, self.looked.newest.get(key))
+            newest = self.looked.newest.get(key)
+            each = await grown(server, here, tree, newest, rows.get(key, NONE))
             found += [] if each is None else [each]
         return found
 

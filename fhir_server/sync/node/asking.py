@@ -19,17 +19,19 @@ from fhir_server.interaction.context import Server
 from fhir_server.store.contract import Stale, version_id
 from fhir_server.store.contract.side import PLACE, PlaceRow, Values
 from fhir_server.sync import receipts
-from fhir_server.sync.node import outbox, pulling, sending
-from fhir_server.sync.node.life import PARKED, kept
-from fhir_server.sync.node.line import Line
+from fhir_server.sync.node import journal, outbox, pulling, sending
+from fhir_server.sync.node.life import PARKED, Life, kept
+from fhir_server.sync.node.line import Line, Refusal
 from fhir_server.sync.node.sending import Chunk
+from fhir_server.sync.node.standing import standing
+from fhir_server.sync.words import Answer, extension
 from fhir_server.sync.words import answer as answer_words
-from fhir_server.sync.words import extension
 from fhir_server.sync.words import page as page_words
 from fhir_server.sync.words.extension import Parts
 
 T = TypeVar("T")
 ATTEMPTS = 32
+GONE = 410  # a cursor of an epoch that ended
 MANY = 50  # parked versions asked about at once
 
 
@@ -67,9 +69,22 @@ class Asking:
             return 0
         told = await self.line.push(chunk.body)
         answer = answer_words.read(told.bundle, chunk.revs, trusted(told.bundle, chunk))
+        if answer.said:
+            await self._verify(answer)
         async with self._taking:
             await settled(self.server, lambda: sending.answered(self.server.store, chunk, answer))
         return len(chunk.packed)
+
+    async def _verify(self, answer: Answer) -> None:
+        """The hub's receipt is signed by it, where it says by which keys. Raises Invalid."""
+        keys = await self.line.receipt_keys()
+        if not keys:
+            return
+        try:
+            receipts.verified(answer.said, answer.signed, keys)
+        except Invalid:  # there may be a newer key
+            keys = await self.line.receipt_keys(anew=True)
+            receipts.verified(answer.said, answer.signed, keys)
 
     async def _chunk(self, at_most: int) -> Chunk | None:
         async with self._taking:
@@ -87,15 +102,35 @@ class Asking:
             "cursor": life.cursor,
             "incarnation": life.incarnation,
             "parked": revs,
-            "wait": str(wait) if wait else "",
+            "wait": str(wait) if wait and not life.whole else "",
+            "waiting": str(await self._waiting()),
         }
-        told = await self.line.pull(asked)
+        try:
+            told = await self.line.pull(asked)
+        except Refusal as refusal:
+            if refusal.status != GONE or not life.cursor:
+                raise
+            async with self._taking:  # the hub came back from a backup: its epochs come with a page
+                await settled(self.server, lambda: self._begin_again(life))
+            return True
         page = await asyncio.to_thread(page_words.read, told.bundle)
         async with self._taking:
             moved = await settled(
                 self.server, lambda: pulling.take(self.server, page, life.incarnation, parked)
             )
         return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _waiting(self) -> int:
+        """How many versions are still to be sent, for the hub to show."""
+        found = await standing(self.server.store.side)
+        return found.waiting if found else 0
+
+    async def _begin_again(self, life: Life) -> None:
+        store = self.server.store
+        now = await kept(store)
+        if now.life.cursor == life.cursor:
+            becomes, line = journal.noted(now.life.pulled_anew(), "everything is fetched anew")
+            await store.commit(now.unit(becomes, line))
 
     async def _some_parked(self) -> list[PlaceRow]:
         """Some of those that are kept apart, others each time."""

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from fhir_server.store.contract import Store
-from fhir_server.store.contract.side import STATE, Put, StateRow
+from fhir_server.store.contract.side import STATE, Put, SideTables, StateRow
 from fhir_server.sync.node.life import Life
 
 MOST = 500  # lines; then the oldest is written over
@@ -38,8 +37,8 @@ def noted(life: Life, what: str, **facts: Any) -> tuple[Life, Put[StateRow]]:
     return replace(life, logged=number), Put(STATE, (row,))
 
 
-async def lines(store: Store, limit: int = MOST) -> list[Line]:
+async def lines(side: SideTables, limit: int = MOST) -> list[Line]:
     """The last lines, oldest first."""
-    rows = await store.side.range(STATE, beyond=(PREFIX,), limit=MOST + 50)
+    rows = await side.range(STATE, beyond=(PREFIX,), limit=MOST + 50)
     found = [Line(**orjson.loads(row.value)) for row in rows if row.name.startswith(PREFIX)]
     return sorted(found)[-limit:]

@@ -17,13 +17,14 @@ import orjson
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract import Store, Unit, parse_version_id, rid
-from fhir_server.store.contract.side import STATE, Expect, Put, Side, StateRow, Values
+from fhir_server.store.contract.side import STATE, Expect, Put, Side, SideTables, StateRow, Values
 from fhir_server.sync import epochs
 from fhir_server.sync.epochs import START, Epochs, Place
 from fhir_server.sync.lineage import Rev
 
 NAME = "node"
 PAUSED = "paused"  # a row that is there while a person has the node stand still
+NOW = "now"  # a row that says when a person asked it not to wait
 
 # What the hub has said of a version, or what is to be done with it. URGENT is UNSENT too.
 URGENT, UNSENT, PACKED = "urgent", "unsent", "packed"
@@ -115,9 +116,9 @@ class Kept(NamedTuple):
         )
 
 
-async def looked_up(store: Store) -> Kept | None:
+async def looked_up(side: SideTables) -> Kept | None:
     """The node's Life; None: it has never been one."""
-    row = (await store.side.rows(STATE, [(NAME,)])).get((NAME,))
+    row = (await side.rows(STATE, [(NAME,)])).get((NAME,))
     if row is None:
         return None
     told = orjson.loads(row.value)
@@ -128,14 +129,20 @@ async def looked_up(store: Store) -> Kept | None:
 async def kept(store: Store) -> Kept:
     """The node's Life, which begins where there is none. Raises Stale where it begins elsewhere at
     this moment."""
-    found = await looked_up(store)
+    found = await looked_up(store.side)
     if found is None:
         life = Life(new_name())
         await store.commit(Kept(life, None).unit(life))
-        found = await looked_up(store)
+        found = await looked_up(store.side)
         assert found is not None, "it was just written"
     return found
 
 
-async def is_paused(store: Store) -> bool:
-    return bool(await store.side.rows(STATE, [(PAUSED,)]))
+async def is_paused(side: SideTables) -> bool:
+    return bool(await side.rows(STATE, [(PAUSED,)]))
+
+
+async def asked_now(side: SideTables) -> str:
+    """When somebody asked it not to wait; empty: never."""
+    row = (await side.rows(STATE, [(NOW,)])).get((NOW,))
+    return "" if row is None else row.value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -20,9 +20,11 @@ import orjson
 
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.wire import parse
+from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
 from fhir_server.sync.node.key import NodeKey, made, public
+from fhir_server.sync.receipts import ALGORITHM
 
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JSON = "application/fhir+json"
@@ -34,7 +36,7 @@ SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class Away(Exception):
@@ -73,6 +75,7 @@ class Line:
         self._token = ""
         self._until = 0.0
         self._plain = False  # the hub has not our dictionary
+        self._receipt_keys: Sequence[Jwk] | None = None
         self._asking = asyncio.Lock()
 
     async def close(self) -> None:
@@ -104,6 +107,22 @@ class Line:
             headers["Content-Encoding"] = wire.CODING
         url = f"{self.key.hub}/$sync-push"
         return await self._answered("POST", url, content=packed, headers=headers)
+
+    async def receipt_keys(self, *, anew: bool = False) -> Sequence[Jwk]:
+        """By which the hub's receipts are verified; none: it publishes none. anew: those that are
+        kept here were not enough. Raises Away, Refusal."""
+        if anew or self._receipt_keys is None:
+            headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+            url = f"{self.key.hub}/oauth/receipt-keys"
+            status, said, body, _ = await self._asked("GET", url, headers=headers)
+            if status not in (httpx.codes.OK, httpx.codes.NOT_FOUND):
+                raise _failure(status, said, body)
+            try:
+                found = fetched(body, (ALGORITHM,)) if status == httpx.codes.OK else ()
+            except BadKeys as error:
+                raise Refusal(f"The hub's receipt keys cannot be read: {error}") from None
+            self._receipt_keys = found
+        return self._receipt_keys
 
     # --- asking ---
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 import orjson
 
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES
+from fhir_server.foundation.outcome import Issue, operation_outcome
 from fhir_server.interaction.context import Server
 from fhir_server.search.site import Site
 from fhir_server.store.contract import EVERYTHING, EpochEnded, Store, Stored, Unit
@@ -33,7 +34,19 @@ SEEDS = 200  # waiting versions that are numbered together, with what they need
 MOST = 2000  # with it
 LOCAL = CONFORMANCE_TYPES | {"AuditEvent"}  # are not sent
 UNREAD = orjson.dumps(
-    [{"severity": "error", "code": "exception", "diagnostics": "It cannot be read here any more."}]
+    {
+        "outcome": REFUSED,
+        "issue": operation_outcome(
+            [
+                Issue(
+                    "error",
+                    "exception",
+                    "It cannot be read here any more, so it was not sent.",
+                    vietnamese="Bản ghi này không đọc được nữa nên chưa được gửi.",
+                )
+            ]
+        )["issue"],
+    }
 )
 
 

@@ -233,9 +233,11 @@ async def _mended(store: Store, sent: Chunk, taken: set[Name]) -> tuple[PlaceRow
 
 
 def _receipt(sent: Chunk, answer: Answer, at: int) -> ReceiptRow:
-    """The receipts of a chunk as they were signed, by its first number."""
-    told = orjson.dumps({"said": answer.said, "signed": answer.signed}).decode()
+    """The receipts of a chunk as they were signed, by its first number, with what was sent under
+    each number: so they can be verified by whoever has the hub's keys, and nothing else."""
     push = sent.push
+    numbers = [(one.number, str(one.key), one.rev) for one in push.entries]
+    told = orjson.dumps({"said": answer.said, "signed": answer.signed, "sent": numbers}).decode()
     return ReceiptRow(push.node, push.incarnation, push.first, 0, 0, b"", "signed", 0, 0, at, told)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import orjson
 
-from fhir_server.store.contract import Store, Unit
-from fhir_server.store.contract.side import PLACE, STATE, Put, StateRow
+from fhir_server.store.contract import Unit
+from fhir_server.store.contract.side import PLACE, STATE, PlaceRow, Put, SideTables, StateRow
 from fhir_server.sync.node.life import (
     PACKED,
     PARKED,
@@ -92,8 +93,8 @@ class Standing:
         return self.bytes / self.line.rate if self.line.rate and not self.line.failing else None
 
 
-async def line_state(store: Store) -> LineState:
-    row = (await store.side.rows(STATE, [(LINE,)])).get((LINE,))
+async def line_state(side: SideTables) -> LineState:
+    row = (await side.rows(STATE, [(LINE,)])).get((LINE,))
     if row is None:
         return LineState()
     told = orjson.loads(row.value)
@@ -101,16 +102,16 @@ async def line_state(store: Store) -> LineState:
     return LineState(**{name: value for name, value in told.items() if name in known})
 
 
-async def standing(store: Store) -> Standing | None:
+async def standing(side: SideTables) -> Standing | None:
     """None: the node has never begun."""
-    found = await looked_up(store)
+    found = await looked_up(side)
     if found is None:
         return None
     counts = {
-        state: await store.side.count(PLACE, (state,), "by_state")
+        state: await side.count(PLACE, (state,), "by_state")
         for state in (URGENT, UNSENT, PACKED, PARKED, REFUSED)
     }
-    paused = await store.side.rows(STATE, [(PAUSED,)])
+    paused = await side.rows(STATE, [(PAUSED,)])
     return Standing(
         incarnation=found.life.incarnation,
         paused=bool(paused),
@@ -120,9 +121,49 @@ async def standing(store: Store) -> Standing | None:
         refused=counts[REFUSED],
         whole=found.life.whole,
         offset=found.life.offset,
-        line=await line_state(store),
+        line=await line_state(side),
     )
 
 
 def _now() -> int:
     return int(time.time() * 1000)
+
+
+# --- what is kept apart --------------------------------------------------------------------------
+
+MOST = 500  # records that are told of
+
+
+class Apart(NamedTuple):
+    """A version the hub keeps apart, or does not take. reasons: in English and in Vietnamese."""
+
+    key: str
+    state: str
+    at: int
+    reasons: tuple[tuple[str, str], ...]
+
+
+async def apart(side: SideTables) -> list[Apart]:
+    """Those there are, the oldest first."""
+    rows = [
+        row
+        for state in (PARKED, REFUSED)
+        for row in await side.range(PLACE, "by_state", prefix=(state,), limit=MOST)
+    ]
+    return [_apart(row) for row in rows]
+
+
+def _apart(row: PlaceRow) -> Apart:
+    told = orjson.loads(row.facts) if row.facts else {}
+    issues = told.get("issue", ())
+    return Apart(
+        told.get("key", "A record"), row.state, row.at, tuple(_reason(issue) for issue in issues)
+    )
+
+
+def _reason(issue: dict[str, Any]) -> tuple[str, str]:
+    vietnamese = ""
+    match issue.get("_diagnostics"):
+        case {"extension": [{"extension": [{"url": "lang"}, {"valueString": str(text)}]}]}:
+            vietnamese = text
+    return issue.get("diagnostics", ""), vietnamese

@@ -23,7 +23,7 @@ from fhir_server.store.contract import Stale, Store, Unit
 from fhir_server.store.contract.side import STATE, Expect, Put, StateRow
 from fhir_server.sync.node.asking import Asking
 from fhir_server.sync.node.key import BadKey, NodeKey, read
-from fhir_server.sync.node.life import is_paused
+from fhir_server.sync.node.life import asked_now, is_paused
 from fhir_server.sync.node.line import Away, Line, Refusal
 from fhir_server.sync.node.sending import LARGEST
 from fhir_server.sync.node.standing import LineState, line_state
@@ -105,10 +105,11 @@ class Working:
         self._me = me
         self._back = asyncio.Event()  # the hub has answered since it was away
         self._written = 0.0
+        self._hurried = ""
 
     async def run(self) -> None:
         """Until it is cancelled, or another process does the work."""
-        self.state = await line_state(self.server.store)
+        self.state = await line_state(self.server.store.side)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loops = [
@@ -126,23 +127,23 @@ class Working:
         failed = 0
         while True:
             try:
-                if await is_paused(self.server.store):
+                if await is_paused(self.server.store.side):
                     await asyncio.sleep(STILL)
                     continue
                 await step()
             except Away as away:
                 failed += 1
                 await self._failed(str(away))
-                await asyncio.sleep(away.after)
+                await self._rest(away.after, at_least=True)
                 await self._rest(_pause(failed, SOON))
             except (Refusal, FhirError) as error:
                 failed += 1
                 await self._failed(str(error))
-                await asyncio.sleep(_pause(failed, LATER))
+                await self._rest(_pause(failed, LATER), at_least=True)
             except Exception:
                 failed += 1
                 log.warning("A step with the hub failed.", exc_info=True)
-                await asyncio.sleep(_pause(failed, LATER))
+                await self._rest(_pause(failed, LATER), at_least=True)
             else:
                 failed = 0
 
@@ -157,10 +158,13 @@ class Working:
         except Away:
             self.at_most = max(SMALLEST, self.at_most // 2)
             raise
+        except Refusal:
+            self.at_most = 1  # one group at a time: the others need not wait for the bad one
+            raise
         if not sent:
             await asyncio.sleep(LOOK)
             return
-        self.at_most = min(LARGEST, self.at_most * 2)
+        self.at_most = min(LARGEST, max(SMALLEST, self.at_most * 2))
         self.state = self.state.sent(self.line.up - before, time.monotonic() - began, sent)
         await self._worked()
 
@@ -176,10 +180,16 @@ class Working:
         self.state = self.state.answered(self.line.up, self.line.down)
         self.line.up = self.line.down = 0
         self._back.set()
-        if was_away or time.monotonic() - self._written > WRITTEN:
+        if was_away or self._is_due(await self._asked()):
             await self._note()
         if was_away:
             log.info("The hub answers again.")
+
+    def _is_due(self, asked: str) -> bool:
+        """Whether what is known of the line is to be noted: now and then, and once somebody has
+        asked."""
+        is_new, self._hurried = asked != self._hurried, asked
+        return is_new or time.monotonic() - self._written > WRITTEN
 
     async def _failed(self, why: str) -> None:
         is_new = not self.state.failing
@@ -196,14 +206,26 @@ class Working:
         except (FhirError, Stale):  # it is told the next time
             log.debug("What is known of the line could not be noted.")
 
-    async def _rest(self, seconds: float) -> None:
-        """Until then, or a moment after the other loop has met the hub."""
+    async def _rest(self, seconds: float, *, at_least: bool = False) -> None:
+        """Until then, or a moment after the other loop has met the hub, or somebody has asked."""
+        until = time.monotonic() + seconds
+        before = await self._asked()
+        while (left := until - time.monotonic()) > 0 and await self._asked() == before:
+            try:
+                async with asyncio.timeout(min(left, STILL)):
+                    await (asyncio.sleep(STILL) if at_least else self._back.wait())
+            except TimeoutError:
+                continue
+            if not at_least:
+                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - nothing secret
+                return
+
+    async def _asked(self) -> str:
+        """When somebody asked it not to wait, as far as the database can tell."""
         try:
-            async with asyncio.timeout(seconds):
-                await self._back.wait()
-        except TimeoutError:
-            return
-        await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - nothing secret
+            return await asked_now(self.server.store.side)
+        except FhirError:
+            return ""
 
 
 def _pause(failed: int, longest: float) -> float:

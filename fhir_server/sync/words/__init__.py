@@ -145,13 +145,15 @@ class Row(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A node asks what is new. parked: versions it holds as parked; wait: seconds, where nothing
-    is new. incarnation: whose own versions come back without their bodies. shown: see Push."""
+    is new. incarnation: whose own versions come back without their bodies. shown: see Push.
+    waiting: how many versions it has still to send; None: it does not say."""
 
     cursor: str
     incarnation: str
     parked: tuple[Rev, ...] = ()
     wait: int = 0
     shown: str = ""
+    waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

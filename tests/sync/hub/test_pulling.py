@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -21,11 +22,12 @@ from fhir_server.security.caller import Caller
 from fhir_server.store.contract import EVERYTHING, Unit, parse_version_id, rid
 from fhir_server.store.contract.log import OUTSIDE, Mark
 from fhir_server.store.contract.side import RECEIPT, Put, ReceiptRow
+from fhir_server.sync.hub import homes, pulling
 from fhir_server.sync.hub import page as paging
-from fhir_server.sync.hub import pulling
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.words import Kind
 from tests.interaction.conftest import BY_ANYBODY, put
+from tests.rest.client import on_one_database
 from tests.sync.hub.posts import (
     POLICY,
     Post,
@@ -260,6 +262,63 @@ async def test_those_of_the_parked_that_are_stored_now_are_told(server):
     assert (await post.ask(parked=parked)).stored == (stored.version_id,)
 
 
+async def catchment(server, facility, people):
+    """What a post of the facility is to show."""
+    place, found = rid(Key("Organization", facility)), {}
+    for number in (rid(Key("Patient", of)) for of in people):
+        if (await server.store.homes([number], place)).get((number, place)):
+            for row in await server.store.compartment(number, None, limit=100):
+                found |= {} if row.deleted else {str(row.key): row.version_id}
+    return found
+
+
+async def test_posts_end_with_their_catchment_whatever_is_written_while_they_pull(
+    server, monkeypatch
+):
+    """Patients come, go, change and are deleted, resources change their patient, all at once."""
+    monkeypatch.setattr(paging, "LIMIT", 7)
+    monkeypatch.setattr(paging, "LOOKED", 20)
+    await written(server, HUE, HANOI)
+    people, writing = [f"p{number}" for number in range(5)], True
+    keeper = homes.Keeper(server)
+
+    async def writer(number):
+        dice = random.Random(number)
+        for _ in range(8):
+            of, at = dice.choice(people), dice.choice(["hue", "hanoi"])
+            done = dice.choice(["finished", "cancelled"])
+            one = dice.choice(
+                [
+                    person(of, at),
+                    visit(f"e{dice.randrange(6)}", of, at, done),
+                    measured(f"o{dice.randrange(6)}", of, dice.randrange(99)),
+                ]
+            )
+            await put(server, BY_ANYBODY, one)
+            if not dice.randrange(6):
+                gone = delete.Ask("Observation", f"o{dice.randrange(6)}")
+                await delete.delete(server, gone, BY_ANYBODY)
+
+    async def follower(post):
+        while writing:
+            await keeper.look()
+            post.take(await post.ask())
+            await asyncio.sleep(0.002)  # SQLite answers at once, and would let nobody write
+
+    async def writers():
+        nonlocal writing
+        await asyncio.gather(*map(writer, range(4)))
+        writing = False
+
+    hue, hanoi = Post(server, "hue"), Post(server, "hanoi")
+    await asyncio.gather(writers(), follower(hue), hanoi.pull())
+    await kept(server)
+    for post in (hue, hanoi, Post(server, "hue")):
+        await post.pull()
+        expected = await catchment(server, post.facility, people)
+        assert {name: post.seen[name].rev for name in post.shows} == expected
+
+
 # --- who may have what ----------------------------------------------------------------------------
 
 
@@ -327,6 +386,7 @@ OTHERS = [
 ]
 
 
+@on_one_database
 @pytest.mark.parametrize("caller", OTHERS, ids=lambda caller: caller.client)
 async def test_who_is_no_node_pulls_nothing(server, caller):
     post = Post(server, "hue")
@@ -351,6 +411,7 @@ BAD = [
 ]
 
 
+@on_one_database
 @pytest.mark.parametrize(("name", "value", "word"), BAD, ids=[f"{n} {w}" for n, _, w in BAD])
 async def test_what_is_malformed_is_refused(server, name, value, word):
     with pytest.raises(Invalid, match=word):

@@ -32,6 +32,9 @@ from tests.sync.hub.posts import Post, kept, measured, organization, person, vis
 HUE, HANOI = organization("hue"), organization("hanoi")
 AN, VISIT, PULSE = person("an", "hue"), visit("v", "an", "hue"), measured("m", "an")
 
+# What no database has a part in is asked on one of them.
+ON_ONE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def disk(server, run):
@@ -133,6 +136,7 @@ async def test_mending_is_an_update_of_what_was_kept_apart(server, disk):
     assert await server.store.side.count(HELD) == 0
 
 
+@ON_ONE
 async def test_what_was_mended_in_one_group_is_stored(server, disk):
     disk.write(AN, group=1)
     bad = disk.write({**measured("m", "an"), "status": "nonsense"}, group=1)
@@ -313,6 +317,7 @@ async def test_another_facilitys_records_are_refused(server, disk):
     assert await newest(server, "Patient", "cuong") is None
 
 
+@ON_ONE
 @pytest.mark.parametrize("there", [True, False], ids=["there", "not there"])
 async def test_whether_another_patient_is_there_is_not_told(server, disk, there):
     if there:
@@ -325,6 +330,7 @@ async def test_whether_another_patient_is_there_is_not_told(server, disk, there)
     )
 
 
+@ON_ONE
 async def test_naming_a_patient_opens_nobodys_record(server, disk):
     await written(server, person("binh", "hanoi"))
     disk.write(visit("w", "binh", "hue"))
@@ -350,12 +356,14 @@ async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_n
 # --- who lies -------------------------------------------------------------------------------------
 
 
+@ON_ONE
 async def test_a_chunk_of_another_node_is_not_read(server, disk):
     disk.write(AN)
     with pytest.raises(Forbidden):
         await disk.send(replace(disk.chunk(1, 1), node="post-hanoi"))
 
 
+@ON_ONE
 async def test_who_is_no_node_sends_nothing(server, disk):
     with pytest.raises(Forbidden):
         await receiving.push(server, Call("sync-push", "system", body={}), BY_ANYBODY)
@@ -374,6 +382,7 @@ async def test_what_is_no_chunk_is_refused(changes):
         await disk.send(replace(disk.chunk(1, 1), **changes))
 
 
+@ON_ONE
 async def test_a_made_up_past_is_not_shown(server, disk):
     disk.write(AN)
     await disk.push()
@@ -393,6 +402,7 @@ NOT_A_NODES = [
 ]
 
 
+@ON_ONE
 async def test_what_no_node_writes_is_refused(server, disk):
     for body in NOT_A_NODES:
         disk.write(body)
@@ -400,6 +410,7 @@ async def test_what_no_node_writes_is_refused(server, disk):
     assert outcomes(await disk.push()) == ["refused"] * 5
 
 
+@ON_ONE
 async def test_what_mends_what_was_refused_is_judged_by_itself(server, disk):
     refused = disk.write(person("cuong", "hanoi"))
     disk.write(person("cuong", "hue"), refused.rev)
@@ -407,6 +418,7 @@ async def test_what_mends_what_was_refused_is_judged_by_itself(server, disk):
     assert (await newest(server, "Patient", "cuong")).version_id == disk.sent[2].rev
 
 
+@ON_ONE
 async def test_a_life_that_was_given_up_and_has_news_is_heard_and_told_of(server, disk, caplog):
     disk.write(AN)
     await disk.push()
@@ -472,6 +484,31 @@ class Choking:
         return unit
 
 
+async def test_changes_of_many_places_at_once_are_all_kept(server, disk):
+    """Those of one element are heads, those of others are in all of them; whoever was first."""
+    first = disk.write(AN)
+    await disk.push()
+    changes = [{"gender": "male"}, {"gender": "other"}, {"birthDate": "1980"}, {"active": True}]
+    lives = []
+    for number, change in enumerate(changes):
+        life = Disk(server, "hue", incarnation=f"life{number}")
+        life.write({**AN, **change}, first.rev)
+        lives.append(life)
+    await asyncio.gather(*(life.push() for life in lives))
+    await tend(server)
+    stored = await newest(server, "Patient", "an")
+    (known,) = (await server.store.lineage([stored.key])).values()
+    lineage = Lineage({one.rev: Known(one.parents, State(one.state)) for one in known})
+    heads = lineage.heads()
+    assert stored.version_id == heads[0], "the log ends with what is shown"
+    for life in lives:
+        assert any(lineage.follows(head, life.sent[1].rev) for head in heads)
+    assert len(heads) == 2
+    assert {resource_of(stored)["gender"]} < {"male", "other"}
+    assert [task["status"] for task in await tasks(server)].count("requested") == 1
+
+
+@ON_ONE
 async def test_what_the_program_fails_at_keeps_no_others_waiting(server, disk, caplog):
     for number, name in enumerate(("An", "Choke", "Chi", "Choke", "Em")):
         disk.write({**person(f"p{number}", "hue"), "name": [{"family": name}]}, group=number // 2)
@@ -482,6 +519,7 @@ async def test_what_the_program_fails_at_keeps_no_others_waiting(server, disk, c
     assert outcomes(await disk.push()) == outcomes(told)
 
 
+@ON_ONE
 async def test_receipts_form_a_chain(server, disk):
     disk.write(AN)
     first = await disk.push()
@@ -490,6 +528,7 @@ async def test_receipts_form_a_chain(server, disk):
     assert json.loads(second.said)["before"] == receipts.hash_of(first.signed)
 
 
+@ON_ONE
 async def test_who_waits_is_not_asked_for_again_once_its_node_may_nothing(server, disk):
     disk.write(VISIT)
     await disk.push()

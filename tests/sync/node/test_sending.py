@@ -105,7 +105,7 @@ async def test_a_number_the_hub_cannot_take_begins_a_new_incarnation(node, refus
     assert (again.push.first, again.push.before) == (1, "")
     assert [one.key.id for one in again.push.entries] == ["p2"]
     assert not await node.answered(chunk, Outcome.STORED)  # what was said to the old one
-    assert [line.what for line in await journal.lines(node.store)][-1] == "new incarnation"
+    assert [line.what for line in await journal.lines(node.store.side)][-1] == "new incarnation"
 
 
 async def test_an_answer_of_nothing_is_not_taken_for_progress(node):
@@ -165,6 +165,6 @@ async def test_the_log_is_a_ring(node):
         life, line = journal.noted(life, "sent", stored=number)
         rows.append(line)
     await node.store.commit(now.unit(life, *rows))
-    lines = await journal.lines(node.store)
+    lines = await journal.lines(node.store.side)
     assert [line.number for line in lines] == list(range(4, journal.MOST + 4))
-    assert [line.number for line in await journal.lines(node.store, 2)] == [502, 503]
+    assert [line.number for line in await journal.lines(node.store.side, 2)] == [502, 503]

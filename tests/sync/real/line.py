@@ -112,7 +112,7 @@ class Line:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # the last of these: the line itself ends
             pass
         finally:
             for one in (writer, hub):
