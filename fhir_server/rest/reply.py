@@ -22,6 +22,7 @@ from fhir_server.rest.formats import JSON, XML
 from fhir_server.rest.request import LONG_WORK, Request, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
+WITH_DICTIONARY = 256  # bytes from which on an answer is worth compressing against a dictionary
 HIGH_WATER = 64 * 1024  # bytes unsent from which on a transport says wait
 
 # Health data belongs in no cache: a browser on a shared desk would keep it on its disk. Clients
@@ -169,8 +170,12 @@ async def packed(definitions: Definitions, request: Request, reply: Reply) -> Re
             reply.body = await asyncio.to_thread(in_format, definitions, request, reply.body)
     reply.headers.append((b"content-type", request.format.content_type))
     accepted = request.headers.get(b"accept-encoding")
-    if accepted is not None and len(reply.body) >= request.options.compression_minimum:
-        coding = compression.chosen(accepted, request.headers.get(b"available-dictionary"))
+    dictionary = request.headers.get(b"available-dictionary")
+    least = request.options.compression_minimum
+    if dictionary is not None:
+        least = min(least, WITH_DICTIONARY)
+    if accepted is not None and len(reply.body) >= least:
+        coding = compression.chosen(accepted, dictionary)
         if coding is not None:
             pack = compression.COMPRESS[coding]
             if len(reply.body) < LONG_WORK:

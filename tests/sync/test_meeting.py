@@ -60,6 +60,9 @@ NODE = clients.Client(
     purposes=("TREAT",),
 )
 
+# What no database of the hub has a part in.
+on_a_file = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 class Meeting:
     """The hub and the node, and the line between them."""
@@ -288,6 +291,7 @@ async def until(look, seconds=60):
             await asyncio.sleep(0.05)
 
 
+@on_a_file
 async def test_a_node_works_by_itself_and_goes_on_when_the_line_returns(met):
     working = Working(met.node, met.asking.line.key)
     side = met.node.store.side
@@ -314,6 +318,7 @@ async def failing(side):
     return (await line_state(side)).failing
 
 
+@on_a_file
 async def test_a_node_that_is_paused_leaves_its_hub_alone_and_works_on(met):
     row = StateRow(PAUSED, "1")
     await met.node.store.commit(Unit((), side=(Put(STATE, (row,)),)))
@@ -331,6 +336,7 @@ async def test_a_node_that_is_paused_leaves_its_hub_alone_and_works_on(met):
             await task
 
 
+@on_a_file
 async def test_a_node_whose_clock_is_a_year_wrong_is_let_in(met, monkeypatch):
     line = met.asking.line
     year = 365 * 86_400
@@ -343,6 +349,7 @@ async def test_a_node_whose_clock_is_a_year_wrong_is_let_in(met, monkeypatch):
     assert abs(line.offset - year) < 60
 
 
+@on_a_file
 async def test_a_revoked_node_is_refused_and_keeps_its_work(met):
     await put(met.node, person("an", "hue"))
     await met.meet()
@@ -358,7 +365,7 @@ async def test_a_revoked_node_is_refused_and_keeps_its_work(met):
     assert await met.shown(met.node, "Patient", "ba")
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # a store that is opened again
+@on_a_file  # a store that is opened again
 async def test_a_hub_that_came_back_from_a_backup_is_sent_what_it_lost(met, database, tmp_path):
     await put(met.node, person("an", "hue"), measured("m", "an"))
     await met.meet()
@@ -377,6 +384,7 @@ async def test_a_hub_that_came_back_from_a_backup_is_sent_what_it_lost(met, data
     assert len(await met.versions(met.hub, "Patient", "ba")) == 1
 
 
+@on_a_file
 async def test_receipts_are_verified_by_the_hubs_keys_and_kept(met):
     await put(met.node, person("an", "hue"))
     await met.meet()

@@ -85,10 +85,12 @@ class Gathering:
             )
         return rows
 
-    async def heads(self, found: Sequence[tuple[Stored, int]]) -> list[Row]:
+    async def heads(
+        self, found: Sequence[tuple[Stored, int]], echoes: Collection[tuple[int, Rev]]
+    ) -> list[Row]:
         """All heads of these resources, with all of their past: to who knows nothing of them.
 
-        found: the newest version of each, and whose it is."""
+        found: the newest version of each, and whose it is. echoes: what who asks has sent."""
         kept = await self._lineages({stored.key for stored, _ in found})
         others = await self._others(found, kept)
         rows = []
@@ -98,12 +100,13 @@ class Gathering:
             revs = {head.version_id for head in heads}
             for number, head in enumerate(heads):
                 rev = head.version_id
+                echo = (rid(head.key), rev) in echoes
                 rows.append(
                     self._row(
                         head,
                         past[rev].parents if rev in past else (),
                         owner,
-                        Kind.VERSION,
+                        Kind.ECHO if echo else Kind.VERSION,
                         position=self._firsts.get((head.key, rev)),
                         stubs=_all_but(past, revs) if number == 0 else (),
                     )

@@ -42,6 +42,7 @@ from fhir_server.store.contract.side import MARK, RECEIPT, ReceiptRow
 from fhir_server.sync.hub.gathering import Gathering
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.standing import Standing
+from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import TAKEN, Kind, Row
 
 # What everybody has, as far as it belongs to no patient.
@@ -316,12 +317,7 @@ class Filling:
 
     async def _flush(self, found: list[tuple[Stored, int]]) -> None:
         if found:
-            echoes = {
-                (one.rid, version_id(one.generation, one.digest))
-                for one in self._receipts
-                if one.outcome in TAKEN_WORDS
-            }
-            for row in await self._gathering.told(found, echoes):
+            for row in await self._gathering.told(found, self._echoes):
                 self._add(row)
             self.newest = max(self.newest, *(stored.position for stored, _ in found))
             found.clear()
@@ -330,7 +326,7 @@ class Filling:
         seen = [(one, owner) for one, owner in found if self._gathering.may(one.key.type, owner)]
         if seen:
             await self._gathering.learn({owner for _, owner in seen})
-            for row in await self._gathering.heads(seen):
+            for row in await self._gathering.heads(seen, self._echoes):
                 self._add(row)
             self.newest = max(self.newest, *(stored.position for stored, _ in seen))
 
@@ -351,6 +347,15 @@ class Filling:
         last = self._receipts[-1].number if self._receipts else self.standing.passed
         found = await self._store.side.range(RECEIPT, prefix=prefix, beyond=(last,), limit=RECEIPTS)
         self._receipts += [one for one in found if Position(one.seq, one.num) <= reached]
+
+    @property
+    def _echoes(self) -> set[tuple[int, Rev]]:
+        """What this incarnation has sent lately, and has the bodies of."""
+        return {
+            (one.rid, version_id(one.generation, one.digest))
+            for one in self._receipts
+            if one.outcome in TAKEN_WORDS
+        }
 
     def _pass_receipts(self) -> None:
         at = self.standing.at

@@ -19,7 +19,7 @@ from fhir_server.interaction import feeding
 from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.operation.call import Call, Operation
 from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
-from fhir_server.store.contract.side import HELD, RECEIPT
+from fhir_server.store.contract.side import HELD, LIFE, RECEIPT
 from fhir_server.sync import words
 from fhir_server.sync.hub import homes, nodes
 from fhir_server.sync.hub.gathering import Gathering
@@ -35,7 +35,7 @@ DEFINITION = "https://fhir-server.example/OperationDefinition/sync-pull"
 MOST_PARKED = 1000
 LONGEST = 30  # seconds of waiting
 READ = 1000  # rows read at once
-READS = 10  # times, of receipts
+READS = 10  # times, of receipts: the last of a life
 WORD = 64  # letters of an incarnation
 
 NO_NODE = (
@@ -158,10 +158,13 @@ async def _stored(server: Server, node: str, asked: Asked) -> tuple[Rev, ...]:
         return ()
     held = await server.store.side.range(HELD, "by_node", prefix=(node,), limit=READ)
     wanted -= {version_id(one.generation, one.digest) for one in held}
+    if not wanted:
+        return ()
     found: list[Rev] = []
-    beyond = None
-    for _ in range(READS if wanted else 0):
-        prefix = (node, asked.incarnation)
+    prefix = (node, asked.incarnation)
+    life = (await server.store.side.rows(LIFE, [prefix])).get(prefix)
+    beyond = (max(0, life.reached - READS * READ) if life else 0,)
+    for _ in range(READS):
         rows = await server.store.side.range(RECEIPT, prefix=prefix, beyond=beyond, limit=READ)
         revs = (
             version_id(row.generation, row.digest) for row in rows if row.outcome in TAKEN_WORDS

@@ -31,6 +31,7 @@ NAME = "sync-push"
 DEFINITION = "https://fhir-server.example/OperationDefinition/sync-push"
 PATIENCE = 20.0  # seconds that one request may take: what is left is sent again
 MOST_GROUP = 2000  # versions of one group
+MOST_PARENTS = 5 * MOST_GROUP  # of all the versions of one group
 AT_ONCE = 100  # versions after which a transaction takes no further group
 
 
@@ -70,8 +71,13 @@ def demand_own(chunk: Push, circumstances: Circumstances) -> None:
         raise Invalid(
             "Numbers begin with 1, and `before` names the version at the number before the first."
         )
-    if max(len(members) for members in groups(chunk.entries)) > MOST_GROUP:
-        raise Invalid(f"A group has more than {MOST_GROUP} versions. Send it in several.")
+    for members in groups(chunk.entries):
+        if len(members) > MOST_GROUP:
+            raise Invalid(f"A group has more than {MOST_GROUP} versions. Send it in several.")
+        if sum(len(one.parents) for one in members) > MOST_PARENTS:
+            raise Invalid(
+                f"A group's versions have more than {MOST_PARENTS} parents. Send it in several."
+            )
 
 
 def groups(entries: Sequence[Pushed]) -> Iterator[list[Pushed]]:

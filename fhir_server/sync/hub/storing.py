@@ -72,11 +72,9 @@ async def _together(
     sender = Sender(chunk.node, chunk.incarnation)
     for attempt in range(server.limits.attempts):
         told = await lives.heard(server, chunk)
-        new = [one for one in members if one.number > told.reached]
-        if not new:
-            return await lives.refusal(server, told, chunk)
-        if new[0].number > told.reached + 1:
-            return Refused.GAP
+        new = await _ahead(server, told, chunk, members)
+        if not isinstance(new, list):
+            return new
         try:
             taking = await taken(server, circumstances, sender, new, broken)
             life = lives.moved(told, chunk, new[-1].number)
@@ -98,6 +96,19 @@ async def _together(
         await waking.wake(server, taking.stored)
         return None
     raise Conflict("Too many others are writing the same resources. Send it again in a moment.")
+
+
+async def _ahead(
+    server: Server, told: lives.Heard, chunk: Push, members: Sequence[Pushed]
+) -> list[Pushed] | Refused | None:
+    """Those that are to be taken; where others have sent the same numbers, they were the same
+    versions. None: all are taken."""
+    new = [one for one in members if one.number > told.reached]
+    if len(new) < len(members):
+        refused = await lives.refusal(server, told, chunk)
+        if refused is not None or not new:
+            return refused
+    return new if new[0].number == told.reached + 1 else Refused.GAP
 
 
 def _with(unit: Unit, life: Unit, rows: Sequence[ReceiptRow]) -> Unit:

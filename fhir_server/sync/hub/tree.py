@@ -9,7 +9,7 @@ that is told of it has the right one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
@@ -37,6 +37,36 @@ class Version(NamedTuple):
     body: Resource | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A lineage, its heads, what the first of them follows, and what follows each version."""
+
+    lineage: Lineage
+    heads: list[Rev]
+    past: frozenset[Rev]
+    following: Mapping[Rev, Sequence[Rev]]
+
+    @classmethod
+    def of(cls, lineage: Lineage) -> Standing:
+        heads = lineage.heads()
+        following: dict[Rev, list[Rev]] = {}
+        for rev, known in lineage.versions.items():
+            for parent in known.parents:
+                following.setdefault(parent, []).append(rev)
+        return cls(lineage, heads, lineage.past(heads[0]) if heads else frozenset(), following)
+
+    def after(self, rev: Rev) -> set[Rev]:
+        """The version itself, and all that follow it."""
+        found: set[Rev] = set()
+        ahead = [rev]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead.extend(self.following.get(one, ()))
+        return found
+
+
 @dataclass
 class Tree:
     """lineage: all that is known. last: of which version the last row of the log is; empty: there
@@ -51,6 +81,7 @@ class Tree:
     stubs: dict[Rev, Parents] = field(default_factory=dict)
     merges: list[Version] = field(default_factory=list)
     unmerged: dict[Pair, tuple[Issue, ...]] = field(default_factory=dict)
+    _standing: Standing | None = None
 
     def __post_init__(self) -> None:
         self.before = self.lineage
@@ -156,16 +187,19 @@ class Tree:
 
     def outcome(self, rev: Rev) -> Outcome:
         """What became of a version that is here."""
-        pasts = [self.lineage.past(head) for head in self.lineage.heads()]
-        if not all(rev in past for past in pasts):
+        standing = self._in_the_end()
+        after = standing.after(rev)
+        if not after.issuperset(standing.heads):
             return Outcome.CONFLICT
-        joins = (parents for one in pasts[0] if len(parents := self._parents(one)) > 1)
-        joined = any(self._is_of_one_side(rev, parents) for parents in joins)
+        joins = (self._parents(one) for one in after & standing.past)
+        joined = any(0 < len(after.intersection(parents)) < len(parents) for parents in joins)
         return Outcome.MERGED if joined else Outcome.STORED
 
-    def _is_of_one_side(self, rev: Rev, parents: Parents) -> bool:
-        sides = [rev in self.lineage.past(parent) for parent in parents]
-        return any(sides) and not all(sides)
+    def _in_the_end(self) -> Standing:
+        """Looked through once, however many versions are asked about."""
+        if self._standing is None or self._standing.lineage is not self.lineage:
+            self._standing = Standing.of(self.lineage)
+        return self._standing
 
     def _parents(self, rev: Rev) -> Parents:
         known = self.lineage.versions.get(rev)

@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ from fhir_server.sync.words import Answer, extension
 from fhir_server.sync.words import answer as answer_words
 from fhir_server.sync.words import page as page_words
 from fhir_server.sync.words.extension import Parts
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ATTEMPTS = 32
@@ -67,7 +70,12 @@ class Asking:
         chunk = await self._chunk(at_most)
         if chunk is None:
             return 0
-        told = await self.line.push(chunk.body)
+        try:
+            told = await self.line.push(chunk.body)
+        except Refusal as refusal:
+            if not refusal.is_of_what_was_sent:
+                raise
+            return await self._alone(chunk, refusal)
         answer = answer_words.read(told.bundle, chunk.revs, trusted(told.bundle, chunk))
         if answer.said:
             await self._verify(answer)
@@ -85,6 +93,17 @@ class Asking:
         except Invalid:  # there may be a newer key
             keys = await self.line.receipt_keys(anew=True)
             receipts.verified(answer.said, answer.signed, keys)
+
+    async def _alone(self, chunk: Chunk, refusal: Refusal) -> int:
+        """The hub takes nothing of a chunk. Of several groups the first is sent alone; one that is
+        refused alone is kept here with the reason, and keeps no other from being sent."""
+        if len(chunk.groups) > 1:
+            return await self.push(1)
+        log.warning("%s", refusal)
+        async with self._taking:
+            store, issues = self.server.store, refusal.issues
+            await settled(self.server, lambda: sending.refused(store, chunk, issues))
+        return len(chunk.packed)
 
     async def _chunk(self, at_most: int) -> Chunk | None:
         async with self._taking:

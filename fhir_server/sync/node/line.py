@@ -18,14 +18,17 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from fhir_server.foundation.outcome import FhirError
+from fhir_server.foundation.outcome import FhirError, Invalid, Issue
 from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
 from fhir_server.sync.node.key import NodeKey, made, public
 from fhir_server.sync.receipts import ALGORITHM
+from fhir_server.sync.words.answer import issue
 
+OF_WHAT_WAS_SENT = frozenset({400, 413, 422})
+MOST = 20  # issues of a refusal that are kept
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JSON = "application/fhir+json"
 PATIENCE = httpx.Timeout(30.0, connect=5.0, read=45.0)  # seconds: of each step
@@ -49,11 +52,18 @@ class Away(Exception):
 
 
 class Refusal(Exception):
-    """The hub refuses what was asked, and will again. status: of HTTP; 0: it is no answer."""
+    """The hub refuses what was asked, and will again. status: of HTTP; 0: it is no answer. issues:
+    of its OperationOutcome; none: it was somebody on the way who refused, or none was told."""
 
-    def __init__(self, why: str, status: int = 0) -> None:
+    def __init__(self, why: str, status: int = 0, issues: Sequence[Issue] = ()) -> None:
         super().__init__(why)
         self.status = status
+        self.issues = tuple(issues)
+
+    @property
+    def is_of_what_was_sent(self) -> bool:
+        """Whether the hub itself says that what was sent is at fault, and not who sent it."""
+        return bool(self.issues) and self.status in OF_WHAT_WAS_SENT
 
 
 class Told(NamedTuple):
@@ -278,7 +288,18 @@ def _failure(status: int, headers: httpx.Headers, body: bytes) -> Exception:
     if status in PASSING:
         told = headers.get("retry-after", "")
         return Away(why, float(told) if told.isascii() and told.isdecimal() else 0.0)
-    return Refusal(why, status)
+    return Refusal(why, status, _issues(body))
+
+
+def _issues(body: bytes) -> tuple[Issue, ...]:
+    """Of an OperationOutcome; none where it is no such."""
+    try:
+        told = orjson.loads(body[:SMALL])
+        if isinstance(told, dict) and told.get("resourceType") == "OperationOutcome":
+            return tuple(issue(each, "the refusal") for each in told.get("issue", [])[:MOST])
+    except (ValueError, Invalid):
+        pass
+    return ()
 
 
 def _said(body: bytes) -> str:

@@ -15,7 +15,7 @@ from itertools import groupby
 
 import orjson
 
-from fhir_server.foundation.outcome import Invalid, operation_outcome
+from fhir_server.foundation.outcome import Invalid, Issue, operation_outcome
 from fhir_server.store.contract import Store, Unit
 from fhir_server.store.contract.side import PACKED as NUMBERS
 from fhir_server.store.contract.side import (
@@ -44,7 +44,16 @@ from fhir_server.sync.node.life import (
     kept,
     name_of,
 )
-from fhir_server.sync.words import TAKEN, Answer, Outcome, Push, Pushed, Receipt, Refused
+from fhir_server.sync.words import (
+    NEVER,
+    TAKEN,
+    Answer,
+    Outcome,
+    Push,
+    Pushed,
+    Receipt,
+    Refused,
+)
 from fhir_server.sync.words import push as push_words
 
 MOST = 1000  # versions of a chunk
@@ -69,6 +78,10 @@ class Chunk:
     @property
     def revs(self) -> dict[int, Rev]:
         return {one.number: one.rev for one in self.push.entries}
+
+    @property
+    def groups(self) -> frozenset[int]:
+        return frozenset(row.grp for row in self.packed)
 
 
 async def chunk(store: Store, node: str, *, at_most: int = LARGEST) -> Chunk | None:
@@ -143,6 +156,28 @@ async def answered(store: Store, sent: Chunk, answer: Answer) -> bool:
         raise Invalid("The hub's answer tells of none of the versions that were sent.")
     await store.commit(await _taken(store, now, sent, answer, new))
     return True
+
+
+async def refused(store: Store, sent: Chunk, issues: Sequence[Issue]) -> None:
+    """The hub takes no chunk with these in it: they are kept here, with its reason, and what comes
+    after them begins a new life, since their numbers are never reached. Raises Stale."""
+    now = await kept(store)
+    if now.life.incarnation != sent.push.incarnation or now.life.acked + 1 != sent.push.first:
+        return
+    at = int(time.time() * 1000)
+    rows = tuple(
+        _placed(
+            now.life,
+            _name(row),
+            Receipt(row.number, entry.rev, Outcome.REFUSED, NEVER, tuple(issues)),
+            f"{entry.key}",
+            at,
+        )
+        for row, entry in zip(sent.packed, sent.push.entries, strict=True)
+    )
+    await store.commit(now.unit(now.life, Put(PLACE, rows)))
+    why = "the hub takes no chunk with some of these versions in it"
+    await store.commit(await reborn(store, await kept(store), why))
 
 
 def _in_order(life: Life, sent: Chunk, receipts: Iterable[Receipt]) -> list[Receipt]:

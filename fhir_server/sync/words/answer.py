@@ -129,11 +129,11 @@ def _issues(one: dict[str, Any], where: str) -> tuple[int, tuple[Issue, ...]]:
     listed = outcome.get("issue") if isinstance(outcome, dict) else None
     if not isinstance(listed, list) or len(listed) > MOST_ISSUES:
         raise Invalid(f"`{where}.resource` is no OperationOutcome of at most {MOST_ISSUES} issues.")
-    return number, tuple(_issue(each, where) for each in listed)
+    return number, tuple(issue(each, where) for each in listed)
 
 
-def _issue(said: Any, where: str) -> Issue:
-    """As far as a node shows it."""
+def issue(said: Any, where: str) -> Issue:
+    """An issue of an OperationOutcome, as far as a node shows it. Raises Invalid."""
     if not isinstance(said, dict) or said.get("severity") not in SEVERITIES:
         raise Invalid(f"An issue of `{where}` has no severity of R4.")
     expression, rule = said.get("expression"), None

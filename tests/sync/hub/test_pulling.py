@@ -21,7 +21,7 @@ from fhir_server.search.page import seal
 from fhir_server.security.caller import Caller
 from fhir_server.store.contract import EVERYTHING, Unit, parse_version_id, rid
 from fhir_server.store.contract.log import OUTSIDE, Mark
-from fhir_server.store.contract.side import RECEIPT, Put, ReceiptRow
+from fhir_server.store.contract.side import LIFE, RECEIPT, LifeRow, Put, ReceiptRow
 from fhir_server.sync.hub import homes, pulling
 from fhir_server.sync.hub import page as paging
 from fhir_server.sync.hub.outside import number_of
@@ -230,6 +230,27 @@ async def test_own_versions_come_back_without_their_bodies_to_who_sent_them(serv
     assert (whole.kind, whole.place) == (Kind.VERSION, echo.place)
 
 
+async def test_whom_a_node_has_registered_itself_comes_back_to_it_without_a_body(server):
+    await world(server)
+    post = await Post(server, "hue").pull()
+    other = replace(post, incarnation="ffff", told=[], seen={}, whose={})
+    await put(server, BY_ANYBODY, person("moi", "hue"))
+    stored = (await server.store.newest((Key("Patient", "moi"),), EVERYTHING)).popitem()[1]
+    name = parse_version_id(stored.version_id)
+    row = ReceiptRow(
+        "post-hue", "7f3c", 1, rid(stored.key), *name, "stored", *stored.position, 0, ""
+    )
+    await server.store.commit(Unit((), side=(Put(RECEIPT, (row,)),)))
+    await kept(server)
+    post.told.clear()
+    await post.pull()
+    await other.pull()
+    found = [row for row in post.told if row.key == stored.key]
+    assert found and {row.kind for row in found} == {Kind.ECHO}
+    assert {row.rev for row in found} == {stored.version_id}
+    assert Kind.VERSION in {row.kind for row in other.told if row.key == stored.key}
+
+
 async def test_what_a_node_sent_and_does_not_see_it_lets_go_of(server):
     await world(server)
     post = await Post(server, "hue").pull()
@@ -260,6 +281,21 @@ async def test_those_of_the_parked_that_are_stored_now_are_told(server):
     await server.store.commit(Unit((), side=(Put(RECEIPT, tuple(rows)),)))
     parked = f"{stored.version_id},9{stored.version_id[1:]},8{stored.version_id[1:]}"
     assert (await post.ask(parked=parked)).stored == (stored.version_id,)
+
+
+@on_one_database
+async def test_what_was_parked_lately_is_found_however_much_was_sent_before(server, monkeypatch):
+    monkeypatch.setattr(pulling, "READ", 3)
+    monkeypatch.setattr(pulling, "READS", 2)
+    revs = [f"{number}-{26 * 'a'}" for number in range(1, 41)]
+    rows = [
+        ReceiptRow("post-hue", "7f3c", number, 1, *parse_version_id(rev), "stored", 0, 0, 0, "")
+        for number, rev in enumerate(revs, start=1)
+    ]
+    life = LifeRow("post-hue", "7f3c", 40, 0, "{}")
+    await server.store.commit(Unit((), side=(Put(RECEIPT, tuple(rows)), Put(LIFE, (life,)))))
+    post = Post(server, "hue")
+    assert (await post.ask(parked=f"{revs[-1]},{revs[-6]}")).stored == (revs[-6], revs[-1])
 
 
 async def catchment(server, facility, people):
@@ -400,6 +436,15 @@ async def test_a_cursor_is_of_the_node_it_was_given_to(server):
     post = await Post(server, "hue").pull()
     with pytest.raises(Invalid):
         await Post(server, "hanoi", cursor=post.cursor).ask()
+    moved = Post(server, "hanoi", cursor=post.cursor)
+    elsewhere = replace(moved.caller, client=post.caller.client)
+    assert elsewhere.client == "post-hue", "the same client, registered for another facility"
+    with pytest.raises(Invalid):
+        await pulling.pull(
+            server,
+            Call("sync-pull", "system", "GET", given=_given(moved)),
+            replace(moved.circumstances, caller=elsewhere),
+        )
 
 
 BAD = [

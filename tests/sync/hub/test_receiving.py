@@ -21,7 +21,7 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, History, rid
 from fhir_server.store.contract.side import CONFLICT, HELD, LIFE, WAITING
 from fhir_server.sync import receipts
-from fhir_server.sync.hub import receiving
+from fhir_server.sync.hub import receiving, storing
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
 from fhir_server.sync.words import Kind, Outcome, Push, Refused
@@ -380,6 +380,74 @@ async def test_what_is_no_chunk_is_refused(changes):
     disk.write(AN)
     with pytest.raises(Invalid):
         await disk.send(replace(disk.chunk(1, 1), **changes))
+
+
+@ON_ONE
+async def test_a_group_names_a_bounded_number_of_parents(server, disk):
+    """Each that is not here is looked up."""
+    parents = [f"{number}-{26 * 'a'}" for number in range(1, 27)]
+    for at in range(receiving.MOST_PARENTS // len(parents) + 1):
+        disk.write(measured(f"m{at}", "an"), *parents, group=1)
+    with pytest.raises(Invalid, match="parents"):
+        await disk.push()
+
+
+@ON_ONE
+async def test_a_visit_made_up_to_reach_a_stranger_brings_nobody_home(server, disk):
+    """However many references stand before the one that counts."""
+    await written(server, person("binh", "hanoi"))
+    many = [{"reference": "ServiceRequest/s"}] * 5001
+    found = visit("w", "binh", "hue")
+    disk.write({**dict(list(found.items())[:2]), "basedOn": many, **found})
+    assert outcomes(await disk.push()) == ["refused"]
+    number = rid(Key("Patient", "binh"))
+    assert await server.store.cared_by(number, 0) == {rid(Key("Organization", "hanoi"))}
+
+
+async def test_a_registration_is_not_taken_over_by_who_never_had_the_patient(server, disk):
+    await written(server, person("binh", "hanoi"))
+    stored = await newest(server, "Patient", "binh")
+    disk.write(person("binh", "hue"), stored.version_id, group=1)
+    disk.write(visit("w", "binh", "hue"), group=1)
+    told = await disk.push()
+    assert outcomes(told) == ["refused", "parked"]
+    assert (await newest(server, "Patient", "binh")).version_id == stored.version_id
+    assert await newest(server, "Encounter", "w") is None
+
+
+async def test_what_was_deleted_comes_back_as_what_follows_the_deletion(server, disk):
+    disk.write(AN)
+    first = disk.write(PULSE)
+    gone = disk.write(None, first.rev, key=first.key)
+    assert outcomes(await disk.push()) == ["stored"] * 3
+    back = disk.write(measured("m", "an", 9), gone.rev)
+    assert outcomes(await disk.push(4)) == ["stored"]
+    stored = await newest(server, "Observation", "m")
+    assert (stored.version_id, stored.deleted) == (back.rev, False)
+    assert await server.store.side.count(CONFLICT) == 0
+
+
+@ON_ONE
+async def test_two_disks_that_send_in_one_life_at_once_are_not_answered_for_each_other(
+    server, disk, monkeypatch
+):
+    """The other one is first by a hair, with fewer versions."""
+    disk.write(AN, group=1)
+    disk.write(VISIT, group=1)
+    other = Disk(server, "hue")
+    other.write(person("cuong", "hue"))
+    taken = storing.taken
+
+    async def overtaken(*given):
+        monkeypatch.setattr(storing, "taken", taken)
+        found = await taken(*given)
+        assert outcomes(await other.push()) == ["stored"]
+        return found
+
+    monkeypatch.setattr(storing, "taken", overtaken)
+    told = await disk.push()
+    assert (told.refused, told.reached, told.receipts) == (Refused.REUSED, 1, ())
+    assert await newest(server, "Encounter", "v") is None
 
 
 @ON_ONE

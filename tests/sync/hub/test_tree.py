@@ -124,6 +124,25 @@ def test_contents_are_asked_for_only_where_there_is_something_to_be_made_one():
     assert tree.missing() == {FIRST.rev, MALE.rev}
 
 
+def test_what_became_of_a_long_history_of_choices_is_told_in_passing(monkeypatch):
+    """Each version is made from the two before it, as no person writes: who asks what became of
+    all of them has the lineage looked through once, and not once for each choice."""
+    versions = {FIRST.rev: Known(()), MALE.rev: Known(MALE.parents)}
+    revs = [FIRST.rev, MALE.rev]
+    for number in range(300):
+        body = patient(gender="male", multipleBirthInteger=number)
+        parents = tuple(revs[-2:])
+        revs.append(named(AN, parents, body))
+        versions[revs[-1]] = Known(parents)
+    looks = []
+    past = Lineage.past
+    monkeypatch.setattr(Lineage, "past", lambda self, rev: looks.append(rev) or past(self, rev))
+    tree = Tree(AN, Lineage(versions), revs[-1])
+    assert {tree.outcome(rev).value for rev in revs[1:-2]} == {"merged"}
+    assert tree.outcome(revs[-1]).value == "stored"
+    assert len(looks) <= 1
+
+
 # --- by chance ------------------------------------------------------------------------------------
 
 

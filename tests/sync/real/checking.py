@@ -121,7 +121,7 @@ def heal(province: Province, within: float) -> dict[str, Seen]:
             wrong = [
                 line
                 for post in province.posts
-                for line in differences(found["hub"], found[post.facility], post.facility)
+                for line in differences(found["hub"], found[post.facility], post)
             ]
             if not wrong:
                 return found
@@ -140,15 +140,20 @@ async def everything(province: Province) -> dict[str, Seen]:
     return found
 
 
-def differences(hub: Seen, post: Seen, facility: str) -> Iterator[str]:
+def differences(hub: Seen, seen: Seen, post: Post) -> Iterator[str]:
     """Resource by resource, where a post and the hub do not show the same."""
-    parked = {key for key in post.newest if key not in hub.newest}
-    for key in sorted(post.newest.keys() - post.left - parked):
-        if post.newest[key] != hub.newest[key]:
-            yield f"{key}: the hub shows {hub.newest[key]}, {facility} {post.newest[key]}"
-        elif key.type != "Task" and set(post.heads(key)) != set(hub.heads(key)):
-            yield f"{key}: heads {hub.heads(key)} at the hub, {post.heads(key)} at {facility}"
-    for key in sorted(hub.newest.keys() - (post.newest.keys() - post.left)):
+    facility = post.facility
+    apart = {
+        Key(*json.loads(row.facts)["key"].split("/"))
+        for row in asyncio.run(post.side.range(PLACE, "by_state", prefix=(PARKED,), limit=PAGE))
+    }
+    for key in sorted(seen.newest.keys() - seen.left - apart):
+        shown = hub.newest.get(key)
+        if seen.newest[key] != shown:
+            yield f"{key}: the hub shows {shown}, {facility} {seen.newest[key]}"
+        elif key.type != "Task" and set(seen.heads(key)) != set(hub.heads(key)):
+            yield f"{key}: heads {hub.heads(key)} at the hub, {seen.heads(key)} at {facility}"
+    for key in sorted(hub.newest.keys() - (seen.newest.keys() - seen.left)):
         if facility_of(hub, key) == facility:
             yield f"{key}: not at {facility}"
 

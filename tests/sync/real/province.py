@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -146,14 +147,21 @@ class Post(Serving):
 
 
 def organization(id: str) -> dict[str, Any]:
-    return {"resourceType": "Organization", "id": id, "name": f"Trạm Y tế {id}"}
+    code = f"92{zlib.crc32(id.encode()) % 1000:03d}"
+    return {
+        "resourceType": "Organization", "id": id, "name": f"Trạm Y tế {id}",
+        "identifier": [{"system": "http://fhir.hl7.org.vn/core/sid/ma-cskcb", "value": code}],
+    }  # fmt: skip
 
 
 class Province:
     """All of it: `with Province(...) as one:`."""
 
-    def __init__(self, url: str, folder: Path, seed: int, posts: tuple[str, ...]) -> None:
-        self.hub = Hub(url, folder)
+    def __init__(
+        self, url: str, folder: Path, seed: int, posts: tuple[str, ...], **of_hub: Any
+    ) -> None:
+        """of_hub: settings of the hub."""
+        self.hub = Hub(url, folder, **of_hub)
         template = folder / "template.db"
         migrate(f"sqlite:///{template}")
         self.posts = [
