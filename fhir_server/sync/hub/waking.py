@@ -9,7 +9,8 @@ node that asks learns that it is stored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
 from fhir_server.foundation.outcome import FhirError, Forbidden
@@ -24,7 +25,8 @@ from fhir_server.sync.words import Outcome
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 500  # that wait for one resource
+AT_ONCE = 500  # of one node that wait for one resource, and cannot be stored
+PAGES = 40  # of as many that are read
 MOST = 5000  # that are looked at again after one write
 RECEIPTS = 200  # of one version
 OPERATION, URL = "operation", "$sync-push"  # as the audit names what brought it
@@ -38,15 +40,32 @@ async def wake(server: Server, stored: Iterable[Key]) -> int:
     ahead = list(stored)
     count = looks = 0
     while ahead and looks < MOST:
-        waiting = await server.store.side.range(WAITING, prefix=(rid(ahead.pop()),), limit=AT_ONCE)
-        keys: list[Values] = [row[1:] for row in waiting]
-        rows = await server.store.side.rows(HELD, keys) if keys else {}
-        for row in sorted(rows.values(), key=lambda one: (one.generation, one.at, one.number)):
+        vain: Counter[str] = Counter()
+        async for row in _waiting_for(server, rid(ahead.pop())):
+            if vain[row.node] == AT_ONCE:  # a node keeps no other's versions waiting
+                continue
             looks += 1
             found = await _stored(server, row)
+            vain[row.node] += not found
             count += bool(found)
             ahead += found
     return count
+
+
+async def _waiting_for(server: Server, number: int) -> AsyncIterator[HeldRow]:
+    """What is kept apart until this is stored."""
+    beyond: Values | None = None
+    for _ in range(PAGES):
+        waiting = await server.store.side.range(
+            WAITING, prefix=(number,), beyond=beyond, limit=AT_ONCE
+        )
+        keys: list[Values] = [row[1:] for row in waiting]
+        rows = await server.store.side.rows(HELD, keys) if keys else {}
+        for row in sorted(rows.values(), key=lambda one: (one.generation, one.at, one.number)):
+            yield row
+        if len(waiting) < AT_ONCE:
+            return
+        beyond = keys[-1]
 
 
 async def _stored(server: Server, row: HeldRow) -> list[Key]:

@@ -21,7 +21,7 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, History, rid
 from fhir_server.store.contract.side import CONFLICT, HELD, LIFE, WAITING
 from fhir_server.sync import receipts
-from fhir_server.sync.hub import receiving, storing
+from fhir_server.sync.hub import receiving, storing, waking
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
 from fhir_server.sync.words import Kind, Outcome, Push, Refused
@@ -425,6 +425,27 @@ async def test_what_was_deleted_comes_back_as_what_follows_the_deletion(server, 
     stored = await newest(server, "Observation", "m")
     assert (stored.version_id, stored.deleted) == (back.rev, False)
     assert await server.store.side.count(CONFLICT) == 0
+
+
+@ON_ONE
+async def test_a_node_keeps_nothing_of_another_waiting(server, disk, monkeypatch):
+    """However much it sends of a patient whom it may not see."""
+
+    class AsThePolicySays(OpenGate):
+        async def admitted_again(self, caller):
+            return caller, Post(server, caller.facility).circumstances.access
+
+    monkeypatch.setattr(waking, "AT_ONCE", 2)
+    for at in range(12):
+        disk.write(measured(f"m{at}", "binh"))
+    await disk.push()
+    other = Disk(replace(server, gate=AsThePolicySays()), "hanoi")
+    other.write(measured("own", "binh"))
+    other.write(person("binh", "hanoi"))
+    assert outcomes(await other.push(1, 1)) == ["parked"]
+    assert outcomes(await other.push(2)) == ["stored"]
+    assert await newest(server, "Observation", "own") is not None
+    assert await server.store.side.count(HELD) == 12
 
 
 @ON_ONE

@@ -126,7 +126,7 @@ def heal(province: Province, within: float) -> dict[str, Seen]:
             if not wrong:
                 return found
         else:
-            wrong = [f"waiting: {waiting}"]
+            wrong = [f"waiting: {waiting}", *(f"{post.standing()}" for post in province.posts)]
         if time.monotonic() > deadline:
             raise AssertionError(f"They do not meet: {wrong[:20]}")
         time.sleep(0.5)

@@ -215,6 +215,9 @@ class Worker:
 
     def is_kept(self, answer: httpx.Response, what: str) -> bool:
         self.book.told[f"{self.name} {what} {answer.status_code}"] += 1
+        if answer.status_code in (200, 201) and not answer.content:
+            self.book.odd.append(f"{self.name} {what}: nothing was said, {answer.headers}")
+            return False
         if answer.status_code >= 400 and answer.status_code not in (409, 412, 429, 503):
             self.book.odd.append(f"{self.name} {what}: {answer.status_code} {answer.text[:600]}")
         return answer.status_code < 300

@@ -34,7 +34,9 @@ def rounds(url, folder, posts, seeds, *, seconds, pause, kills, within):
                 found = heal(province, within)
                 counted = check(province, book, found)
             except Exception:
-                print(f"seed {seed} failed, in {folder}:", *faults.told, sep="\n    ")
+                print(f"seed {seed} failed, in {folder}:", *faults.told, *book.odd, sep="\n    ")
+                for server in (province.hub, *province.posts):
+                    print(server.told()[-2000:])
                 raise
             assert not book.odd, book.odd[:5]
             assert counted.parked >= parked
