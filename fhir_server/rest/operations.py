@@ -77,8 +77,12 @@ def operations(server: Server, options: Options, counted: Metrics) -> FastAPI:
 
 
 async def exposed(server: Server, counted: Metrics) -> Response:
-    """What was counted, and the figures that are known where they lie."""
-    looked_up = [one for measure in server.measures for one in await measure(server)]
+    """What was counted, and the figures that are known where they lie; without these where the
+    database is away, which is when the others are looked at."""
+    try:
+        looked_up = [one for measure in server.measures for one in await measure(server)]
+    except FhirError:
+        looked_up = []
     body = counted.exposition() + metrics.gauges(looked_up)
     return Response(body, media_type=metrics.CONTENT_TYPE, headers=PLAIN)
 
