@@ -16,12 +16,13 @@ from fhir_server.foundation.outcome import Forbidden, Gone, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, feeding
 from fhir_server.interaction.waiting import Waiting
+from fhir_server.interaction.writing import new_version
 from fhir_server.operation.call import Call, Given
 from fhir_server.search.page import seal
 from fhir_server.security.caller import Caller
 from fhir_server.store.contract import EVERYTHING, Unit, parse_version_id, rid
 from fhir_server.store.contract.log import OUTSIDE, Mark
-from fhir_server.store.contract.side import LIFE, RECEIPT, LifeRow, Put, ReceiptRow
+from fhir_server.store.contract.side import HERE, LIFE, RECEIPT, LifeRow, Put, ReceiptRow
 from fhir_server.sync.hub import homes, pulling
 from fhir_server.sync.hub import page as paging
 from fhir_server.sync.hub.outside import number_of
@@ -213,16 +214,14 @@ async def test_an_old_version_stays_with_whose_it_was(server):
 
 
 async def sent(server, resource, number):
-    """The post at Huế has sent it, as its life `mine`."""
-    await written(server, resource)
-    key = Key(resource["resourceType"], resource["id"])
-    stored = (await server.store.newest((key,), EVERYTHING))[key]
+    """The post at Huế has sent it, as its life `mine`: stored together with its receipt."""
+    one = new_version(server, BY_ANYBODY, resource, "PUT", None)
     receipt = ReceiptRow(
-        "post-hue", "mine", number, rid(key), stored.generation, stored.digest,
-        "stored", *stored.position, 0, "",
+        "post-hue", "mine", number, rid(one.key), one.generation, one.digest,
+        "stored", HERE, 0, 0, "",
     )  # fmt: skip
-    await server.store.commit(Unit((), side=(Put(RECEIPT, (receipt,)),)))
-    return stored
+    await server.store.commit(Unit((one,), side=(Put(RECEIPT, (receipt,)),)))
+    return (await server.store.newest((one.key,), EVERYTHING))[one.key]
 
 
 async def test_own_versions_come_back_without_their_bodies_to_who_sent_them(server):
