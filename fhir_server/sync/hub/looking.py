@@ -55,7 +55,8 @@ class Looked:
     there: of these what is stored, within reach where it is a Patient. sent: those of which the
     node has sent something. at_home: whether patients are at home at the facility, who ever were.
     patients: of whom the node may write. allowed: interactions with types that it may write some
-    records of.
+    records of. restored: the hub came back from a backup, so that nodes may know of versions that
+    it has lost.
     """
 
     newest: Mapping[Key, Stored]
@@ -74,6 +75,7 @@ class Looked:
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
     allowed: frozenset[tuple[str, str]] = frozenset()
+    restored: bool = False
 
     def is_new(self, one: Pushed) -> bool:
         return not self.trees[one.key].knows(one.rev)
@@ -90,6 +92,8 @@ async def looked(server: Server, circumstances: Circumstances, members: Sequence
     )
     new = [one for one in members if found.is_new(one) and one.key.type in found.types]
     await _ancestors(server, found, members)
+    if any(one.stubs for one in members):
+        found.restored = len(await server.store.epochs()) > 1
     for one in new:
         if one.body is not None:
             await _judge(server, circumstances, found, one)
