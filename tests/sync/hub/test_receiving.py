@@ -353,6 +353,33 @@ async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_n
     assert last.kind is Kind.LEFT_RESOURCE
 
 
+async def test_what_a_record_was_made_from_says_who_might_write_it(server, disk):
+    """The hub gave the measurement to a patient whom the post never had; the post knows nothing of
+    it, and goes on from what it has."""
+    disk.write(AN)
+    first = disk.write(PULSE)
+    await disk.push()
+    await written(server, person("binh", "hanoi"), measured("m", "binh"))
+    moved = await newest(server, "Observation", "m")
+    second = disk.write(measured("m", "an", 6), first.rev, group=3)
+    disk.write(measured("m", "an", 7), second.rev, group=3)
+    assert outcomes(await disk.push(3)) == ["merged", "merged"]
+    told = resource_of(await newest(server, "Observation", "m"))
+    assert (told["subject"]["reference"], told["valueQuantity"]["value"]) == ("Patient/binh", 7)
+    disk.write(measured("m", "binh", 8), moved.version_id)
+    assert outcomes(await disk.push(5)) == ["refused"]
+
+
+async def test_an_old_version_that_names_no_facility_opens_the_record_to_nobody(server, disk):
+    await written(server, person("binh", "hanoi"), visit("w", "binh"))
+    old = await newest(server, "Encounter", "w")
+    await written(server, visit("w", "binh", "hanoi"))
+    disk.write(visit("w", "binh", status="cancelled"), old.version_id)
+    disk.write(visit("w", "binh", "hue"), old.version_id)
+    disk.write(None, old.version_id, key=old.key)
+    assert outcomes(await disk.push()) == ["refused"] * 3
+
+
 # --- who lies -------------------------------------------------------------------------------------
 
 
