@@ -336,7 +336,9 @@ async def test_naming_a_patient_opens_nobodys_record(server, disk):
     disk.write(visit("w", "binh", "hue"))
     await disk.push()
     number = rid(Key("Patient", "binh"))
-    assert await server.store.cared_by(number, 0) == {rid(Key("Organization", "hanoi"))}
+    assert await server.store.cared_by((number,), 0) == {
+        number: {rid(Key("Organization", "hanoi"))}
+    }
 
 
 async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_node(server, disk):
@@ -401,7 +403,9 @@ async def test_a_visit_made_up_to_reach_a_stranger_brings_nobody_home(server, di
     disk.write({**dict(list(found.items())[:2]), "basedOn": many, **found})
     assert outcomes(await disk.push()) == ["refused"]
     number = rid(Key("Patient", "binh"))
-    assert await server.store.cared_by(number, 0) == {rid(Key("Organization", "hanoi"))}
+    assert await server.store.cared_by((number,), 0) == {
+        number: {rid(Key("Organization", "hanoi"))}
+    }
 
 
 async def test_a_registration_is_not_taken_over_by_who_never_had_the_patient(server, disk):
