@@ -221,6 +221,24 @@ def deep(bench: Bench) -> None:
     bench.run([sending], DEEP).line(f"{DEEP} versions of one resource")
 
 
+def report(number: int, pushers: Sequence[int], size: int, workers: int) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-pushing-") as name,
+        floor.postgresql(Path(name)) as (url, pid, _),
+    ):
+        of_hub = {"profiles": "", "client_rate": 0, "client_concurrency": 0, "workers": workers}
+        hub = Hub(url, Path(name), **of_hub)
+        print(
+            f"hub of {workers} process(es) on PostgreSQL, {number} visits; {os.cpu_count()} cores,"
+            f" load {os.getloadavg()[0]:.1f} before, Python {platform.python_version()}"
+        )
+        hub.start()
+        try:
+            figures(Bench(hub, [pid]), number, pushers, size)
+        finally:
+            hub.end()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--visits", type=int, default=1500)
@@ -228,25 +246,8 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=500)
     parser.add_argument("--workers", type=int, default=1)
     asked = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-pushing-") as name,
-        floor.postgresql(Path(name)) as (url, pid, _),
-    ):
-        hub = Hub(
-            url, Path(name), profiles="", client_rate=0, client_concurrency=0,
-            workers=asked.workers,
-        )  # fmt: skip
-        print(
-            f"pushing to a hub of {asked.workers} process(es) on PostgreSQL, {asked.visits}"
-            f" visits; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before,"
-            f" Python {platform.python_version()}"
-        )
-        hub.start()
-        try:
-            pushers = [int(one) for one in asked.pushers.split(",")]
-            figures(Bench(hub, [pid]), asked.visits, pushers, asked.chunk)
-        finally:
-            hub.end()
+    pushers = [int(one) for one in asked.pushers.split(",")]
+    report(asked.visits, pushers, asked.chunk, asked.workers)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ being written, and not again where that has to be begun anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -89,22 +89,21 @@ class Judging:
 
 
 def _references(server: Server, key: Key, body: Resource) -> list[Key]:
+    texts: list[str] = []
+    _find(body, texts)
     found: dict[Key, None] = {}
-    for count, text in enumerate(_texts(body)):
-        here = server.indexer.site.own(text) if count < MOST_REFERENCES else None
+    for text in texts[:MOST_REFERENCES]:
+        here = server.indexer.site.own(text)
         if here is not None and here.key != key:
             found[here.key] = None
     return list(found)
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """The text of each Reference in it."""
-    ahead = [value]
-    while ahead:
-        one = ahead.pop()
-        if isinstance(one, dict):
-            told = one.get("reference")
-            if isinstance(told, str):
-                yield told
-            one = list(one.values())
-        ahead += [part for part in reversed(one) if isinstance(part, (dict, list))]
+def _find(value: Any, texts: list[str]) -> None:
+    """The text of each Reference in a dict or a list. Most of what is in one is neither."""
+    for name, part in value.items() if type(value) is dict else enumerate(value):
+        kind = type(part)
+        if kind is dict or kind is list:
+            _find(part, texts)
+        elif kind is str and name == "reference":
+            texts.append(part)

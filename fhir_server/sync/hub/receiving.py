@@ -34,7 +34,7 @@ DEFINITION = "https://fhir-server.example/OperationDefinition/sync-push"
 PATIENCE = 20.0  # seconds that one request may take: what is left is sent again
 MOST_GROUP = 2000  # versions of one group
 MOST_PARENTS = 5 * MOST_GROUP  # of all the versions of one group
-AT_ONCE = 100  # versions after which a transaction takes no further group
+AT_ONCE = 250  # versions after which a transaction takes no further group
 
 
 NO_NODE = (
