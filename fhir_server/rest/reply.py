@@ -20,6 +20,7 @@ from fhir_server.interaction.context import Answer
 from fhir_server.rest import binary, compression, headers
 from fhir_server.rest.formats import JSON, XML
 from fhir_server.rest.request import LONG_WORK, Request, Send
+from fhir_server.sync import wire
 
 RawHeaders = list[tuple[bytes, bytes]]
 WITH_DICTIONARY = 256  # bytes from which on an answer is worth compressing against a dictionary
@@ -39,6 +40,8 @@ ALWAYS = (
     *SAFE,
     (b"vary", b"Accept, Accept-Encoding, Accept-Language, Authorization, Origin, Prefer"),
 )
+# Of these a program that has the dictionary makes nothing, and they are half of a short answer.
+FOR_BROWSERS = frozenset({*SAFE[1:], ALWAYS[-1]})
 PUBLIC = (b"cache-control", b"no-cache")  # the CapabilityStatement says nothing of anyone
 
 REVALIDATED = frozenset({"read", "vread", "capabilities"})
@@ -183,6 +186,8 @@ async def packed(definitions: Definitions, request: Request, reply: Reply) -> Re
             else:
                 reply.body = await asyncio.to_thread(pack, reply.body)
             reply.headers.append((b"content-encoding", coding.encode()))
+            if coding == wire.CODING and request.row.interaction == "operation":
+                reply.headers = [one for one in reply.headers if one not in FOR_BROWSERS]
     reply.headers.append((b"content-length", b"%d" % len(reply.body)))
     return reply
 

@@ -43,6 +43,8 @@ class Caller:
 
 
 OPERATOR = Caller("operator", everything=True)  # the command line of the machine itself
+HUB = Caller("hub")  # of a node: it sends, and makes one of two; it asks for nothing
 OPEN = Caller("anyone", everything=True)  # a laptop's loopback server with access off
 
-RESERVED = frozenset({OPERATOR.client, OPEN.client})  # no registered client is called so
+# No registered client is called so.
+RESERVED = frozenset({OPERATOR.client, HUB.client, OPEN.client})

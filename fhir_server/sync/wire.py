@@ -5,12 +5,14 @@ https://hl7.org/fhir/R4/http.html#compression
 RFC 9842 (`dcz`): eight bytes, the SHA-256 of the dictionary, a zstd frame. For answers the RFC says
 how a client tells what it has (`Available-Dictionary`); of bodies that are sent it does not speak,
 and they are written in the same way: who does not know the dictionary answers 415, and is sent
-plain zstd. A dictionary that was released is never changed: a new one gets the next number.
+plain zstd, then gzip, and last the body as it is. A dictionary that was released is never changed:
+a new one gets the next number.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 from collections.abc import Iterator
@@ -20,12 +22,14 @@ from typing import NamedTuple
 
 import zstandard
 
-CODING = "dcz"
+CODING, ZSTD, GZIP, IDENTITY = "dcz", "zstd", "gzip", "identity"
+CODINGS = (CODING, ZSTD, GZIP, IDENTITY)  # in the order in which they are tried
 MAGIC = b"\x5e\x2a\x4d\x18\x20\x00\x00\x00"
 FOLDER = Path(__file__).parent / "dictionaries"
 WINDOW = 8 * 1024 * 1024  # RFC 9842 5: a decoder takes 8 MB at least
 CHUNK = 256 * 1024  # bytes of one step
 QUICK, SMALL = 3, 19  # levels: of a hub that answers many, of a node whose line is slow
+SHORT = 4096  # bytes of a body that costs little at any level
 
 
 class UnknownDictionary(Exception):
@@ -58,14 +62,21 @@ def _compressor(level: int) -> zstandard.ZstdCompressionDict:
     return found
 
 
-def packed(body: bytes, level: int = QUICK) -> bytes:
-    """The body as `dcz`."""
+def packed(body: bytes, level: int = 0, coding: str = CODING) -> bytes:
+    """The body in one of CODINGS. level: 0: quick, but for short bodies."""
+    level = level or (SMALL if len(body) <= SHORT else QUICK)
+    if coding == ZSTD:
+        return zstandard.ZstdCompressor(level=level).compress(body)
+    if coding == GZIP:
+        return gzip.compress(body, mtime=0)
+    if coding == IDENTITY:
+        return body
     compressor = zstandard.ZstdCompressor(level=level, dict_data=_compressor(level))
     return MAGIC + newest().hash + compressor.compress(body)
 
 
 def chunks(body: bytes) -> Iterator[bytes]:
-    """What was packed, step by step, so that who takes it can stop.
+    """What was packed as `dcz`, step by step, so that who takes it can stop.
 
     Raises UnknownDictionary, ZstdError, EOFError."""
     if not body.startswith(MAGIC) or len(body) < len(MAGIC) + 32:
@@ -74,23 +85,27 @@ def chunks(body: bytes) -> Iterator[bytes]:
     known = dictionaries().get(body[len(MAGIC) : at])
     if known is None:
         raise UnknownDictionary
-    reader = zstandard.ZstdDecompressor(dict_data=known.data, max_window_size=WINDOW).stream_reader(
-        io.BytesIO(body[at:]), read_across_frames=False
-    )
+    yield from _steps(zstandard.ZstdDecompressor(known.data, max_window_size=WINDOW), body[at:])
+
+
+def _steps(decompressor: zstandard.ZstdDecompressor, frame: bytes) -> Iterator[bytes]:
+    reader = decompressor.stream_reader(io.BytesIO(frame), read_across_frames=False)
     while chunk := reader.read(CHUNK):
         yield chunk
 
 
-def unpacked(body: bytes, *, at_most: int) -> bytes:
-    """What was packed. Raises UnknownDictionary; ValueError where it is more, or damaged."""
+def unpacked(body: bytes, coding: str = CODING, *, at_most: int) -> bytes:
+    """What was packed as `dcz` or `zstd`. Raises UnknownDictionary; ValueError where it is more,
+    or damaged."""
+    plain = zstandard.ZstdDecompressor(max_window_size=WINDOW)
     whole = bytearray()
     try:
-        for chunk in chunks(body):
+        for chunk in chunks(body) if coding == CODING else _steps(plain, body):
             whole += chunk
             if len(whole) > at_most:
                 raise ValueError(f"It is larger than {at_most} bytes.")
     except (zstandard.ZstdError, EOFError) as error:
-        raise ValueError(f"It is not whole `{CODING}` data.") from error
+        raise ValueError(f"It is not whole `{coding}` data.") from error
     return bytes(whole)
 
 

@@ -17,7 +17,7 @@ from fhir_server.foundation.outcome import Issue
 from fhir_server.interaction import facility, writing
 from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.interaction.judging import found_errors, judged
-from fhir_server.security.caller import Caller
+from fhir_server.security.caller import HUB
 from fhir_server.store.codec import resource_of, tail_of
 from fhir_server.store.contract import EVERYTHING, NO_ROWS, IndexRows, NewVersion, Stored
 from fhir_server.store.contract.lineage import Earlier, Stub
@@ -28,7 +28,6 @@ from fhir_server.sync.hub.tree import Tree, Version
 from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words.push import plain
 
-HUB = Caller("hub")  # who made one of two
 NONE: Mapping[Rev, IndexRows] = MappingProxyType({})
 
 

@@ -27,7 +27,7 @@ from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
 from fhir_server.sync.hub.places import epochs_of, place_of
 from fhir_server.sync.hub.standing import Standing, opened
 from fhir_server.sync.lineage import Rev
-from fhir_server.sync.words import Asked
+from fhir_server.sync.words import Asked, Kind
 from fhir_server.sync.words import page as said
 
 NAME = "sync-pull"
@@ -63,11 +63,12 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
             nonlocal page
             if not await _is_stirred(server, circumstances, page.next):
                 return False
-            again = replace(asked, cursor=page.next)
+            begins = page.cursor if page.rows else page.next  # what was not told is told then
+            again = replace(asked, cursor=begins)
             page = replace(await _page(server, circumstances, again), cursor=asked.cursor)
-            return _says_something(page)
+            return _is_news(page)
 
-        if not _says_something(page) and wait > 0:
+        if not _is_news(page) and wait > 0:
             await server.waiting.until(look, min(wait, LONGEST))
     except EpochEnded:
         english, vietnamese = ENDED
@@ -95,8 +96,11 @@ def refuse_others(circumstances: Circumstances) -> None:
         raise Forbidden(english, vietnamese=vietnamese)
 
 
-def _says_something(page: words.Page) -> bool:
-    return bool(page.rows or page.stored or page.more or page.entering)
+def _is_news(page: words.Page) -> bool:
+    """Whether who waits is to be answered now. That what it sent is stored it has been told by its
+    receipts: echoes wait for company, so that each visit is not one more answer over the line."""
+    others = any(row.kind is not Kind.ECHO for row in page.rows)
+    return others or bool(page.stored or page.more or page.entering)
 
 
 def _url(circumstances: Circumstances, cursor: str) -> str:

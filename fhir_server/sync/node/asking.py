@@ -71,7 +71,7 @@ class Asking:
         if chunk is None:
             return 0
         try:
-            told = await self.line.push(chunk.body)
+            told = await self.line.push(chunk.body, chunk.small)
         except Refusal as refusal:
             if not refusal.is_of_what_was_sent:
                 raise

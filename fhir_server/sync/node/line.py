@@ -31,6 +31,9 @@ OF_WHAT_WAS_SENT = frozenset({400, 413, 422})
 MOST = 20  # issues of a refusal that are kept
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JSON = "application/fhir+json"
+ACCEPTED = f"{wire.CODING}, {wire.ZSTD}"
+UNKNOWN_CODING = httpx.codes.UNSUPPORTED_MEDIA_TYPE
+TRIED_AGAIN = 3600.0  # seconds after which a coding is tried again that the hub did not know
 PATIENCE = httpx.Timeout(30.0, connect=5.0, read=45.0)  # seconds: of each step
 LONGEST = 900.0  # seconds a question may take as a whole
 LARGEST = 32 * 1024 * 1024  # bytes of an answer as it is sent
@@ -84,7 +87,8 @@ class Line:
         self._client = client_of(key.hub)
         self._token = ""
         self._until = 0.0
-        self._plain = False  # the hub has not our dictionary
+        self._coding = 0  # of wire.CODINGS: how far down the hub has sent us
+        self._coding_until = 0.0  # then the first is tried again: the hub may be newer
         self._receipt_keys: Sequence[Jwk] | None = None
         self._asking = asyncio.Lock()
 
@@ -100,21 +104,27 @@ class Line:
         url = f"{self.key.hub}/$sync-pull"
         return await self._answered("GET", url, params=said, timeout=patience)
 
-    async def push(self, body: bytes) -> Told:
-        """Raises Away, Refusal."""
-        try:
-            return await self._pushed(body)
-        except Refusal as refusal:
-            if refusal.status != httpx.codes.UNSUPPORTED_MEDIA_TYPE or self._plain:
-                raise
-        self._plain = True
-        return await self._pushed(body)
+    async def push(self, body: bytes, small: bytes = b"") -> Told:
+        """As the hub takes it: a coding it does not know is left for the next. small: the body as
+        it is sent first, if that is at hand. Raises Away, Refusal."""
+        if time.monotonic() > self._coding_until:
+            self._coding = 0
+        while True:
+            try:
+                return await self._pushed(body, small, wire.CODINGS[self._coding])
+            except Refusal as refusal:
+                if refusal.status != UNKNOWN_CODING or self._coding + 1 == len(wire.CODINGS):
+                    raise
+            self._coding += 1
+            self._coding_until = time.monotonic() + TRIED_AGAIN
 
-    async def _pushed(self, body: bytes) -> Told:
-        packed = body if self._plain else await asyncio.to_thread(wire.packed, body, wire.SMALL)
+    async def _pushed(self, body: bytes, small: bytes, coding: str) -> Told:
+        packed = small if coding == wire.CODING else b""
+        if not packed:
+            packed = await asyncio.to_thread(wire.packed, body, wire.SMALL, coding)
         headers = {"Content-Type": JSON}
-        if not self._plain:
-            headers["Content-Encoding"] = wire.CODING
+        if coding != wire.IDENTITY:
+            headers["Content-Encoding"] = coding
         url = f"{self.key.hub}/$sync-push"
         return await self._answered("POST", url, content=packed, headers=headers)
 
@@ -138,8 +148,7 @@ class Line:
 
     async def _answered(self, method: str, url: str, **asked: Any) -> Told:
         headers = {
-            "Accept": JSON,
-            "Accept-Encoding": f"{wire.CODING}, identity",
+            "Accept-Encoding": ACCEPTED,
             "Available-Dictionary": wire.newest().available,
             **asked.pop("headers", {}),
         }
@@ -230,9 +239,11 @@ def client_of(hub: str) -> httpx.AsyncClient:
     if parts.scheme != "https" and not is_here:
         raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
-    return httpx.AsyncClient(
+    found = httpx.AsyncClient(
         timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here
     )
+    found.headers.clear()  # what httpx says by itself tells the hub nothing, and costs 100 bytes
+    return found
 
 
 async def enrol(hub: str, code: str) -> NodeKey:
@@ -258,12 +269,12 @@ def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding == "identity":
         return body
-    if coding != wire.CODING:
+    if coding not in (wire.CODING, wire.ZSTD):
         raise Refusal(
             f"The hub's answer is compressed by `{coding[:20]}`, which was not asked for."
         )
     try:
-        return wire.unpacked(body, at_most=UNPACKED)
+        return wire.unpacked(body, coding, at_most=UNPACKED)
     except wire.UnknownDictionary:
         raise Refusal(
             "The hub's answer is compressed with a dictionary that is not here."

@@ -11,7 +11,15 @@ from dataclasses import replace
 from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction.context import BY_OPERATOR, Server
-from fhir_server.interaction.writing import new_version, of_facilities, rows_of, tell_definitions
+from fhir_server.interaction.writing import (
+    audited,
+    new_version,
+    of_facilities,
+    rows_of,
+    tell_definitions,
+)
+from fhir_server.security.audit.record import Record
+from fhir_server.security.caller import HUB
 from fhir_server.store.codec import DEEPEST, resource_of, tail_of
 from fhir_server.store.contract import EVERYTHING, NewVersion, Store, Stored, Unit, rid, version_id
 from fhir_server.store.contract.lineage import Earlier, Stub
@@ -52,6 +60,7 @@ from fhir_server.sync.words import Kind, Page, Row
 from fhir_server.sync.words.push import plain
 
 AT_ONCE = 1000  # rows that are read at once
+OPERATION, URL = "operation", "$sync-pull"  # as the audit names what brought it
 STRANGE = "the hub says that this disk sent what is not on it: it was set back, or copied"
 
 
@@ -75,6 +84,8 @@ async def take(server: Server, page: Page, incarnation: str, parked: Sequence[Pl
         return parted is not None
     unit = replace(unit, rules=server.live.current.change)
     unit = await of_facilities(server, BY_OPERATOR, unit)
+    record = Record(OPERATION, URL) if server.audit else None
+    unit = audited(unit, replace(BY_OPERATOR, caller=HUB, record=record))  # one entry for all of it
     committed = await store.commit(unit)
     server.departments.forget(
         rid(new.key) for new in unit.versions if new.key.type == "Organization"

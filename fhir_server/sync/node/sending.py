@@ -69,11 +69,12 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What is sent: the message, and what its numbers mean."""
+    """What is sent: the message, and what its numbers mean. small: the body as it goes first."""
 
     push: Push
     packed: tuple[PackedRow, ...]
     body: bytes
+    small: bytes
 
     @property
     def revs(self) -> dict[int, Rev]:
@@ -105,9 +106,10 @@ async def chunk(store: Store, node: str, *, at_most: int = LARGEST) -> Chunk | N
         taken = [row for members in together for row in members]
         push = _push(life, node, taken, [read[_name(row)] for row in taken])
         body = push_words.written(push)
-        size = len(wire.packed(body, wire.SMALL))
+        small = wire.packed(body, wire.SMALL)
+        size = len(small)
         if size <= at_most or len(together) == 1:
-            return Chunk(push, tuple(taken), body)
+            return Chunk(push, tuple(taken), body, small)
         fewer = len(together) * at_most // (size + 1)
         together = together[: max(1, min(len(together) - 1, fewer))]
 

@@ -16,12 +16,13 @@ from fhir_server.foundation.outcome import Forbidden, Gone, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, feeding
 from fhir_server.interaction.waiting import Waiting
+from fhir_server.interaction.writing import new_version
 from fhir_server.operation.call import Call, Given
 from fhir_server.search.page import seal
 from fhir_server.security.caller import Caller
 from fhir_server.store.contract import EVERYTHING, Unit, parse_version_id, rid
 from fhir_server.store.contract.log import OUTSIDE, Mark
-from fhir_server.store.contract.side import LIFE, RECEIPT, LifeRow, Put, ReceiptRow
+from fhir_server.store.contract.side import HERE, LIFE, RECEIPT, LifeRow, Put, ReceiptRow
 from fhir_server.sync.hub import homes, pulling
 from fhir_server.sync.hub import page as paging
 from fhir_server.sync.hub.outside import number_of
@@ -212,17 +213,22 @@ async def test_an_old_version_stays_with_whose_it_was(server):
     assert "Observation/m" not in other.shows
 
 
+async def sent(server, resource, number):
+    """The post at Huế has sent it, as its life `mine`: stored together with its receipt."""
+    one = new_version(server, BY_ANYBODY, resource, "PUT", None)
+    receipt = ReceiptRow(
+        "post-hue", "mine", number, rid(one.key), one.generation, one.digest,
+        "stored", HERE, 0, 0, "",
+    )  # fmt: skip
+    await server.store.commit(Unit((one,), side=(Put(RECEIPT, (receipt,)),)))
+    return (await server.store.newest((one.key,), EVERYTHING))[one.key]
+
+
 async def test_own_versions_come_back_without_their_bodies_to_who_sent_them(server):
     await world(server)
     post = await Post(server, "hue", "mine").pull()
     again = await Post(server, "hue", "another").pull()
-    await written(server, measured("sent", "a"))
-    stored = (await server.store.newest((Key("Observation", "sent"),), EVERYTHING)).popitem()[1]
-    receipt = ReceiptRow(
-        "post-hue", "mine", 1, rid(stored.key), stored.generation, stored.digest,
-        "stored", *stored.position, 0, "",
-    )  # fmt: skip
-    await server.store.commit(Unit((), side=(Put(RECEIPT, (receipt,)),)))
+    stored = await sent(server, measured("sent", "a"), 1)
     await post.pull()
     await again.pull()
     echo, whole = post.told[-1], again.told[-1]
@@ -492,6 +498,28 @@ async def test_a_node_that_waits_is_told_as_soon_as_there_is_something(server):
     found = await waits
     assert [str(row.key) for row in found.rows] == ["Observation/ao"]
     assert found.cursor == post.cursor
+
+
+async def test_that_its_own_is_stored_waits_until_there_is_more_to_say(server):
+    """A receipt has told it: each visit is not one more answer over the line."""
+    server = replace(server, waiting=Waiting(pause=0.01))
+    await world(server)
+    post = await Post(server, "hue", "mine").pull()
+    waits = asyncio.create_task(post.ask(wait="30"))
+    for number in range(3):
+        await sent(server, measured(f"own{number}", "a"), number + 1)
+        await asyncio.sleep(0.1)
+    assert not waits.done()
+    await put(server, BY_ANYBODY, measured("others", "a"))
+    found = await waits
+    assert [(str(row.key), row.kind) for row in found.rows] == [
+        *((f"Observation/own{number}", Kind.ECHO) for number in range(3)),
+        ("Observation/others", Kind.VERSION),
+    ]
+    post.take(found)
+    await sent(server, measured("own3", "a"), 4)
+    alone = await post.ask(wait="1")  # and is told at the end of the waiting
+    assert [row.kind for row in alone.rows] == [Kind.ECHO]
 
 
 async def test_a_page_of_nothing_moves_the_cursor_and_is_bounded(server, monkeypatch):

@@ -7,12 +7,14 @@ import pytest
 from fhir_server.foundation.outcome import FhirError, Gone
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import read, search
+from fhir_server.security.audit import said
+from fhir_server.store.contract import Sought
 from fhir_server.store.contract.side import PLACE, WHOSE
 from fhir_server.sync.epochs import Epoch, Place
 from fhir_server.sync.node.life import name_of
 from fhir_server.sync.words import Kind, Outcome, Row, Stubbed
-from tests.interaction.conftest import BY_ANYBODY
-from tests.sync.node.conftest import a_patient, a_row, of_patient
+from tests.interaction.conftest import BY_ANYBODY, server_on
+from tests.sync.node.conftest import Node, a_patient, a_row, of_patient
 
 
 async def found(node, query="family=An"):
@@ -200,3 +202,39 @@ async def test_nothing_of_a_page_is_kept_where_one_thing_of_it_cannot_be(node):
     assert (await node.life()).cursor == ""
     assert await node.store.side.count(PLACE) == 0
     assert name_of(bad.key, bad.rev).generation == 1
+
+
+# --- the audit -----------------------------------------------------------------------------------
+
+
+async def audited(node):
+    return [said.read(one.body) for one in reversed(await node.store.audit.found(Sought()))]
+
+
+async def test_what_a_page_changes_is_one_entry_of_the_audit_by_the_hub(store):
+    node = Node(server_on(store, audit=True))
+    visit = a_row(of_patient("Encounter", "e1", status="finished"), node.place(), patient="p1")
+    other = a_row(a_patient("p2"), node.place(), patient="p2")
+    await node.page(a_row(a_patient(), node.place(), patient="p1"), visit, other)
+    await node.page(Row(Kind.LEFT_RECORD, Key("Patient", "p1"), node.place()))
+    came, left = await audited(node)
+    assert {(one.client, one.interaction, one.url) for one in (came, left)} == {
+        ("hub", "operation", "$sync-pull")
+    }
+    assert sorted(one[:2] for one in came.resources) == [
+        ("Encounter", "e1"), ("Patient", "p1"), ("Patient", "p2"),
+    ]  # fmt: skip
+    assert set(came.patients) == {said.of_patient("p1"), said.of_patient("p2")}
+    assert sorted(one[:2] for one in left.resources) == [("Encounter", "e1"), ("Patient", "p1")]
+    assert set(left.patients) == {said.of_patient("p1")}
+    assert len(await node.store.audit.found(Sought((said.of_patient("p2"),)))) == 1
+
+
+async def test_what_changes_nothing_here_is_not_written_down(store):
+    node = Node(server_on(store, audit=True))
+    row = a_row(a_patient(), node.place())
+    await node.page(row)
+    assert len(await audited(node)) == 1
+    await node.page()
+    await node.page(row)
+    assert len(await audited(node)) == 1

@@ -1,0 +1,111 @@
+"""What goes over the line is as small as the hub can read, and no smaller.
+
+https://hl7.org/fhir/R4/http.html#compression
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+
+import pytest
+
+from fhir_server.sync import wire
+from fhir_server.sync.node import line as lines
+from fhir_server.sync.node.key import NodeKey, made
+from fhir_server.sync.node.line import Line, Refusal
+
+BODY = b'{"resourceType":"Bundle","type":"history"}'
+
+
+class Hub:
+    """Speaks HTTP, and only some codings."""
+
+    def __init__(self, *spoken):
+        self.spoken = spoken
+        self.came = []  # coding and body of each push
+        self.heads = []
+        self._talks = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        base = f"http://127.0.0.1:{port}/fhir"
+        key = dict(made().as_dict(private=True))
+        self.line = Line(NodeKey(base, "tyt", f"{base}/oauth/token", "system/*.rs", key))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.line.close()
+        await asyncio.gather(*self._talks)
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _talk(self, reader, writer):
+        self._talks.append(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError):
+            await self._answer(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+
+    async def _answer(self, reader, writer):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            lines = head.decode().split("\r\n")
+            told = dict(one.lower().split(": ", 1) for one in lines[1:] if one)
+            body = await reader.readexactly(int(told.get("content-length", 0)))
+            status, answer = 200, {"access_token": "t", "expires_in": 3600}
+            if "sync" in lines[0]:
+                self.heads.append(head)
+                coding = told.get("content-encoding", "identity")
+                self.came.append((coding, body))
+                status = 200 if coding in self.spoken else 415
+                answer = {"resourceType": "Bundle"}
+            sent = json.dumps(answer).encode()
+            head = f"HTTP/1.1 {status} x\r\ncontent-length: {len(sent)}\r\n\r\n"
+            writer.write(head.encode() + sent)
+
+    @property
+    def codings(self):
+        return [coding for coding, _ in self.came]
+
+
+@pytest.mark.parametrize("last", wire.CODINGS)
+async def test_what_the_hub_does_not_read_is_sent_in_the_next_coding_and_so_from_then_on(last):
+    async with Hub(last) as hub:
+        await hub.line.push(BODY)
+        tried = list(wire.CODINGS[: wire.CODINGS.index(last) + 1])
+        assert hub.codings == tried
+        await hub.line.push(BODY)
+        assert hub.codings == [*tried, last]
+        assert wire.packed(BODY, wire.SMALL, last) == hub.came[-1][1]
+
+
+async def test_the_dictionary_is_tried_again_after_a_while(monkeypatch):
+    monkeypatch.setattr(lines, "TRIED_AGAIN", 0.0)
+    async with Hub("gzip") as hub:
+        await hub.line.push(BODY)
+        hub.spoken = wire.CODINGS
+        await hub.line.push(BODY)
+        assert hub.codings == ["dcz", "zstd", "gzip", "dcz"]
+
+
+async def test_a_hub_that_reads_nothing_at_all_is_a_refusal():
+    async with Hub() as hub:
+        with pytest.raises(Refusal, match="415"):
+            await hub.line.push(BODY)
+        assert hub.codings == list(wire.CODINGS)
+
+
+async def test_what_is_packed_already_is_sent_as_it_is():
+    async with Hub("dcz") as hub:
+        await hub.line.push(BODY, b"small")
+        assert hub.came == [("dcz", b"small")]
+
+
+async def test_a_question_carries_no_header_that_says_nothing():
+    async with Hub(*wire.CODINGS) as hub:
+        await hub.line.pull({"cursor": "c", "wait": ""})
+        names = {line.partition(b":")[0].lower() for line in hub.heads[0].splitlines()[1:] if line}
+        assert names == {b"host", b"accept-encoding", b"available-dictionary", b"authorization"}
