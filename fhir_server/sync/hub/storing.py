@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,7 +72,8 @@ async def _together(
 ) -> Refused | None:
     """One transaction; others may be sending the same. Raises Conflict, Broken."""
     server, circumstances = judging.server, judging.circumstances
-    sender = Sender(chunk.node, chunk.incarnation)
+    offset = chunk.sent - time.time_ns() // 1_000_000
+    sender = Sender(chunk.node, chunk.incarnation, offset)
     for attempt in range(server.limits.attempts):
         told = await lives.heard(server, chunk)
         new = await _ahead(server, told, chunk, members)

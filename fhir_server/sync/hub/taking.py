@@ -22,7 +22,7 @@ from fhir_server.store.contract.log import HELD as HELD_MARK
 from fhir_server.store.contract.log import OUTSIDE, Mark
 from fhir_server.store.contract.side import HELD, HERE, RECEIPT, Put, ReceiptRow, Side
 from fhir_server.sync.hub import quarantine
-from fhir_server.sync.hub.facts import text_of
+from fhir_server.sync.hub.facts import Facts, text_of
 from fhir_server.sync.hub.fitness import Verdict, verdict
 from fhir_server.sync.hub.growing import NONE, Grown, grown
 from fhir_server.sync.hub.judging import Judging, Named
@@ -57,10 +57,11 @@ SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Whose versions these are."""
+    """Whose versions these are. offset: milliseconds its clock was ahead when it sent them."""
 
     node: str
     incarnation: str
+    offset: int = 0
 
 
 @dataclass
@@ -155,7 +156,15 @@ class Taking:
             marks.append(Mark(HELD_MARK, rid(one.key), self.place, one.rev.encode()))
             if found.outcome is Outcome.PARKED:
                 caller = self.circumstances.caller
-                held = Held(one, *self._sender, caller, found.issues, found.waits)
+                held = Held(
+                    one,
+                    self.sender.node,
+                    self.sender.incarnation,
+                    caller,
+                    found.issues,
+                    found.waits,
+                    self.sender.offset,
+                )
                 side += quarantine.kept(held, row)
             elif row is not None:
                 side += quarantine.dropped(row)
@@ -163,10 +172,6 @@ class Taking:
         for key in await self._outside():
             marks.append(Mark(OUTSIDE, rid(key), number_of(self.sender.node)))
         self.unit = replace(self.unit, marks=tuple(marks), side=(*self.unit.side, *side))
-
-    @property
-    def _sender(self) -> tuple[str, str]:
-        return self.sender.node, self.sender.incarnation
 
     async def _demand_room(self) -> None:
         """A node that has very much kept apart has no more kept."""
@@ -222,7 +227,7 @@ class Taking:
         parents = one.parents if outcome is Outcome.REFUSED else ()
         known = self.looked.places.get(name)
         seq, num = (HERE, self.numbers[name]) if known is None else known
-        facts = text_of(issues, parents)
+        facts = text_of(Facts(issues, parents, one.recorded, self.sender.offset))
         number, generation, digest = version_key(*name)
         return ReceiptRow(
             node=self.sender.node,
