@@ -18,7 +18,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Key
@@ -32,7 +32,6 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import (
     EVERYTHING,
     EpochEnded,
-    History,
     Select,
     Stale,
     Stored,
@@ -124,11 +123,14 @@ class Keeper:
         at_home = {place for place, is_home in homes.items() if is_home}
         found = await self._store.by_rid(patients, EVERYTHING)
         alive = {rid(stored.key) for stored in found}
+        caring = await self._store.cared_by(patients, 0)
+        consenting = await self._consenting(patients)
         marks: list[Mark] = []
         for patient in patients:
             present = {facility for of, facility in at_home if of == patient}
-            cared = await self._store.cared_by(patient, 0)
-            barred = await self._barred(patient, cared | present)
+            cared, barred = caring[patient], {}
+            if patient in consenting:
+                barred = await self._barred(patient, cared | present)
             wanted = {each for each in cared if barred.get(each) != ALL}
             leaving = {each for each in present - wanted if patient in alive or each in barred}
             marks += [Mark(HOME_OUT, patient, each) for each in sorted(leaving)]
@@ -148,13 +150,9 @@ class Keeper:
         """The patients that the versions, or those before them, say something of; and whether it
         is a Consent that does."""
         found: dict[int, bool] = {}
-        for row in rows:
-            before = await self._store.history(
-                History(key=row.key, restriction=EVERYTHING, after=row.position, limit=1)
-            )
-            for stored in (row, *before.rows):
-                for patient in self._patients(stored):
-                    found[patient] = found.get(patient, False) or row.key.type == "Consent"
+        for stored in (*rows, *await self._store.before(rows)):
+            for patient in self._patients(stored):
+                found[patient] = found.get(patient, False) or stored.key.type == "Consent"
         return found
 
     def _patients(self, stored: Stored) -> Iterable[int]:
@@ -170,12 +168,23 @@ class Keeper:
 
     # --- consent ---
 
+    async def _consenting(self, patients: Sequence[int]) -> Collection[int]:
+        """Those of them who have a Consent that counts; all, where there are many Consents."""
+        policy = self._policy()
+        if policy is None or TREATMENT not in policy.honoured:
+            return ()
+        theirs = only(frozenset({"Consent"}), frozenset(patients))
+        select = Select(("Consent",), restriction=theirs)
+        rids = await self._store.find(select, at_most=PAGE + 1)
+        if len(rids) > PAGE:
+            return patients
+        return {one.owner for one in await self._store.by_rid(rids, EVERYTHING)}
+
     async def _barred(self, patient: int, facilities: Iterable[int]) -> dict[int, Barred]:
         """From which facilities the patient's Consents keep which types; ALL: everything. Who is
         not kept from anything is left out."""
         numbers = sorted(facilities)
-        policy = self._policy()
-        if policy is None or TREATMENT not in policy.honoured or not numbers:
+        if not numbers:
             return {}
         theirs = only(frozenset({"Consent"}), frozenset({patient}))
         select = Select(("Consent",), restriction=theirs)
