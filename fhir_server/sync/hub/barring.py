@@ -8,7 +8,7 @@ being written. A note under the moment has it looked at then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_server.interaction.context import Server
@@ -17,11 +17,12 @@ from fhir_server.security.caller import Caller
 from fhir_server.security.consent import DENY, judged, moments, types_told
 from fhir_server.security.policy import Policy
 from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import EVERYTHING, Select
+from fhir_server.store.contract import EVERYTHING, Select, Store
 from fhir_server.store.contract.reach import only
 from fhir_server.store.contract.side import StateRow
 from fhir_server.sync.hub.nodes import NODE
 
+FEW = 200  # Consents that are looked up together
 MANY = 1000  # Consents of one patient; who has more is barred by what was not read
 TREATMENT = "TREAT"
 ALL = frozenset({NO_TYPE})  # barred: everything
@@ -44,6 +45,15 @@ NOBODY = Barring({})
 def is_honoured(policy: Policy | None) -> bool:
     """Whether any Consent counts."""
     return policy is not None and TREATMENT in policy.honoured
+
+
+async def consenting_of(store: Store, patients: Sequence[int]) -> Collection[int]:
+    """Those of them who have a Consent; all, where there are many Consents."""
+    theirs = only(frozenset({"Consent"}), frozenset(patients))
+    rids = await store.find(Select(("Consent",), restriction=theirs), at_most=FEW + 1)
+    if len(rids) > FEW:
+        return patients
+    return {one.owner for one in await store.by_rid(rids, EVERYTHING)}
 
 
 async def barring(server: Server, patient: int, facilities: Iterable[int], now: int) -> Barring:

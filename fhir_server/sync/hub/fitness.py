@@ -146,7 +146,8 @@ def _is_there(looked: Looked, key: Key) -> bool:
     tree = looked.trees.get(key)
     if tree is not None:
         known = key.type != PATIENT or key not in looked.newest
-        return tree.stands and (known or key in looked.may["read"] | looked.may["update"])
+        may = known or key in looked.may["read"] or key in looked.may["update"]
+        return tree.stands and may
     return key in looked.there or (key.type != PATIENT and key not in looked.sent)
 
 

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -35,7 +35,6 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import (
     EVERYTHING,
     EpochEnded,
-    History,
     Stale,
     Stored,
     Unit,
@@ -48,6 +47,7 @@ from fhir_server.sync.hub.barring import (
     DUE,
     NOBODY,
     barring,
+    consenting_of,
     is_due,
     is_honoured,
     noted,
@@ -188,13 +188,16 @@ class Keeper:
         at_home = {place for place, is_home in homes.items() if is_home}
         found = await self._store.by_rid(patients, EVERYTHING)
         alive = {rid(stored.key) for stored in found}
+        caring = await self._store.cared_by(patients, 0)
+        consenting: Collection[int] = ()
+        if is_honoured(self._policy()):
+            consenting = await consenting_of(self._store, patients)
         marks: list[Mark] = []
         due: list[StateRow] = []
         for patient in patients:
             present = {facility for of, facility in at_home if of == patient}
-            cared = await self._store.cared_by(patient, 0)
-            barred, until = NOBODY
-            if is_honoured(self._policy()):
+            cared, (barred, until) = caring[patient], NOBODY
+            if patient in consenting:
                 barred, until = await barring(self._server, patient, cared | present, now)
             due += [noted(until, patient)] if until else []
             wanted = {each for each in cared if barred.get(each) != ALL}
@@ -216,13 +219,9 @@ class Keeper:
         """The patients that the versions, or those before them, say something of; and whether it
         is a Consent that does."""
         found: dict[int, bool] = {}
-        for row in rows:
-            before = await self._store.history(
-                History(key=row.key, restriction=EVERYTHING, after=row.position, limit=1)
-            )
-            for stored in (row, *before.rows):
-                for patient in self._patients(stored):
-                    found[patient] = found.get(patient, False) or row.key.type == "Consent"
+        for stored in (*rows, *await self._store.before(rows)):
+            for patient in self._patients(stored):
+                found[patient] = found.get(patient, False) or stored.key.type == "Consent"
         return found
 
     def _patients(self, stored: Stored) -> Iterable[int]:

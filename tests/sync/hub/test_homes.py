@@ -125,6 +125,13 @@ async def test_a_consent_that_denies_a_facility_takes_the_patient_from_there(
     assert await at_home(server) == {"hue", "hanoi"}
 
 
+async def test_of_many_who_come_at_once_the_consent_of_one_keeps_away_nobody_else(server):
+    people = [person(f"p{number}", "hue") for number in range(5)]
+    await written(server, *people, denial("c", "p3", "hue"), policy=POLICY)
+    found = [await at_home(server, one["id"]) for one in people]
+    assert found == [{"hue"}, {"hue"}, {"hue"}, set(), {"hue"}]
+
+
 async def test_without_a_policy_no_consent_counts(server):
     await written(server, organization("hue"), person("p", "hue"), denial("c", "p", "hue"))
     assert await at_home(server) == {"hue"}
