@@ -57,15 +57,17 @@ class Place:
         url = f"{self.base}/{path}" if path else self.base
         for turn in range(2):
             if self.key is not None:
-                told["Authorization"] = f"Bearer {self._bearer(self.key)}"
+                told["Authorization"] = f"Bearer {self.token()}"
             answer = self._http.request(method, url, json=body, headers=told)
             if answer.status_code != 401 or turn:
                 break
             self._until = 0.0  # the server's clock was set: what it gave has ended
         return answer
 
-    def _bearer(self, key: node_key.NodeKey) -> str:
-        """A token, asked for by the server's clock if ours does not do. Raises Refused."""
+    def token(self) -> str:
+        """Asked for by the server's clock if ours does not do. Raises Refused."""
+        key = self.key
+        assert key is not None
         if time.monotonic() > self._until:
             answer = self._of_token(key, time.time())
             for _ in range(3):
@@ -102,7 +104,12 @@ class Fallible(Serving):
     name = ""
 
     def __init__(
-        self, url: str, folder: Path, disk: Disk | None, library: Path | None, **settings: Any
+        self,
+        url: str,
+        folder: Path,
+        disk: Disk | None = None,
+        library: Path | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(url, folder, **settings)
         self.disk = disk
@@ -150,7 +157,12 @@ class Hub(Fallible):
     name = "hub"
 
     def __init__(
-        self, url: str, folder: Path, disk: Disk | None, library: Path | None, **settings: Any
+        self,
+        url: str,
+        folder: Path,
+        disk: Disk | None = None,
+        library: Path | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(url, folder, disk, library, access="on", **settings)
 
