@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.place import Position
+
+if TYPE_CHECKING:
+    from fhir_server.store.contract.version import Stored  # which knows Mark
 
 VERSION = 0  # the kind of a row that is one
 HOME_IN = 1  # the patient `rid` is at home at the facility `whom` from here on
@@ -42,25 +45,27 @@ def owner_body(owner: int) -> bytes:
     return owner.to_bytes(8)
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """A row of the log.
 
-    key: of `rid`; None: nothing is stored of it. Of a VERSION: rev, method, updated and tail are
-    those of Stored, and owner is whose the resource is now. Of a mark: whom and body.
+    key: of `rid`; None: nothing is stored of it. owner: whose the resource is now. newest: whether
+    this is its newest version, whose owner that is. Of a VERSION: stored. Of a mark: whom and body.
     """
 
     position: Position
     kind: int
     rid: int
     key: Key | None
-    rev: str = ""
-    method: str = ""
-    updated: int = 0
-    tail: bytes | None = None
     owner: int = 0
+    stored: Stored | None = None
+    newest: bool = False
     whom: int = 0
     body: bytes = b""
+
+    @property
+    def rev(self) -> str:
+        """The version's name; empty: it is a mark."""
+        return "" if self.stored is None else self.stored.version_id
 
 
 @dataclass(frozen=True, slots=True)
