@@ -21,25 +21,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from bench import floor, long
+from bench import floor, long, pushing
 from bench.visits import Resource, bundle, visits
 from fhir_server.foundation import wire
-from fhir_server.foundation.resource import Key
 from fhir_server.store.migrate import migrate
 from fhir_server.sync.node.key import NodeKey
 from fhir_server.sync.node.line import Line as Asking
 from fhir_server.sync.node.line import enrol
-from fhir_server.sync.words import Push, Pushed, page, push
+from fhir_server.sync.words import page
 from tests.sync.real.line import CALM, Weather
 from tests.sync.real.province import Place, Post, Province
 
 POST = "my-khanh"
 NARROW = Weather(rate=8000, loss=0.05)  # 64 kbit/s
-CHUNK = 500  # versions of a push, in the figure of the hub alone
 TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE = 7200.0  # seconds
 
@@ -125,32 +122,17 @@ class Bench:
             time.sleep(0.2)
 
     def push(self) -> None:
-        """A post behind a good line; and the hub alone, told by who does nothing else."""
+        """A post behind a good line. What the hub alone takes: `bench.pushing`."""
         written = self.without_line()
         begun = time.monotonic()
         self.post.line.mend()
         self.wait_until_empty()
         tell("post to hub, good line: versions a second", written / (time.monotonic() - begun))
-        asyncio.run(self.push_alone())
 
-    async def push_alone(self) -> None:
-        asking = await self.client("tyt-alone", POST)
-        versions: list[Pushed] = []
-        for at, written in zip(range(self.number), visits(POST, 2), strict=False):
-            for one in written:
-                key, number = Key(one["resourceType"], one["id"]), len(versions) + 1
-                rev = push.named(key, (), one)
-                versions.append(Pushed(number, at + 1, key, rev, (), "PUT", 1, one))
-        spent, before = 0.0, ""
-        for some in chunks(versions):
-            now = int(time.time() * 1000)
-            body = push.written(Push("tyt-alone", "b1", some[0].number, before, some, now))
-            begun = time.monotonic()
-            await asking.push(body)
-            spent += time.monotonic() - begun
-            before = some[-1].rev
-        await asking.close()
-        tell(f"hub alone, one client, chunks of {CHUNK}: versions a second", len(versions) / spent)
+    def hub(self) -> None:
+        """A hub of its own, of one process and of two, beside plain transactions."""
+        for workers in (1, 2):
+            pushing.report(self.number, (1, 8), 500, workers)
 
     def pull(self) -> None:
         asyncio.run(self.pull_all())
@@ -221,18 +203,6 @@ class Bench:
         return Asking(key)
 
 
-def chunks(versions: list[Pushed]) -> Iterator[tuple[Pushed, ...]]:
-    """Of whole groups."""
-    some: list[Pushed] = []
-    for _, group in groupby(versions, key=lambda one: one.group):
-        some += group
-        if len(some) >= CHUNK:
-            yield tuple(some)
-            some = []
-    if some:
-        yield tuple(some)
-
-
 def tell(what: str, value: float) -> None:
     print(f"  {what:<64} {value:>12,.1f}", flush=True)
 
@@ -243,7 +213,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
     parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--only", default="bytes,offline,push,pull,idle,notice")
+    parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name, on(asked.database, name) as url:
         load = os.getloadavg()[0]

@@ -9,12 +9,13 @@ from fhir_server.operation import table
 from fhir_server.operation.call import Operation
 from fhir_server.sync import figures
 from fhir_server.sync.conflicts import operation as conflicts
-from fhir_server.sync.hub import pulling, receiving
+from fhir_server.sync.hub import origin, pulling, receiving
 
 OF_SYNC: tuple[Operation, ...] = (
     *conflicts.OPERATIONS,
     *pulling.OPERATIONS,
     *receiving.OPERATIONS,
     *figures.OPERATIONS,
+    *origin.OPERATIONS,
 )
 OPERATIONS: tuple[Operation, ...] = (*table.OPERATIONS, *OF_SYNC)

@@ -18,7 +18,17 @@ from fhir_server.foundation.outcome import (
     NotFound,
 )
 from fhir_server.foundation.resource import Key
-from fhir_server.interaction import bundle, create, delete, history, patch, read, search, update
+from fhir_server.interaction import (
+    bundle,
+    create,
+    delete,
+    history,
+    patch,
+    reaching,
+    read,
+    search,
+    update,
+)
 from fhir_server.interaction.context import Asked, Once
 from fhir_server.security.agreeing import SILENCE
 from fhir_server.security.caller import Caller
@@ -240,6 +250,17 @@ async def test_who_may_not_read_is_not_told_what_was_there(server, here):
     written = await put(server, blind, patient("a", "Written"))
     assert (written.status, written.body) == (200, None)
     assert written.version_id
+
+
+async def test_a_write_that_was_followed_at_once_is_answered_whole(server, here):
+    """Between the commit and its answer another may write the same resource: a node, or a merge."""
+    mine = within(here, OF_A)
+    first = await put(server, here, patient("a", "First"))
+    await put(server, here, patient("a", "Second"))
+    answer = await reaching.readable(server, mine, first)
+    assert b"First" in answer.body
+    await delete.delete(server, delete.Ask("Patient", "a"), here)
+    assert (await reaching.readable(server, within(here, NOTHING), first)).body is None
 
 
 async def test_a_patch_is_tried_only_on_what_may_be_read(server, here):

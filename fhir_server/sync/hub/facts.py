@@ -1,11 +1,10 @@
-"""facts — what a receipt keeps beside its outcome: what was said of a version, and its parents.
+"""facts — what a receipt keeps beside its outcome: what was said of a version, and its origin.
 
 https://hl7.org/fhir/R4/operationoutcome.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import orjson
@@ -17,27 +16,31 @@ from fhir_server.sync.lineage import Parents
 
 
 class Facts(NamedTuple):
-    """parents: of a version of which nothing else is kept."""
+    """parents: of a version of which nothing else is kept. recorded: when it was stored at the
+    node, by its clock, in milliseconds since 1970 UTC; 0: that is not known. offset: milliseconds
+    that clock was ahead of the hub's when it was sent."""
 
     issues: tuple[Issue, ...] = ()
     parents: Parents = ()
+    recorded: int = 0
+    offset: int = 0
 
 
-NONE = "{}"
-
-
-def text_of(issues: Sequence[Issue], parents: Parents = ()) -> str:
+def text_of(facts: Facts) -> str:
+    """What there is to be kept: a receipt is written for every version that is sent."""
     told: dict[str, object] = {}
-    if issues:
-        told["issues"] = [quarantine.said(each) for each in issues[: quarantine.MOST_ISSUES]]
-    if parents:
-        told["parents"] = parents
+    if facts.issues:
+        told["issues"] = [quarantine.said(each) for each in facts.issues[: quarantine.MOST_ISSUES]]
+    if facts.parents:
+        told["parents"] = facts.parents
+    if facts.recorded:
+        told["recorded"] = facts.recorded
+        told["offset"] = facts.offset
     return orjson.dumps(told).decode()
 
 
 def facts_of(row: ReceiptRow) -> Facts:
-    if row.facts == NONE:
-        return Facts()
     told = orjson.loads(row.facts)
     issues = tuple(quarantine.issue(each) for each in told.get("issues", ()))
-    return Facts(issues, tuple(told.get("parents", ())))
+    parents = tuple(told.get("parents", ()))
+    return Facts(issues, parents, told.get("recorded", 0), told.get("offset", 0))

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from urllib.parse import quote
 
-from fhir_server.foundation.outcome import Forbidden, Gone, Invalid
+from fhir_server.foundation.outcome import Gone, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import feeding
 from fhir_server.interaction.context import Answer, Circumstances, Server
@@ -38,10 +38,6 @@ READ = 1000  # rows read at once
 READS = 10  # times, of receipts: the last of a life
 WORD = 64  # letters of an incarnation
 
-NO_NODE = (
-    "`$sync-pull` is for nodes: clients with the role `node`, registered for a facility.",
-    "`$sync-pull` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng ký cho một cơ sở.",
-)
 ENDED = (
     "This `cursor` is of a time before the hub was restored from a backup. Begin again without it, "
     "and compare the epochs of the answer with yours.",
@@ -52,7 +48,7 @@ ENDED = (
 
 async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answer:
     """Raises Forbidden for who is no node; Invalid; Gone for a cursor of an epoch that ended."""
-    refuse_others(circumstances)
+    nodes.demand_node(circumstances, NAME)
     asked = asked_of(call)
     await homes.begin(server)
     wait = max(float(asked.wait), circumstances.wait)
@@ -87,13 +83,6 @@ async def _is_stirred(server: Server, circumstances: Circumstances, cursor: str)
     standing = opened(feeding.lasting(server), cursor, to=circumstances.caller.identity)
     log = await server.store.log(standing.log, facility=0, everywhere=(), limit=1)
     return log.more
-
-
-def refuse_others(circumstances: Circumstances) -> None:
-    caller = circumstances.caller
-    if homes.NODE not in caller.roles or not caller.facility:
-        english, vietnamese = NO_NODE
-        raise Forbidden(english, vietnamese=vietnamese)
 
 
 def _is_news(page: words.Page) -> bool:

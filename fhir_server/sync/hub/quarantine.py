@@ -46,7 +46,8 @@ WHO = ("client", "user", "facility", "purpose", "patient", "basis", "reason", "t
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A version that is kept apart. waits: for what; empty: it is to be mended."""
+    """A version that is kept apart. waits: for what; empty: it is to be mended. offset:
+    milliseconds the node's clock was ahead when it was sent."""
 
     pushed: Pushed
     node: str
@@ -54,6 +55,7 @@ class Held:
     caller: Caller
     issues: tuple[Issue, ...]
     waits: tuple[Key, ...] = ()
+    offset: int = 0
 
 
 def version_key(key: Key, rev: Rev) -> tuple[int, int, bytes]:
@@ -76,6 +78,7 @@ def row_of(held: Held) -> HeldRow:
         "for": [str(key) for key in held.waits],
         "method": one.method,
         "recorded": one.recorded,
+        "offset": held.offset,
         "caller": _told_of(held.caller),
     }
     return HeldRow(
@@ -110,7 +113,8 @@ def of_row(row: HeldRow) -> Held:
     )
     waits = tuple(Key(*text.split("/", 1)) for text in facts["for"])
     caller = _caller(facts["caller"])
-    return Held(pushed, row.node, row.incarnation, caller, read(row.issues), waits)
+    issues, offset = read(row.issues), facts.get("offset", 0)
+    return Held(pushed, row.node, row.incarnation, caller, issues, waits, offset)
 
 
 def parents_of(row: HeldRow) -> Parents:

@@ -22,10 +22,11 @@ from fhir_server.store.contract.log import HELD as HELD_MARK
 from fhir_server.store.contract.log import OUTSIDE, Mark
 from fhir_server.store.contract.side import HELD, HERE, RECEIPT, Put, ReceiptRow, Side
 from fhir_server.sync.hub import quarantine
-from fhir_server.sync.hub.facts import text_of
+from fhir_server.sync.hub.facts import Facts, text_of
 from fhir_server.sync.hub.fitness import Verdict, verdict
 from fhir_server.sync.hub.growing import NONE, Grown, grown
-from fhir_server.sync.hub.looking import Looked, Named, looked
+from fhir_server.sync.hub.judging import Judging, Named
+from fhir_server.sync.hub.looking import Looked, looked
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.quarantine import Held, version_key
 from fhir_server.sync.hub.tree import Tree, Version
@@ -56,10 +57,11 @@ SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Whose versions these are."""
+    """Whose versions these are. offset: milliseconds its clock was ahead when it sent them."""
 
     node: str
     incarnation: str
+    offset: int = 0
 
 
 @dataclass
@@ -154,7 +156,15 @@ class Taking:
             marks.append(Mark(HELD_MARK, rid(one.key), self.place, one.rev.encode()))
             if found.outcome is Outcome.PARKED:
                 caller = self.circumstances.caller
-                held = Held(one, *self._sender, caller, found.issues, found.waits)
+                held = Held(
+                    one,
+                    self.sender.node,
+                    self.sender.incarnation,
+                    caller,
+                    found.issues,
+                    found.waits,
+                    self.sender.offset,
+                )
                 side += quarantine.kept(held, row)
             elif row is not None:
                 side += quarantine.dropped(row)
@@ -162,10 +172,6 @@ class Taking:
         for key in await self._outside():
             marks.append(Mark(OUTSIDE, rid(key), number_of(self.sender.node)))
         self.unit = replace(self.unit, marks=tuple(marks), side=(*self.unit.side, *side))
-
-    @property
-    def _sender(self) -> tuple[str, str]:
-        return self.sender.node, self.sender.incarnation
 
     async def _demand_room(self) -> None:
         """A node that has very much kept apart has no more kept."""
@@ -191,26 +197,24 @@ class Taking:
     async def _outside(self) -> list[Key]:
         """What the node sent and does not see any more: the patient has left."""
         keys: dict[Key, None] = {}
+        owners = {key: stored.owner for key, stored in self.looked.newest.items()}
+        owners |= {new.key: new.rows.owner for new in self.unit.versions if new.rows.owner}
+        cared = {
+            care.patient
+            for new in self.unit.versions
+            for care in new.cares or ()
+            if care.facility == self.place
+        }
         for one in self.members:
-            tree = self.looked.trees[one.key]
-            if tree.knows(one.rev) and not await self._is_seen(one.key):
+            tree, owner = self.looked.trees[one.key], owners.get(one.key, 0)
+            if tree.knows(one.rev) and owner not in cared and not await self._is_seen(owner):
                 keys[one.key] = None
         return list(keys)
 
-    async def _is_seen(self, key: Key) -> bool:
-        owner = self._owner(key)
+    async def _is_seen(self, owner: int) -> bool:
         if self.looked.at_home.get(owner, True):
             return True
-        cares = [care for new in self.unit.versions for care in new.cares or ()]
-        if any((care.patient, care.facility) == (owner, self.place) for care in cares):
-            return True
-        return self.place in await self.server.store.cared_by(owner, _now())
-
-    def _owner(self, key: Key) -> int:
-        for new in self.unit.versions:
-            if new.key == key and new.rows.owner:
-                return new.rows.owner
-        return self.looked.newest[key].owner if key in self.looked.newest else 0
+        return self.place in (await self.server.store.cared_by((owner,), _now()))[owner]
 
     # --- receipts ---
 
@@ -223,7 +227,7 @@ class Taking:
         parents = one.parents if outcome is Outcome.REFUSED else ()
         known = self.looked.places.get(name)
         seq, num = (HERE, self.numbers[name]) if known is None else known
-        facts = text_of(issues, parents)
+        facts = text_of(Facts(issues, parents, one.recorded, self.sender.offset))
         number, generation, digest = version_key(*name)
         return ReceiptRow(
             node=self.sender.node,
@@ -256,13 +260,14 @@ async def taken(
     circumstances: Circumstances,
     sender: Sender,
     members: Sequence[Pushed],
+    judging: Judging,
     broken: Sequence[Issue] = (),
 ) -> Taking:
     """All that is to be written of groups, but for the receipts. broken: why one version that is
     alone is kept apart, whatever it says."""
     rules = server.live.current.change
     judged = () if broken else members
-    found = await looked(server, circumstances, judged)
+    found = await looked(server, circumstances, judged, judging)
     taking = Taking(server, circumstances, sender, members, found)
     if broken:
         taking.park(tuple(broken))

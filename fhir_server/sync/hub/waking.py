@@ -20,6 +20,8 @@ from fhir_server.security.audit.record import Record
 from fhir_server.store.contract import Stale, Unit, rid
 from fhir_server.store.contract.side import HELD, RECEIPT, WAITING, Expect, HeldRow, Values
 from fhir_server.sync.hub import quarantine
+from fhir_server.sync.hub.facts import facts_of, text_of
+from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.taking import Sender, Taking, put, taken
 from fhir_server.sync.words import Outcome
 
@@ -87,10 +89,11 @@ async def look_again(server: Server, row: HeldRow) -> Taking | None:
     circumstances = await circumstances_of(server, held)
     if circumstances is None:
         return None
-    sender = Sender(held.node, held.incarnation)
+    sender = Sender(held.node, held.incarnation, held.offset)
     key: Values = tuple(row[:3])
+    judging = Judging(server, circumstances)
     for _ in range(ATTEMPTS):
-        taking = await taken(server, circumstances, sender, (held.pushed,))
+        taking = await taken(server, circumstances, sender, (held.pushed,), judging)
         outcome, issues = taking.outcome(held.pushed)
         if outcome is Outcome.PARKED and issues == held.issues:
             return taking
@@ -118,11 +121,18 @@ async def circumstances_of(server: Server, held: quarantine.Held) -> Circumstanc
 async def _with_receipts(server: Server, taking: Taking, unit: Unit, row: HeldRow) -> Unit:
     """The unit with all receipts of the version, which say what has become of it."""
     (own,) = taking.receipts()
+    told = facts_of(own)
     prefix: Values = tuple(row[:3])
     rows = await server.store.side.range(RECEIPT, "by_version", prefix=prefix, limit=RECEIPTS)
     mended = [
-        own._replace(node=each.node, incarnation=each.incarnation, number=each.number)
+        own._replace(
+            node=each.node,
+            incarnation=each.incarnation,
+            number=each.number,
+            facts=text_of(told._replace(recorded=was.recorded, offset=was.offset)),
+        )
         for each in rows
+        for was in [facts_of(each)]
         if each.outcome == Outcome.PARKED.value
     ]
     return replace(unit, side=(*unit.side, put(mended))) if mended else unit

@@ -46,11 +46,13 @@ class Place:
         """Raises httpx.HTTPError where nobody answers."""
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.key is not None:
-            told["Authorization"] = f"Bearer {self._bearer(self.key)}"
+            told["Authorization"] = f"Bearer {self.token()}"
         url = f"{self.base}/{path}" if path else self.base
         return self._http.request(method, url, json=body, headers=told)
 
-    def _bearer(self, key: node_key.NodeKey) -> str:
+    def token(self) -> str:
+        key = self.key
+        assert key is not None
         if time.monotonic() > self._until:
             form = {
                 "grant_type": "client_credentials",
