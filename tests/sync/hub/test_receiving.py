@@ -123,7 +123,7 @@ async def test_bad_records_keep_no_others_waiting(server, disk):
 
 
 @pytest.mark.parametrize(
-    ("bound", "value", "word"), [("MOST", 3, "20000 versions"), ("MOST_OCTETS", 9500, "256 MiB")]
+    ("bound", "value", "word"), [("MOST", 3, "20000 versions"), ("MOST_OCTETS", 70_000, "256 MiB")]
 )
 async def test_what_is_kept_apart_of_a_node_is_bounded_by_number_and_by_size(
     server, disk, monkeypatch, bound, value, word
@@ -134,7 +134,7 @@ async def test_what_is_kept_apart_of_a_node_is_bounded_by_number_and_by_size(
         each.write(person("an" if each is disk else "binh", each.facility))
         for at in range(5):
             told = measured(f"{each.facility}{at}", "an" if each is disk else "binh")
-            each.write({**told, "status": "nonsense", "note": [{"text": "x" * 1500}]})
+            each.write({**told, "status": "nonsense", "note": [{"text": "x" * 20_000}]})
     for each in (disk, other):
         await each.push(1, 2)
         told = await each.push()
