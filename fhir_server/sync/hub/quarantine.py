@@ -35,6 +35,7 @@ from fhir_server.store.contract.side import (
 )
 from fhir_server.sync.lineage import Parents, Rev
 from fhir_server.sync.words import Pushed
+from fhir_server.sync.words.entry import stub, stub_text
 
 MOST = 20_000  # versions of one node that are kept apart
 MOST_OCTETS = 256 * 1024 * 1024  # bytes of these
@@ -83,6 +84,8 @@ def row_of(held: Held) -> HeldRow:
         "offset": held.offset,
         "caller": _told_of(held.caller),
     }
+    if one.stubs:
+        facts["stubs"] = [stub_text(stub) for stub in one.stubs]
     return HeldRow(
         rid=number,
         generation=generation,
@@ -116,6 +119,7 @@ def of_row(row: HeldRow) -> Held:
         method=facts["method"],
         recorded=facts["recorded"],
         body=body,
+        stubs=tuple(stub(text, "HELD") for text in facts.get("stubs", ())),
     )
     waits = tuple(Key(*text.split("/", 1)) for text in facts["for"])
     caller = _caller(facts["caller"])

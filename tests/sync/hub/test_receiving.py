@@ -24,7 +24,7 @@ from fhir_server.sync import receipts
 from fhir_server.sync.hub import judging, quarantine, receiving, storing, waking
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
-from fhir_server.sync.words import Kind, Outcome, Push, Refused
+from fhir_server.sync.words import Kind, Outcome, Push, Refused, Stubbed
 from tests.interaction.conftest import BY_ANYBODY, asked, put, server_on
 from tests.sync.hub.disk import Disk, outcomes, version
 from tests.sync.hub.posts import Post, kept, measured, organization, person, visit, written
@@ -443,6 +443,19 @@ async def test_a_group_names_a_bounded_number_of_parents(server, disk):
         disk.write(measured(f"m{at}", "an"), *parents, group=1)
     with pytest.raises(Invalid, match="parents"):
         await disk.push()
+
+
+@ON_ONE
+async def test_a_hub_that_lost_nothing_takes_no_version_by_name_alone(server, disk):
+    """It has sent all there are; a node that lies would make the history longer than it was."""
+    disk.write(AN)
+    await disk.push()
+    parent = f"7-{26 * 'a'}"
+    lies = version(2, {**PULSE, "status": "amended"}, parent)
+    disk.sent[2] = lies._replace(stubs=(Stubbed(parent, (f"6-{26 * 'a'}",)),))
+    told = await disk.push(2)
+    assert outcomes(told) == ["parked"]
+    assert await newest(server, "Observation", "m") is None
 
 
 @ON_ONE
