@@ -74,8 +74,12 @@ def _might(looked: Looked, one: Pushed, interaction: str) -> bool:
 
 
 def _ancestry(looked: Looked, one: Pushed) -> Verdict | None:
-    """Its parents are stored, or known from what was kept apart or refused."""
+    """Its parents are stored, or known from what was kept apart or refused; or, by a hub that came
+    back from a backup, were known once: then nobody may have their content any more."""
     tree = looked.trees[one.key]
+    if looked.restored:
+        for stub in one.stubs:
+            tree.add_stub(stub.rev, stub.parents)
     for parent in one.parents:
         if not _learned(looked, one.key, parent):
             return _parked(

@@ -55,7 +55,8 @@ class Looked:
     there: of these what is stored, within reach where it is a Patient. sent: those of which the
     node has sent something. at_home: whether patients are at home at the facility, who ever were.
     patients: of whom the node may write. allowed: interactions with types that it may write some
-    records of.
+    records of. restored: the hub came back from a backup, so that nodes may know of versions that
+    it has lost.
     """
 
     newest: Mapping[Key, Stored]
@@ -75,6 +76,7 @@ class Looked:
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
     allowed: frozenset[tuple[str, str]] = frozenset()
+    restored: bool = False
 
     def is_new(self, one: Pushed) -> bool:
         return not self.trees[one.key].knows(one.rev)
@@ -93,6 +95,8 @@ async def looked(
     )
     new = [one for one in members if found.is_new(one) and one.key.type in found.types]
     await _ancestors(server, found, members)
+    if any(one.stubs for one in members):
+        found.restored = len(await server.store.epochs()) > 1
     await _judge(server, circumstances, found, new, judging)
     await _refer(server, found, circumstances.caller.client)
     await _reach(server, circumstances, found, new)

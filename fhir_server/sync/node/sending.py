@@ -125,6 +125,7 @@ def _push(life: Life, node: str, rows: Sequence[PackedRow], read: Sequence[own.O
             method=one.method,
             recorded=one.recorded,
             body=one.resource,
+            stubs=one.stubs,
         )
         for row, one in zip(rows, read, strict=True)
     )

@@ -21,6 +21,13 @@ from fhir_server.sync.lineage import Parents, Rev
 NEVER = Place(0, 0, 0)  # where nothing is stored
 
 
+class Stubbed(NamedTuple):
+    """A version of which no more is known than what it follows."""
+
+    rev: Rev
+    parents: Parents
+
+
 class Pushed(NamedTuple):
     """A version a node sends. Its name is computed from what it says, so it is not sent.
 
@@ -37,6 +44,7 @@ class Pushed(NamedTuple):
     method: str  # POST | PUT | PATCH | DELETE
     recorded: int
     body: Resource | None
+    stubs: tuple[Stubbed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +121,6 @@ class Kind(Enum):
     ECHO = "echo"  # of what this node sent: it has the body
     LEFT_RECORD = "record"  # the patient, and all that is theirs, is no longer in the catchment
     LEFT_RESOURCE = "resource"  # this one is not, because it is another patient's now
-
-
-class Stubbed(NamedTuple):
-    """A version of which no more is known than what it follows."""
-
-    rev: Rev
-    parents: Parents
 
 
 class Row(NamedTuple):
