@@ -38,6 +38,8 @@ from fhir_server.sync.words import Pushed
 from fhir_server.sync.words.entry import stub, stub_text
 
 MOST = 20_000  # versions of one node that are kept apart
+MOST_OCTETS = 256 * 1024 * 1024  # bytes of these
+MEASURED = ("parents", "body", "issues", "waits")  # what of a row is long
 MOST_ISSUES = 50  # of one version that are kept
 MOST_WAITS = 20  # resources that one version waits for
 MOST_TEXT = 1000  # characters of what an issue says
@@ -99,6 +101,10 @@ def row_of(held: Held) -> HeldRow:
         number=one.number,
         at=time.time_ns() // 1_000_000,
     )
+
+
+def octets(row: HeldRow) -> int:
+    return sum(len(getattr(row, name)) for name in MEASURED)
 
 
 def of_row(row: HeldRow) -> Held:

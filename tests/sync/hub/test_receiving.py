@@ -21,7 +21,7 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, History, rid
 from fhir_server.store.contract.side import CONFLICT, HELD, LIFE, WAITING
 from fhir_server.sync import receipts
-from fhir_server.sync.hub import judging, receiving, storing, waking
+from fhir_server.sync.hub import judging, quarantine, receiving, storing, waking
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
 from fhir_server.sync.words import Kind, Outcome, Push, Refused, Stubbed
@@ -120,6 +120,30 @@ async def test_bad_records_keep_no_others_waiting(server, disk):
     assert all(one.issues for one in told.receipts if one.outcome is Outcome.PARKED)
     assert await newest(server, "Observation", "m0") is None
     assert outcomes(await disk.push()) == outcomes(told)
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "word"), [("MOST", 3, "20000 versions"), ("MOST_OCTETS", 70_000, "256 MiB")]
+)
+async def test_what_is_kept_apart_of_a_node_is_bounded_by_number_and_by_size(
+    server, disk, monkeypatch, bound, value, word
+):
+    monkeypatch.setattr(quarantine, bound, value)
+    other = Disk(server, "hanoi")
+    for each in (disk, other):
+        each.write(person("an" if each is disk else "binh", each.facility))
+        for at in range(5):
+            told = measured(f"{each.facility}{at}", "an" if each is disk else "binh")
+            each.write({**told, "status": "nonsense", "note": [{"text": "x" * 20_000}]})
+    for each in (disk, other):
+        await each.push(1, 2)
+        told = await each.push()
+        expected = ["stored", *["parked"] * 3, *["refused"] * 2]
+        assert outcomes(told) == expected, "of each node by itself"
+        assert word in told.receipts[-1].issues[0].diagnostics
+    assert await server.store.side.count(HELD) == 6
+    rows = await server.store.side.range(HELD, limit=9)
+    assert bound == "MOST" or sum(map(quarantine.octets, rows)) <= 2 * value
 
 
 async def test_mending_is_an_update_of_what_was_kept_apart(server, disk):
