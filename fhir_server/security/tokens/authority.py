@@ -216,6 +216,17 @@ class Authority:
         token_url = self._proving.names(base)[0]
         return {"client_id": found.id, "token_endpoint": token_url, "scope": found.scopes}
 
+    async def rotate(
+        self, pairs: Sequence[tuple[str, str]], base: str
+    ) -> tuple[Mapping[str, Any], Caller]:
+        """Take the key that follows, of a client that proves itself by the one before. Raises
+        OAuthError."""
+        form = oauth.form(pairs)
+        whose = await self._proving.once(form, base)
+        found = await rotation.rotate(self._store.access, whose, form, self._clock())
+        told = {"client_id": whose.id, "kid": found.key["kid"], "until": found.until // 1000}
+        return told, caller_of(whose, {}, "")
+
     async def configuration(self, base: str) -> Mapping[str, Any]:
         """`.well-known/smart-configuration`. Raises Unfetched where the outside provider's own
         configuration cannot be had."""
