@@ -100,12 +100,12 @@ async def answered(server: Server, authority: Authority, request: Request, path:
     if path in TOLD_TO_ANY_PAGE:
         return _json(request, 200, await _published(server, authority, request, path))
     if path == AUTHORIZE and request.method == "GET":
-        return await consent.answered(authority, request, request.pairs)
+        return await consent.answered(server.gate, authority, request, request.pairs)
     if path not in BEARERS:
         _refuse_header(request)
     pairs = await _form(request, has_query=has_query)
     if path == AUTHORIZE:
-        return await consent.answered(authority, request, pairs)
+        return await consent.answered(server.gate, authority, request, pairs)
     if path == LAUNCH:
         return _json(request, 200, await _launch(server, authority, request, pairs))
     return _json(request, 200, await POSTED[path](authority, request, pairs))

@@ -28,7 +28,8 @@ from fhir_server.security.tokens.fetching import Fetch, Https
 from fhir_server.security.tokens.granted import GRANT, Granted
 from fhir_server.security.tokens.identity import Identity
 from fhir_server.security.tokens.issued import ACCESS, digest_of, new_token
-from fhir_server.security.tokens.launching import Launch
+from fhir_server.security.tokens.launching import Admits, Launch
+from fhir_server.security.tokens.leave import Leave
 from fhir_server.security.tokens.oauth import OAuthError, needed
 from fhir_server.security.tokens.provider import Provider
 from fhir_server.security.tokens.proving import Proving, replayed
@@ -149,10 +150,11 @@ class Authority:
             self._store.access, pairs, here, self._clock(), days=self._days
         )
 
-    async def allow(self, launch: Launch, login: str) -> str:
-        """Where a person who gave leave goes next. Raises OAuthError, or Returned."""
+    async def allow(self, launch: Launch, leave: Leave, admits: Admits) -> str:
+        """Where a person who gave leave goes next. Raises OAuthError, Returned, or what admits
+        raises of whom the policy lets do nothing."""
         return await launching.allowed(
-            self._store.access, launch, login, self._clock(), days=self._days
+            self._store.access, launch, leave, self._clock(), days=self._days, admits=admits
         )
 
     async def may_open(
