@@ -59,6 +59,11 @@ async def _enrol(authority: Authority, request: Request, pairs: Pairs) -> Told:
     return await authority.enrol(pairs, request.base)
 
 
+async def _rotate(authority: Authority, request: Request, pairs: Pairs) -> Told:
+    told, request.caller = await authority.rotate(pairs, request.base)
+    return told
+
+
 async def _launch(server: Server, authority: Authority, request: Request, pairs: Pairs) -> Told:
     """An EMR opens an application about a patient whom it reaches itself."""
     credentials = _credentials(request)
@@ -73,6 +78,7 @@ POSTED: Mapping[bytes, Callable[[Authority, Request, Pairs], Awaitable[Told]]] =
     b"oauth/introspect": _introspect,
     b"oauth/revoke": _revoke,
     b"oauth/enrol": _enrol,
+    b"oauth/rotate": _rotate,
 }
 LAUNCH = b"oauth/launch"
 BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may come to

@@ -1,4 +1,6 @@
-"""Sign a person in, and print their access token: python3 sign_in.py BASE CLIENT SCOPE [CODE [NAME=VALUE ...]]
+"""Sign a person in, and print their access token.
+
+    python3 sign_in.py BASE CLIENT SCOPE [CODE [NAME=VALUE ...]]
 
 It opens the browser, where the person types the code that the operator gave them and presses
 "Cho phép". Where there is no browser, the code is given here, and sent as the browser would,

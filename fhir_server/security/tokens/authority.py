@@ -19,7 +19,15 @@ from urllib.parse import urlsplit
 
 from fhir_server.security import scope
 from fhir_server.security.caller import Caller
-from fhir_server.security.tokens import assertion, client, granted, launched, launching, oauth
+from fhir_server.security.tokens import (
+    assertion,
+    client,
+    granted,
+    launched,
+    launching,
+    oauth,
+    rotation,
+)
 from fhir_server.security.tokens.client import Client
 from fhir_server.security.tokens.configuration import configuration, openid, outside_of
 from fhir_server.security.tokens.credentials import Credentials, bearer, refused
@@ -33,7 +41,7 @@ from fhir_server.security.tokens.leave import Leave
 from fhir_server.security.tokens.oauth import OAuthError, needed
 from fhir_server.security.tokens.provider import Provider
 from fhir_server.security.tokens.proving import Proving, replayed
-from fhir_server.security.tokens.recognising import Known, Recognising
+from fhir_server.security.tokens.recognising import Known, Recognising, caller_of
 from fhir_server.security.tokens.signed import BadClaim, Claims
 from fhir_server.store.contract import Store
 from fhir_server.store.contract.access import Issued
