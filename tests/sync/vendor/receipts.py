@@ -67,6 +67,11 @@ def receipts(text: str) -> list[Receipt]:
 
 
 def chain_holds(kept: list[tuple[str, str]]) -> bool:
-    """Whether each of (said, signed) names the one before it."""
-    before = [json.loads(said)["before"] for said, _ in kept]
-    return all(told == hash_of(kept[n][1]) for n, told in enumerate(before[1:]))
+    """Whether each of (said, signed) names the one before it in its incarnation."""
+    last: dict[str, str] = {}
+    for text, signed in kept:
+        told = json.loads(text)
+        if told["before"] != last.get(told["incarnation"], ""):
+            return False
+        last[told["incarnation"]] = hash_of(signed)
+    return True
