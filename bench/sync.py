@@ -2,6 +2,7 @@
 
     python -m bench.sync [--visits 1000] [--only bytes,offline,push,pull,idle,notice]
                          [--database sqlite|postgresql] [--pages 200]
+    python -m bench.sync --visits 50 --only long --versions 1000000
 
 A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
 this machine, with the line of the tests between them. A visit is an Encounter, two Observations,
@@ -20,25 +21,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from bench import floor, long, pushing
 from bench.visits import Resource, bundle, visits
 from fhir_server.foundation import wire
-from fhir_server.foundation.resource import Key
 from fhir_server.store.migrate import migrate
 from fhir_server.sync.node.key import NodeKey
 from fhir_server.sync.node.line import Line as Asking
 from fhir_server.sync.node.line import enrol
-from fhir_server.sync.words import Push, Pushed, page, push
-from tests import postgresql
+from fhir_server.sync.words import page
 from tests.sync.real.line import CALM, Weather
 from tests.sync.real.province import Place, Post, Province
 
 POST = "my-khanh"
 NARROW = Weather(rate=8000, loss=0.05)  # 64 kbit/s
-CHUNK = 500  # versions of a push, in the figure of the hub alone
 TICK = os.sysconf("SC_CLK_TCK")
 PATIENCE = 7200.0  # seconds
 
@@ -55,8 +53,9 @@ def keep(place: Place, resources: list[Resource]) -> int:
 class Bench:
     """A hub and a post, and how many visits."""
 
-    def __init__(self, province: Province, number: int, pages: int) -> None:
+    def __init__(self, province: Province, number: int, pages: int, versions: int) -> None:
         self.province, self.number, self.pages = province, number, pages
+        self.versions = versions
         self.post: Post = province.posts[0]
         self.place = province.at_post[POST]
         self.visits = visits(POST, 1)
@@ -123,32 +122,17 @@ class Bench:
             time.sleep(0.2)
 
     def push(self) -> None:
-        """A post behind a good line; and the hub alone, told by who does nothing else."""
+        """A post behind a good line. What the hub alone takes: `bench.pushing`."""
         written = self.without_line()
         begun = time.monotonic()
         self.post.line.mend()
         self.wait_until_empty()
         tell("post to hub, good line: versions a second", written / (time.monotonic() - begun))
-        asyncio.run(self.push_alone())
 
-    async def push_alone(self) -> None:
-        asking = await self.client("tyt-alone", POST)
-        versions: list[Pushed] = []
-        for at, written in zip(range(self.number), visits(POST, 2), strict=False):
-            for one in written:
-                key, number = Key(one["resourceType"], one["id"]), len(versions) + 1
-                rev = push.named(key, (), one)
-                versions.append(Pushed(number, at + 1, key, rev, (), "PUT", 1, one))
-        spent, before = 0.0, ""
-        for some in chunks(versions):
-            now = int(time.time() * 1000)
-            body = push.written(Push("tyt-alone", "b1", some[0].number, before, some, now))
-            begun = time.monotonic()
-            await asking.push(body)
-            spent += time.monotonic() - begun
-            before = some[-1].rev
-        await asking.close()
-        tell(f"hub alone, one client, chunks of {CHUNK}: versions a second", len(versions) / spent)
+    def hub(self) -> None:
+        """A hub of its own, of one process and of two, beside plain transactions."""
+        for workers in (1, 2):
+            pushing.report(self.number, (1, 8), 500, workers)
 
     def pull(self) -> None:
         asyncio.run(self.pull_all())
@@ -174,6 +158,15 @@ class Bench:
             third = len(times) // 3
             tell("pull: ms a page, first third", 1000 * median(times[:third]))
             tell("pull: ms a page, last third", 1000 * median(times[-third:]))
+
+    def long(self) -> None:
+        """A log of many versions, page by page."""
+        for _ in range(self.number):
+            written = next(self.visits)
+            keep(self.place, written)
+        self.at_hub(written[-1])
+        self.wait_until_empty()
+        long.measured(self.province.hub, POST, self.versions, tell)
 
     def idle(self) -> None:
         time.sleep(5)
@@ -210,18 +203,6 @@ class Bench:
         return Asking(key)
 
 
-def chunks(versions: list[Pushed]) -> Iterator[tuple[Pushed, ...]]:
-    """Of whole groups."""
-    some: list[Pushed] = []
-    for _, group in groupby(versions, key=lambda one: one.group):
-        some += group
-        if len(some) >= CHUNK:
-            yield tuple(some)
-            some = []
-    if some:
-        yield tuple(some)
-
-
 def tell(what: str, value: float) -> None:
     print(f"  {what:<64} {value:>12,.1f}", flush=True)
 
@@ -230,8 +211,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--visits", type=int, default=1000)
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
+    parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--only", default="bytes,offline,push,pull,idle,notice")
+    parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name, on(asked.database, name) as url:
         load = os.getloadavg()[0]
@@ -240,7 +222,7 @@ def main() -> None:
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
         with Province(url, Path(name), 1, (POST,), profiles="", client_rate=0) as province:
-            bench = Bench(province, asked.visits, asked.pages)
+            bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)
                 figure()
@@ -251,7 +233,7 @@ def main() -> None:
 @contextmanager
 def on(database: str, folder: str) -> Iterator[str]:
     if database == "postgresql":
-        with postgresql.database() as url:
+        with floor.postgresql(Path(folder)) as (url, *_):
             yield url
         return
     url = f"sqlite:///{folder}/hub.db"

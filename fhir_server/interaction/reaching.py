@@ -82,7 +82,7 @@ async def _treating(
     if not moments:
         return {}
     moment = max(moments)  # an Access has one
-    return {patient: await server.store.cared_by(patient, moment) for patient in patients}
+    return dict(await server.store.cared_by(sorted(patients), moment))
 
 
 def _placeless(reach: Restriction) -> Restriction:

@@ -118,30 +118,34 @@ def new_version(
     parents: tuple[str, ...] | None = None,
     *,
     rows: IndexRows | None = None,
+    named: tuple[int, bytes] | None = None,
 ) -> NewVersion:
     """The next version of a resource that already has its id (see with_id).
 
     parents: of which versions it is made; None: of the one it follows. rows: its index rows, where
-    they were needed before.
+    they were needed before. named: its generation and digest, where they were.
     """
     key = Key(resource["resourceType"], resource["id"])
     auditing.refuse_write(key.type)
     rows = server.indexer.rows(resource) if rows is None else rows
-    named = facility.named(server, circumstances, resource)
-    if not named and follows is None:
-        named = facility.of_caller(circumstances)
-    made_of = made_from(follows) if parents is None else parents
+    place = facility.named(server, circumstances, resource)
+    if not place and follows is None:
+        place = facility.of_caller(circumstances)
+    if named is None:
+        made_of = made_from(follows) if parents is None else parents
+        digest = digest_of(key.type, key.id, made_of, deleted=False, resource=resource)
+        named = (next_generation(made_of), digest)
     return NewVersion(
         key=key,
-        generation=next_generation(made_of),
-        digest=digest_of(key.type, key.id, made_of, deleted=False, resource=resource),
+        generation=named[0],
+        digest=named[1],
         method=method,
         tail=tail_of(resource),
         rows=rows,
         before=rows_of(server, follows),
         follows=follows,
         unsure=server.live.current.building,
-        facility=named,
+        facility=place,
         cares=care.brought(server, circumstances, resource, rows.owner),
         parents=parents,
     )

@@ -101,6 +101,14 @@ def stored(row: Sequence[Any], codec: Codec, main: int = 0, owner: int = 0) -> S
     )
 
 
+def by_patient(patients: Iterable[int], rows: Iterable[Sequence[int]]) -> dict[int, frozenset[int]]:
+    """The facilities of rows of a patient and a facility; whoever has none has none."""
+    found: dict[int, set[int]] = {patient: set() for patient in patients}
+    for patient, facility in rows:
+        found[patient].add(facility)
+    return {patient: frozenset(places) for patient, places in found.items()}
+
+
 def moves(before: IndexRows, after: IndexRows) -> bool:
     """Whether a resource stands elsewhere in an order that is walked (select/page)."""
     return (

@@ -266,8 +266,11 @@ class SqliteStore:
     async def epochs(self) -> Sequence[Epoch]:
         return await self._ask(sqlite_log.told_epochs)
 
-    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
-        return await self._ask(lambda r: sqlite_read.cared_by(r, patient, moment))
+    async def cared_by(self, patients: Sequence[int], moment: int) -> Mapping[int, frozenset[int]]:
+        return await self._ask(lambda r: sqlite_read.cared_by(r, patients, moment))
+
+    async def before(self, versions: Sequence[Stored]) -> Sequence[Stored]:
+        return await self._ask(lambda r: sqlite_history.before(r, self._codec, versions))
 
     async def remembered(self, key: str) -> Remembered | None:
         return await self._ask(lambda r: sqlite_read.remembered(r, key))

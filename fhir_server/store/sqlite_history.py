@@ -17,7 +17,16 @@ from fhir_server.store.asking import answered
 from fhir_server.store.choosing import Choosing
 from fhir_server.store.codec import Codec
 from fhir_server.store.condition import within_reach
-from fhir_server.store.contract import EpochEnded, Feed, Ground, History, Page, Restriction, rid
+from fhir_server.store.contract import (
+    EpochEnded,
+    Feed,
+    Ground,
+    History,
+    Page,
+    Restriction,
+    Stored,
+    rid,
+)
 from fhir_server.store.dialect import OWNER, SQLITE
 from fhir_server.store.row import packed_id, stored
 from fhir_server.store.select.reached import those
@@ -50,6 +59,18 @@ def history(reader: Reader, codec: Codec, asked: History) -> Page:
         rows = _found(reader, asked, _asked(reader, asked, bound))
     page = [stored(row, codec, owner=row[12]) for row in rows[: asked.limit]]
     return Page(page, len(rows) > asked.limit, str(bound))
+
+
+BEFORE = (
+    f"SELECT {SQLITE.columns} FROM version v WHERE v.rid = ? AND v.seq < ?"
+    f" AND v.method <> {LEFT_NUMBER} ORDER BY v.seq DESC LIMIT 1"
+)
+
+
+def before(reader: Reader, codec: Codec, versions: Sequence[Stored]) -> list[Stored]:
+    """The row before each."""
+    asked = ((rid(one.key), one.position.seq) for one in versions)
+    return [stored(row, codec) for one in asked for row in reader.rows(BEFORE, one)]
 
 
 def count_history(reader: Reader, asked: History) -> int:

@@ -32,7 +32,7 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.named import marks, rank, those
-from fhir_server.store.row import halves, stored
+from fhir_server.store.row import by_patient, halves, stored
 from fhir_server.store.select import (
     Driver,
     Sample,
@@ -213,9 +213,10 @@ def _tally(reader: Reader, select: Select) -> int:
 # --- small things --------------------------------------------------------------------------------
 
 
-def cared_by(reader: Reader, patient: int, moment: int) -> frozenset[int]:
-    asked = "SELECT facility FROM care WHERE patient = ? AND until > ?"
-    return frozenset(row[0] for row in reader.rows(asked, (patient, moment)))
+def cared_by(reader: Reader, patients: Sequence[int], moment: int) -> dict[int, frozenset[int]]:
+    asked = "SELECT patient, facility FROM care WHERE patient = ? AND until > ?"
+    found = (row for patient in patients for row in reader.rows(asked, (patient, moment)))
+    return by_patient(patients, found)
 
 
 def census(reader: Reader) -> dict[str, int]:

@@ -40,8 +40,26 @@ class SqliteSide:
         found = await self._ask(lambda reader: reader.rows(asked.text, asked.values))
         return [side.row_of(table, row) for row in found]
 
+    async def ranges(
+        self, table: Table[R], index: str, prefixes: Sequence[Values], *, limit: int
+    ) -> list[R]:
+        asked = [
+            side.range_sql(table, index, prefix, None, limit, SQLITE)
+            for prefix in dict.fromkeys(prefixes)
+        ]
+        found = await self._ask(
+            lambda reader: [row for one in asked for row in reader.rows(one.text, one.values)]
+        )
+        return [side.row_of(table, row) for row in found]
+
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         asked = side.count_sql(table, prefix, index, SQLITE)
+        return int((await self._ask(lambda reader: reader.rows(asked.text, asked.values)))[0][0])
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, SQLITE)
         return int((await self._ask(lambda reader: reader.rows(asked.text, asked.values)))[0][0])
 
 

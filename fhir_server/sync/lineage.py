@@ -8,8 +8,8 @@ heads: more than one is a conflict, and nothing else is, so no mark of it can be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
 
@@ -44,6 +44,7 @@ class Lineage:
     """The versions of one resource. Parents that are not known themselves are the end of it."""
 
     versions: Mapping[Rev, Known]
+    _heads: tuple[Rev, ...] | None = field(default=None, compare=False, repr=False)
 
     def past(self, rev: Rev) -> frozenset[Rev]:
         """The version itself, and all it follows."""
@@ -65,8 +66,12 @@ class Lineage:
     def heads(self) -> list[Rev]:
         """The versions that stand for the resource and that none of these follows, the one to be
         shown first: what is alive, then the longer history, then the greater hash."""
-        found = self._last(rev for rev, known in self.versions.items() if known.state in STANDING)
-        return sorted(found, key=self._rank, reverse=True) if len(found) > 1 else found
+        found: Sequence[Rev] | None = self._heads
+        if found is None:
+            standing = (rev for rev, known in self.versions.items() if known.state in STANDING)
+            found = self._last(standing)
+            object.__setattr__(self, "_heads", tuple(found))
+        return sorted(found, key=self._rank, reverse=True) if len(found) > 1 else list(found)
 
     def follows(self, rev: Rev, earlier: Rev) -> bool:
         """Whether it was made, directly or not, from the earlier one; a version follows itself."""
@@ -77,7 +82,23 @@ class Lineage:
         before = self.versions.get(rev)
         if before is not None and known.state is State.STUB:
             return self
-        return Lineage({**self.versions, rev: known})
+        versions = dict(self.versions)
+        versions[rev] = known
+        heads = self._with_head(rev, known) if before is None else None
+        return Lineage(versions, heads)
+
+    def _with_head(self, rev: Rev, known: Known) -> tuple[Rev, ...] | None:
+        """The heads when this is added, where that is plain: it follows heads alone, and none of
+        the others can follow it, since their histories are no longer. None: it is not plain."""
+        if known.state not in STANDING:
+            return None
+        heads = self.heads()
+        others = [head for head in heads if head not in known.parents]
+        if len(others) + len(known.parents) != len(heads):
+            return None
+        if others and generation(rev) < max(map(generation, others)):
+            return None
+        return (*others, rev)
 
     def _last(self, revs: Iterable[Rev]) -> list[Rev]:
         among = set(revs)

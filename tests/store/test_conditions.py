@@ -360,7 +360,7 @@ def test_a_condition_finds_exactly_what_it_says(store, run, population, monkeypa
 
 def test_in_whose_care_a_patient_is_goes_by_what_was_said_last(store, run, population):
     assert any(population.cares.values())
-    for patient in (0, 1, 2, 3):
-        for moment in MOMENTS:
-            told = run(store.cared_by(patient, moment))
-            assert told == population.cared_by(patient, moment)
+    patients = (0, 1, 2, 3)
+    for moment in MOMENTS:
+        told = run(store.cared_by(patients, moment))
+        assert told == {patient: population.cared_by(patient, moment) for patient in patients}

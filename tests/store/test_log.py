@@ -20,7 +20,7 @@ from fhir_server.store.contract.log import (
     Mark,
     owner_of,
 )
-from tests.store.world import newest, rows, unit, version
+from tests.store.world import chained, newest, rows, unit, version
 
 HERE, THERE = 501, 502  # facilities
 MINE, THEIRS = rid(Key("Patient", "mine")), rid(Key("Patient", "theirs"))
@@ -85,7 +85,7 @@ async def told_in_pages(store, limit):
     ]
     assert [row.position for row in found] == sorted(row.position for row in found)
     assert found[4].body == b"m"
-    assert (found[3].owner, found[3].tail) == (MINE, owned("Encounter/m", MINE).tail)
+    assert (found[3].owner, found[3].stored.tail) == (MINE, owned("Encounter/m", MINE).tail)
     assert (found[2].key, found[4].key) == (Key("Patient", "mine"), None)
     assert (last.more, last.reached < last.horizon) == (False, True)
     again = await store.log(last.next, facility=HERE, everywhere=KNOWN, limit=limit)
@@ -97,6 +97,18 @@ async def told_in_pages(store, limit):
     ]  # fmt: skip
     nobody, _ = await all_of(store, 999)
     assert said(nobody) == ["Organization/o", (OUTSIDE, 3)]
+
+
+async def test_what_stood_before_versions_is_read_at_once(store):
+    await store.commit(unit(chained("Basic/a", "1", "2"), version("Basic/b", "1")))
+    await store.commit(unit(version("Basic/a", "deleted", follows=await newest(store, "Basic/a"))))
+    page = await store.feed(None, restriction=EVERYTHING, limit=10)
+    before = await store.before(page.rows)
+    assert sorted((str(one.key), one.generation, one.deleted) for one in before) == [
+        ("Basic/a", 1, False),
+        ("Basic/a", 2, False),
+    ]
+    assert await store.before([]) == []
 
 
 async def test_an_empty_log_has_an_end_to_go_on_from(store):

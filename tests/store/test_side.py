@@ -107,6 +107,34 @@ async def test_pages_of_an_index_meet_each_row_once_in_its_order(store):
     assert await store.side.count(PLACE, ("gone",), "by_state") == 0
 
 
+async def test_bytes_are_measured_without_the_rest(store):
+    def held(number, node, body):
+        return HeldRow(number, 1, b"d", "Patient", "an", b"[]", body, b"", b"", node, "i", 1, 1)
+
+    rows = (held(1, "a", "Mạch".encode()), held(2, "a", bytes(100_000)), held(3, "b", b"12345"))
+    await store.commit(beside(Put(HELD_BODIES, rows)))
+    wanted = ("body", "parents")
+    assert await store.side.octets(HELD_BODIES, wanted, ("a",), "by_node") == 6 + 100_000 + 2 * 2
+    assert await store.side.octets(HELD_BODIES, ("body",)) == 6 + 100_000 + 5
+    assert await store.side.octets(HELD_BODIES, wanted, ("nobody",), "by_node") == 0
+    with pytest.raises(ValueError, match="bytes"):
+        await store.side.octets(HELD_BODIES, ("id",))
+
+
+async def test_the_first_rows_of_several_prefixes_are_read_at_once(store):
+    rows = [receipt(number, seq=7, num=number, rid=number % 3) for number in range(12)]
+    await store.commit(beside(Put(RECEIPT, tuple(rows))))
+    found = await store.side.ranges(RECEIPT, "by_version", [(0,), (2,), (9,), (2,)], limit=3)
+    assert sorted((row.rid, row.number) for row in found) == [
+        (0, 0), (0, 3), (0, 6), (2, 2), (2, 5), (2, 8),
+    ]  # fmt: skip
+    found = await store.side.ranges(
+        RECEIPT, "primary", [(*LIFE_KEY, 4), ("tyt", "gone", 4)], limit=9
+    )
+    assert found == [rows[4]]
+    assert await store.side.ranges(RECEIPT, "by_version", [], limit=3) == []
+
+
 async def test_a_receipt_names_the_place_of_the_version_it_is_written_with(store):
     new = unit(version("Patient/a"), chained("Patient/b", "x", "y"))
     receipts = Put(RECEIPT, (receipt(1, num=0), receipt(2, num=1), receipt(3, num=2)))

@@ -261,5 +261,15 @@ class SideTables(Protocol):
         beyond: values of the columns that follow the prefix in that order, the first of them or
         all; only rows that come after these."""
 
+    async def ranges(
+        self, table: Table[R], index: str, prefixes: Sequence[Values], *, limit: int
+    ) -> list[R]:
+        """The first rows of each of several prefixes, which are of one length."""
+
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         """How many rows have these values in the first columns of an index."""
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        """How many bytes those rows hold in columns of bytes."""

@@ -211,8 +211,13 @@ class Store(Protocol):
 
     async def remembered(self, key: str) -> Remembered | None: ...
 
-    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
-        """The facilities that have the patient in their care at the moment (see Facts)."""
+    async def cared_by(self, patients: Sequence[int], moment: int) -> Mapping[int, frozenset[int]]:
+        """For each of these patients the facilities that have them in their care at the moment
+        (see Facts)."""
+
+    async def before(self, versions: Sequence[Stored]) -> Sequence[Stored]:
+        """The row of the log that was each one's resource's before it, of those that have one; in
+        no order."""
 
     async def by_rid(self, rids: Sequence[int], restriction: Restriction) -> Sequence[Stored]:
         """The newest versions of these numbers, deletions left out."""

@@ -17,7 +17,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.audit import Entry
 from fhir_server.store.contract.index import NO_ROWS, IndexRows
 from fhir_server.store.contract.lineage import Earlier, Stub
-from fhir_server.store.contract.log import Mark
+from fhir_server.store.contract.mark import Mark
 from fhir_server.store.contract.place import Position
 from fhir_server.store.contract.reach import Care, Select
 from fhir_server.store.contract.side import Expect, Side
@@ -53,7 +53,7 @@ class Stored:
         return self.tail is None
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 13)
 def version_id(generation: int, digest: bytes) -> str:
     """`<generation>-<26 letters of base32>`: R4 allows 64 of [A-Za-z0-9.-]."""
     bits = int.from_bytes(digest) << 2
@@ -63,9 +63,12 @@ def version_id(generation: int, digest: bytes) -> str:
 def parse_version_id(text: str) -> tuple[int, bytes] | None:
     """The generation and digest a version id names, or None if it is not one of ours."""
     found = VERSION_ID.fullmatch(text)
-    if found is None:
-        return None
-    generation, digest = int(found[1]), base64.b32decode(found[2].upper() + "======")
+    return None if found is None else _parsed(text, int(found[1]), found[2])
+
+
+@lru_cache(maxsize=1 << 13)
+def _parsed(text: str, generation: int, letters: str) -> tuple[int, bytes] | None:
+    digest = base64.b32decode(letters.upper() + "======")
     # 26 letters hold two bits more than the digest: only one spelling is the version's name.
     return (generation, digest) if version_id(generation, digest) == text else None
 

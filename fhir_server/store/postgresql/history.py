@@ -24,9 +24,10 @@ from fhir_server.store.contract import (
     Page,
     Position,
     Restriction,
+    Stored,
     rid,
 )
-from fhir_server.store.dialect import OWNER, POSTGRESQL
+from fhir_server.store.dialect import OWNER, POSTGRESQL, Bigints
 from fhir_server.store.postgresql.connection import Pool, Row, rows
 from fhir_server.store.postgresql.reading import BASE, COLUMNS, bound_of
 from fhir_server.store.row import packed_id, stored
@@ -115,6 +116,22 @@ async def count_history(pool: Pool, asked: History) -> int:
     told = both([*_asked(asked, pin), *_reached(asked.restriction, asked.types)])
     text = f"select count(*) from version v where {told.text}"
     return int((await rows(pool, text, told.values, prepare=_alike(asked)))[0][0])
+
+
+BEFORE = (
+    f"select {COLUMNS} from unnest(%s, %s, %s) k(rid, seq, num) cross join lateral (select *"
+    " from version x where x.rid = k.rid and (x.seq, x.num) < (k.seq, k.num)"
+    f" and x.method <> {LEFT_NUMBER} order by x.seq desc, x.num desc limit 1) v"
+)
+
+
+async def before(pool: Pool, codec: Codec, versions: Sequence[Stored]) -> list[Stored]:
+    """The row before each."""
+    if not versions:
+        return []
+    asked = [(rid(one.key), *one.position) for one in versions]
+    values = [Bigints(column) for column in zip(*asked, strict=True)]
+    return [stored(row, codec) for row in await rows(pool, BEFORE, values)]
 
 
 def _by_time(asked: History) -> bool:

@@ -34,7 +34,7 @@ from fhir_server.store.dialect import POSTGRESQL, Bigints
 from fhir_server.store.gathering import Gathering
 from fhir_server.store.named import marks, rank, those
 from fhir_server.store.postgresql.connection import LONG, Pool, Row, rows
-from fhir_server.store.row import halves, stored
+from fhir_server.store.row import by_patient, halves, stored
 from fhir_server.store.select import (
     Bound,
     Driver,
@@ -261,9 +261,11 @@ async def remembered(pool: Pool, key: str) -> Remembered | None:
     return Remembered(*found[0]) if found else None
 
 
-async def cared_by(pool: Pool, patient: int, moment: int) -> frozenset[int]:
-    asked = "select facility from care where patient = %s and until > %s"
-    return frozenset(row[0] for row in await rows(pool, asked, (patient, moment)))
+async def cared_by(pool: Pool, patients: Sequence[int], moment: int) -> dict[int, frozenset[int]]:
+    if not patients:
+        return {}
+    asked = "select patient, facility from care where patient = any(%s) and until > %s"
+    return by_patient(patients, await rows(pool, asked, (Bigints(patients), moment)))
 
 
 async def census(pool: Pool) -> dict[str, int]:

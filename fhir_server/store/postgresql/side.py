@@ -86,6 +86,31 @@ class PostgresqlSide:
         found = await rows(self._readers, asked.text, asked.values, prepare=False)
         return [side.row_of(table, row) for row in found]
 
+    async def ranges(
+        self, table: Table[R], index: str, prefixes: Sequence[Values], *, limit: int
+    ) -> list[R]:
+        if not prefixes:
+            return []
+        order = table.order(index)
+        named = order[: len(prefixes[0])]
+        same = " and ".join(f"t.{name} = k.{name}" for name in named)
+        rest = ", ".join(f"t.{name}" for name in order[len(named) :] or order)
+        text = (
+            f"select {side.columns(table)} from unnest({_marks(len(named))}) k({', '.join(named)})"
+            f" cross join lateral (select * from {table.name} t where {same} order by {rest}"
+            f" limit {limit:d}) t"
+        )
+        kinds = dict(zip(table.columns, table.kinds, strict=True))
+        columns = zip(*dict.fromkeys(prefixes), strict=True)
+        values = [ARRAYS[kinds[name]](one) for name, one in zip(named, columns, strict=True)]
+        return [side.row_of(table, row) for row in await rows(self._readers, text, values)]
+
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         asked = side.count_sql(table, prefix, index, POSTGRESQL)
+        return int((await rows(self._readers, asked.text, asked.values))[0][0])
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, POSTGRESQL)
         return int((await rows(self._readers, asked.text, asked.values))[0][0])

@@ -244,8 +244,11 @@ class PostgresqlStore:
     async def epochs(self) -> Sequence[Epoch]:
         return await log.told_epochs(self._readers)
 
-    async def cared_by(self, patient: int, moment: int) -> frozenset[int]:
-        return await reading.cared_by(self._readers, patient, moment)
+    async def cared_by(self, patients: Sequence[int], moment: int) -> Mapping[int, frozenset[int]]:
+        return await reading.cared_by(self._readers, patients, moment)
+
+    async def before(self, versions: Sequence[Stored]) -> Sequence[Stored]:
+        return await history.before(self._readers, self._codec, versions)
 
     async def remembered(self, key: str) -> Remembered | None:
         return await reading.remembered(self._readers, key)

@@ -48,8 +48,21 @@ class Beside:
         asked = side.range_sql(table, index, prefix, beyond, limit, self._dialect)
         return [side.row_of(table, row) for row in done(self._url, _asked(asked))]
 
+    async def ranges(
+        self, table: Table[R], index: str, prefixes: Sequence[Values], *, limit: int
+    ) -> list[R]:
+        asked = dict.fromkeys(prefixes)
+        found = [await self.range(table, index, prefix=one, limit=limit) for one in asked]
+        return [row for some in found for row in some]
+
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         asked = side.count_sql(table, prefix, index, self._dialect)
+        return int(done(self._url, _asked(asked))[0][0])
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, self._dialect)
         return int(done(self._url, _asked(asked))[0][0])
 
     def put(self, table: Table[R], row: R) -> None:

@@ -16,14 +16,12 @@ from fhir_server.interaction.context import Server
 from fhir_server.store.contract import rid
 from fhir_server.store.contract.side import HELD
 from fhir_server.sync.hub import quarantine
-from fhir_server.sync.lineage import Rev
+from fhir_server.sync.hub.judging import Named
 from fhir_server.sync.words import Pushed
 
 MOST_APART = 32  # resources that one version waits for in the end, which are looked through
 MOST_READ = 1000  # of them in one transaction
 MOST_VERSIONS = 20  # of one resource, which are kept apart
-
-Named = tuple[Key, Rev]
 
 
 def closed(waiting: Sequence[Pushed], needs: Mapping[Named, Sequence[Key]]) -> list[Pushed]:

@@ -55,11 +55,13 @@ async def grown(
     shown = tree.finish()
     if shown is None:
         return None
-    version = replace(
-        _as_new(server, circumstances, tree, shown, newest, rows.get(shown.rev)),
-        earlier=tuple(_earlier(row) for row in tree.rows[:-1]),
-        stubs=tuple(_stub(rev, parents) for rev, parents in tree.stubs.items()),
-    )
+    version = _as_new(server, circumstances, tree, shown, newest, rows.get(shown.rev))
+    if len(tree.rows) > 1 or tree.stubs:
+        version = replace(
+            version,
+            earlier=tuple(_earlier(row) for row in tree.rows[:-1]),
+            stubs=tuple(_stub(rev, parents) for rev, parents in tree.stubs.items()),
+        )
     told = Kept()
     if tree.was_apart or tree.is_apart:
         told = await kept(
@@ -100,10 +102,19 @@ def _as_new(
     newest: Stored | None,
     rows: IndexRows | None,
 ) -> NewVersion:
-    is_told_again = shown.rev in {row.rev for row in tree.rows[:-1]} | tree.before.versions.keys()
+    is_told_again = shown.rev in tree.before.versions or any(
+        row.rev == shown.rev for row in tree.rows[:-1]
+    )
     if shown.body is not None:
         new = writing.new_version(
-            server, circumstances, shown.body, shown.method, newest, shown.parents, rows=rows
+            server,
+            circumstances,
+            shown.body,
+            shown.method,
+            newest,
+            shown.parents,
+            rows=rows,
+            named=parsed(shown.rev),
         )
     elif newest is not None:
         new = writing.deletion(server, newest, shown.parents)

@@ -3,25 +3,26 @@
 https://hl7.org/fhir/R4/security.html#AccessDenied
 
 A node writes of the patients who are in its facility's care, who ever were, and whom it registered:
-what it wrote while a patient was there is taken after they have moved.
+what it wrote while a patient was there is taken after they have moved. So is what it made of a
+record that it might write as it was then, whoever's that record is now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from fhir_server.foundation.outcome import Forbidden, Issue
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import facility
 from fhir_server.interaction.context import Circumstances, Server
-from fhir_server.interaction.judging import judged
 from fhir_server.interaction.reaching import Content, within
+from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import (
     EVERYTHING,
     FOREVER,
     Care,
+    Ground,
     Position,
     Restriction,
     Stored,
@@ -31,18 +32,16 @@ from fhir_server.store.contract.side import HELD, RECEIPT, HeldRow
 from fhir_server.sync.hub import quarantine
 from fhir_server.sync.hub.circles import Apart
 from fhir_server.sync.hub.facts import facts_of
+from fhir_server.sync.hub.judging import Judging, Named
 from fhir_server.sync.hub.quarantine import version_key
 from fhir_server.sync.hub.tree import Tree
-from fhir_server.sync.lineage import Known, Lineage, Parents, Rev, State
+from fhir_server.sync.lineage import Known, Lineage, Parents, State
 from fhir_server.sync.words import Outcome, Pushed
 
 DEEPEST = 1000  # ancestors of one version that are kept apart
 RECEIPTS = 20  # of one version, that are looked at
-MOST_REFERENCES = 5000  # of one resource
 PATIENT = "Patient"
 WRITES = ("create", "update", "delete")
-
-Named = tuple[Key, Rev]
 
 
 @dataclass
@@ -52,12 +51,14 @@ class Looked:
     newest: of what it writes. places: of versions that are stored. held, refused: versions that are
     kept apart, or were refused, and of these what they were made from. issues: what the validator
     says. contents: of those that are valid. may: what may be written, deleted or read as it is now.
+    might: versions as of which it may be written or deleted.
     within: versions that may be written by what they say. references: of each version to what.
     there: of these what is stored, within reach where it is a Patient. sent: those of which the
     node has sent something. at_home: whether patients are at home at the facility, who ever were.
     circling: what is kept apart and waits for each version alone. coming: what is taken to be here
     while a circle is judged. patients: of whom the node may write. allowed: interactions with types
-    that it may write some records of.
+    that it may write some records of. restored: the hub came back from a backup, so that nodes may
+    know of versions that it has lost.
     """
 
     newest: Mapping[Key, Stored]
@@ -68,6 +69,7 @@ class Looked:
     issues: dict[Named, tuple[Issue, ...]] = field(default_factory=dict)
     contents: dict[Named, Content] = field(default_factory=dict)
     may: dict[str, frozenset[Key]] = field(default_factory=dict)
+    might: dict[str, frozenset[Named]] = field(default_factory=dict)
     within: set[Named] = field(default_factory=set)
     references: dict[Named, tuple[Key, ...]] = field(default_factory=dict)
     there: set[Key] = field(default_factory=set)
@@ -78,12 +80,15 @@ class Looked:
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
     allowed: frozenset[tuple[str, str]] = frozenset()
+    restored: bool = False
 
     def is_new(self, one: Pushed) -> bool:
         return not self.trees[one.key].knows(one.rev)
 
 
-async def looked(server: Server, circumstances: Circumstances, members: Sequence[Pushed]) -> Looked:
+async def looked(
+    server: Server, circumstances: Circumstances, members: Sequence[Pushed], judging: Judging
+) -> Looked:
     found = await _trees(server, members)
     found.types = frozenset(server.definitions.resource_types)
     found.allowed = frozenset(
@@ -94,10 +99,10 @@ async def looked(server: Server, circumstances: Circumstances, members: Sequence
     )
     new = [one for one in members if found.is_new(one) and one.key.type in found.types]
     await _ancestors(server, found, members)
-    for one in new:
-        if one.body is not None:
-            await _judge(server, circumstances, found, one)
-    await _refer(server, found, new, circumstances.caller.client)
+    if any(one.stubs for one in members):
+        found.restored = len(await server.store.epochs()) > 1
+    await _judge(server, circumstances, found, new, judging)
+    await _refer(server, found, circumstances.caller.client)
     await _reach(server, circumstances, found, new)
     return found
 
@@ -141,8 +146,7 @@ async def _ancestors(server: Server, found: Looked, members: Sequence[Pushed]) -
         unknown |= wanted - held.keys() - own
         parents = {(key, one) for (key, _), r in held.items() for one in quarantine.parents_of(r)}
         wanted = _unheard(found, parents) - unknown
-    for name in sorted(_unheard(found, unknown)):
-        await _learn_refused(server, found, name)
+    await _learn_refused(server, found, sorted(_unheard(found, unknown)))
 
 
 def _unheard(found: Looked, names: Iterable[Named]) -> set[Named]:
@@ -153,74 +157,51 @@ def _unheard(found: Looked, names: Iterable[Named]) -> set[Named]:
     }
 
 
-async def _learn_refused(server: Server, found: Looked, name: Named) -> None:
-    rows = await server.store.side.range(
-        RECEIPT, "by_version", prefix=version_key(*name), limit=RECEIPTS
-    )
+async def _learn_refused(server: Server, found: Looked, names: Sequence[Named]) -> None:
+    by_key = {version_key(*name): name for name in names}
+    rows = await server.store.side.ranges(RECEIPT, "by_version", list(by_key), limit=RECEIPTS)
     for row in rows:
         if row.outcome == Outcome.REFUSED.value:
+            name = by_key[row.rid, row.generation, row.digest]
             found.refused[name] = facts_of(row).parents
 
 
 # --- what it says ---------------------------------------------------------------------------------
 
 
-async def _judge(server: Server, circumstances: Circumstances, found: Looked, one: Pushed) -> None:
-    assert one.body is not None, "a deletion says nothing"
-    name = (one.key, one.rev)
-    issues = await judged(server, one.body, None, expected_type=one.key.type)
-    for observe in server.observers if issues else ():
-        observe(issues)
-    found.issues[name] = tuple(issues)
-    if any(issue.severity in ("error", "fatal") for issue in issues):
-        return
-    named = facility.named(server, circumstances, one.body)
-    place: int | None = named or None
-    if named:
-        place = (await facility.wholes(server, circumstances, {named}))[named]
-    elif one.key not in found.newest:
-        place = facility.of_caller(circumstances)
-    found.contents[name] = Content(one.key, server.indexer.rows(one.body), place)
+async def _judge(
+    server: Server,
+    circumstances: Circumstances,
+    found: Looked,
+    new: Sequence[Pushed],
+    judging: Judging,
+) -> None:
+    told = await judging.of(new)
+    valid = {name: (one, one.rows) for name, one in told.items() if one.rows is not None}
+    places = await facility.wholes(
+        server, circumstances, {one.facility for one, _ in valid.values()}
+    )
+    here = facility.of_caller(circumstances)
+    found.issues.update((name, one.issues) for name, one in told.items())
+    for name, (one, rows) in valid.items():
+        key = name[0]
+        place = places[one.facility] or (here if key not in found.newest else None)
+        found.contents[name] = Content(key, rows, place)
+        found.references[name] = one.references
 
 
-async def _refer(server: Server, found: Looked, new: Sequence[Pushed], node: str) -> None:
-    for one in new:
-        if (one.key, one.rev) in found.contents:
-            found.references[one.key, one.rev] = tuple(_references(server, one))
+async def _refer(server: Server, found: Looked, node: str) -> None:
     every = {key for keys in found.references.values() for key in keys} - found.trees.keys()
     others = sorted(key for key in every if key.type != PATIENT)
     found.there.update(await server.store.newest(others, EVERYTHING) if others else ())
-    for key in set(others) - found.there:
-        prefix = (rid(key),)
-        rows = await server.store.side.range(RECEIPT, "by_version", prefix=prefix, limit=RECEIPTS)
-        if any(row.node == node for row in rows):
-            found.sent.add(key)
+    missing = {rid(key): key for key in others if key not in found.there}
+    prefixes = [(number,) for number in missing]
+    rows = await server.store.side.ranges(RECEIPT, "by_version", prefixes, limit=RECEIPTS)
+    found.sent.update(missing[row.rid] for row in rows if row.node == node)
     apart = Apart(server)
     for (key, rev), keys in found.references.items():
         if ahead := found.sent.intersection(keys):
             found.circling[key, rev] = await apart.waits_for(key, ahead)
-
-
-def _references(server: Server, one: Pushed) -> list[Key]:
-    """The resources of this server that it refers to, itself left out."""
-    found: dict[Key, None] = {}
-    for count, text in enumerate(_texts(one.body)):
-        here = server.indexer.site.own(text) if count < MOST_REFERENCES else None
-        if here is not None and here.key != one.key:
-            found[here.key] = None
-    return list(found)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        told = value.get("reference")
-        if isinstance(told, str):
-            yield told
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
 
 
 # --- what the node may ----------------------------------------------------------------------------
@@ -230,12 +211,18 @@ async def _reach(
     server: Server, circumstances: Circumstances, found: Looked, new: Sequence[Pushed]
 ) -> None:
     place = facility.of_caller(circumstances)
-    patients = found.patients = await _patients(server, circumstances, found, new, place)
+    bases = await _bases(server, circumstances, found, new)
+    owners = {content.rows.owner for content in bases.values()}
+    patients = found.patients = await _patients(server, circumstances, found, new, place, owners)
     keys = list(found.newest)
     for interaction in WRITES[1:]:
         reach = widened(circumstances.reach(interaction), place, patients)
         there = await server.store.newest(keys, reach) if keys else {}
         found.may[interaction] = frozenset(there)
+        once = await within(server, reach, list(bases.values())) if bases else ()
+        found.might[interaction] = frozenset(
+            name for name, might in zip(bases, once, strict=True) if might
+        )
     named = {k for keys in found.references.values() for k in keys if k.type == PATIENT}
     reach = widened(circumstances.reach("read"), place, patients)
     read = await server.store.newest(sorted(named), reach) if named else {}
@@ -254,15 +241,47 @@ async def _reach(
         found.within.update(name for name, may in zip(written, told, strict=True) if may)
 
 
+async def _bases(
+    server: Server, circumstances: Circumstances, found: Looked, new: Sequence[Pushed]
+) -> dict[Named, Content]:
+    """The versions that new ones were made from, where others follow these by now. One that names
+    no facility is of the caller's where the resource is of it still, else of none."""
+    wanted = {
+        (one.key, parent)
+        for one in new
+        if one.key in found.newest
+        for parent in one.parents
+        if (one.key, parent) in found.places and parent != found.newest[one.key].version_id
+    }
+    if not wanted:
+        return {}
+    here = facility.of_caller(circumstances)
+    keys = sorted({key for key, _ in wanted})
+    own = await server.store.newest(keys, Restriction((Ground(facility=here),)))
+    bases: dict[Named, Content] = {}
+    for each in await server.store.at_versions(sorted(wanted), EVERYTHING):
+        if each.deleted:
+            continue
+        resource = resource_of(each)
+        place = here if each.key in own else 0
+        if named := facility.named(server, circumstances, resource):
+            place = (await facility.wholes(server, circumstances, {named}))[named]
+        rows = server.indexer.rows(resource)
+        bases[each.key, each.version_id] = Content(each.key, rows, place, each.updated)
+    return bases
+
+
 async def _patients(
     server: Server,
     circumstances: Circumstances,
     found: Looked,
     new: Sequence[Pushed],
     place: int,
+    also: Iterable[int],
 ) -> frozenset[int]:
-    """Whom the facility has or ever had in its care, or registers."""
-    owners = {stored.owner for stored in found.newest.values()}
+    """Whom the facility has or ever had in its care, or registers. also: whose records the group's
+    versions were made from."""
+    owners = {stored.owner for stored in found.newest.values()} | set(also)
     owners |= {content.rows.owner for content in found.contents.values()}
     asked = sorted(owners - {0})
     homes = await server.store.homes(asked, place) if asked and place else {}

@@ -9,9 +9,10 @@ kept then.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby, zip_longest
 
 from fhir_server.foundation.outcome import Conflict, Forbidden, Invalid
 from fhir_server.interaction.context import Answer, Circumstances, Server
@@ -20,8 +21,9 @@ from fhir_server.security.tokens.ring import Ring
 from fhir_server.store.contract import Position, Stale, parse_version_id, version_id
 from fhir_server.sync import receipts as signing
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes, lives, storing
+from fhir_server.sync.hub import homes, lives, nodes, storing
 from fhir_server.sync.hub.facts import facts_of
+from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.places import epochs_of, place_of
 from fhir_server.sync.words import Outcome, Push, Pushed, Receipt, Refused
 from fhir_server.sync.words import answer as said
@@ -32,21 +34,12 @@ DEFINITION = "https://fhir-server.example/OperationDefinition/sync-push"
 PATIENCE = 20.0  # seconds that one request may take: what is left is sent again
 MOST_GROUP = 2000  # versions of one group
 MOST_PARENTS = 5 * MOST_GROUP  # of all the versions of one group
-AT_ONCE = 100  # versions after which a transaction takes no further group
-
-
-NO_NODE = (
-    "`$sync-push` is for nodes: clients with the role `node`, registered for a facility.",
-    "`$sync-push` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng ký cho một cơ sở.",
-)
+AT_ONCE = 250  # versions after which a transaction takes no further group
 
 
 async def push(server: Server, call: Call, circumstances: Circumstances) -> Answer:
     """Raises Forbidden for who is no node, Invalid for what is no chunk, TooMany."""
-    caller = circumstances.caller
-    if homes.NODE not in caller.roles or not caller.facility:
-        english, vietnamese = NO_NODE
-        raise Forbidden(english, vietnamese=vietnamese)
+    nodes.demand_node(circumstances, NAME)
     if call.unreadable is not None:
         raise call.unreadable
     if call.body is None:
@@ -89,13 +82,25 @@ async def answered(server: Server, chunk: Push, circumstances: Circumstances) ->
     told = await lives.heard(server, chunk)
     refused = await lives.refusal(server, told, chunk)
     if refused is None:
-        until = time.monotonic() + PATIENCE
-        for some in batches(chunk.entries):
-            if some[-1][-1].number > told.reached and time.monotonic() < until:
-                refused = await storing.store(server, circumstances, chunk, some)
-            if refused is not None:
-                break
+        refused = await _stored(Judging(server, circumstances), chunk, told.reached)
     return await _answer(server, chunk, refused)
+
+
+async def _stored(judging: Judging, chunk: Push, reached: int) -> Refused | None:
+    """One transaction after the other; while one is being written, the next is judged."""
+    until = time.monotonic() + PATIENCE
+    waiting = [some for some in batches(chunk.entries) if some[-1][-1].number > reached]
+    for some, after in zip_longest(waiting, waiting[1:], fillvalue=()):
+        if time.monotonic() > until:
+            break
+        ahead = asyncio.create_task(judging.ahead(chain.from_iterable(after)))
+        try:
+            refused = await storing.store(judging, chunk, some)
+        finally:
+            ahead.cancel()
+        if refused is not None:
+            return refused
+    return None
 
 
 def batches(entries: Sequence[Pushed]) -> Iterator[list[list[Pushed]]]:

@@ -2,9 +2,9 @@
 
 https://hl7.org/fhir/R4/http.html#transaction
 
-Several groups go into one transaction. Where something in it cannot be dealt with at all, each
-group is tried by itself, and then each version: what is to blame is kept apart, and keeps no other
-waiting.
+Several groups go into one transaction. Where something in it cannot be dealt with at all, each half
+of them is tried by itself, down to a group, and then each version of it: what is to blame is kept
+apart, and keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.store.contract import Stale, Unit, rid
 from fhir_server.store.contract.side import ReceiptRow
 from fhir_server.sync.hub import lives, waking
+from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.taking import Sender, put, taken
 from fhir_server.sync.words import Push, Pushed, Refused
 
@@ -45,31 +46,32 @@ class Broken(Exception):
 
 
 async def store(
-    server: Server, circumstances: Circumstances, chunk: Push, groups: Sequence[Sequence[Pushed]]
+    judging: Judging, chunk: Push, groups: Sequence[Sequence[Pushed]]
 ) -> Refused | None:
     """Why they are not looked at: others have sent for the same life meanwhile. Raises Conflict."""
     members = [one for group in groups for one in group]
     try:
-        return await _together(server, circumstances, chunk, members)
+        return await _together(judging, chunk, members)
     except Broken as broken:
         parts = groups if len(groups) > 1 else [[one] for one in members]
         if len(parts) == 1:
-            return await _together(server, circumstances, chunk, members, broken.issues)
-    for part in parts:
-        refused = await store(server, circumstances, chunk, [part])
+            return await _together(judging, chunk, members, broken.issues)
+    middle = len(parts) // 2
+    for some in (parts[:middle], parts[middle:]):
+        refused = await store(judging, chunk, some)
         if refused is not None:
             return refused
     return None
 
 
 async def _together(
-    server: Server,
-    circumstances: Circumstances,
+    judging: Judging,
     chunk: Push,
     members: Sequence[Pushed],
     broken: Sequence[Issue] = (),
 ) -> Refused | None:
     """One transaction; others may be sending the same. Raises Conflict, Broken."""
+    server, circumstances = judging.server, judging.circumstances
     offset = chunk.sent - time.time_ns() // 1_000_000
     sender = Sender(chunk.node, chunk.incarnation, offset)
     for attempt in range(server.limits.attempts):
@@ -78,7 +80,7 @@ async def _together(
         if not isinstance(new, list):
             return new
         try:
-            taking = await taken(server, circumstances, sender, new, broken)
+            taking = await taken(server, circumstances, sender, new, judging, broken)
             life = lives.moved(told, chunk, new[-1].number)
             await _commit(server, circumstances, _with(taking.unit, life, taking.receipts()))
         except Stale:

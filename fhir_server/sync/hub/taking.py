@@ -27,18 +27,28 @@ from fhir_server.sync.hub.circles import closed
 from fhir_server.sync.hub.facts import Facts, text_of
 from fhir_server.sync.hub.fitness import Verdict, missing, verdict
 from fhir_server.sync.hub.growing import NONE, Grown, grown
-from fhir_server.sync.hub.looking import Looked, Named, looked
+from fhir_server.sync.hub.judging import Judging, Named
+from fhir_server.sync.hub.looking import Looked, looked
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.quarantine import Held, version_key
 from fhir_server.sync.hub.tree import Tree, Version
 from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import Outcome, Pushed
 
-FULL = Issue(
+MEBIBYTES = quarantine.MOST_OCTETS >> 20
+MANY = Issue(
     "error",
     "too-costly",
     f"{quarantine.MOST} versions of this node are kept apart. Mend some of them first.",
     vietnamese=f"Đã có {quarantine.MOST} bản của máy chủ này bị giữ lại. Xin sửa bớt trước.",
+)
+LARGE = Issue(
+    "error",
+    "too-costly",
+    f"The versions of this node that are kept apart would have more than {MEBIBYTES} MiB with this"
+    " one. Mend some of them first.",
+    vietnamese=f"Các bản của máy chủ này bị giữ lại sẽ vượt {MEBIBYTES} MiB nếu thêm bản này."
+    " Xin sửa bớt trước.",
 )
 SAID = {
     Outcome.MERGED: Issue(
@@ -205,16 +215,7 @@ class Taking:
             self.numbers[name] = count + len(marks)
             marks.append(Mark(HELD_MARK, rid(one.key), self.place, one.rev.encode()))
             if found.outcome is Outcome.PARKED:
-                caller = self.circumstances.caller
-                held = Held(
-                    one,
-                    self.sender.node,
-                    self.sender.incarnation,
-                    caller,
-                    found.issues,
-                    found.waits,
-                    self.sender.offset,
-                )
+                held = self._held(one, found)
                 side += quarantine.kept(held, row)
             elif row is not None:
                 side += quarantine.dropped(row)
@@ -223,18 +224,31 @@ class Taking:
             marks.append(Mark(OUTSIDE, rid(key), number_of(self.sender.node)))
         self.unit = replace(self.unit, marks=tuple(marks), side=(*self.unit.side, *side))
 
+    def _held(self, one: Pushed, found: Verdict) -> Held:
+        sender, caller = self.sender, self.circumstances.caller
+        told = (sender.node, sender.incarnation, caller, found.issues, found.waits, sender.offset)
+        return Held(one, *told)
+
     async def _demand_room(self) -> None:
         """A node that has very much kept apart has no more kept."""
-        new = [
-            name
-            for name, found in self.verdicts.items()
-            if found.outcome is Outcome.PARKED and name not in self.looked.held
-        ]
-        if new:
-            prefix = (self.sender.node,)
-            if await self.server.store.side.count(HELD, prefix, "by_node") >= quarantine.MOST:
-                full = Verdict(Outcome.REFUSED, (FULL,))
-                self.verdicts.update(dict.fromkeys(new, full))
+        new = {
+            (one.key, one.rev): one
+            for one in self.members
+            if (one.key, one.rev) not in self.looked.held
+            and self.verdicts.get((one.key, one.rev), Verdict()).outcome is Outcome.PARKED
+        }
+        if not new:
+            return
+        side, of_node = self.server.store.side, ((self.sender.node,), "by_node")
+        many = quarantine.MOST - await side.count(HELD, *of_node)
+        large = quarantine.MOST_OCTETS - await side.octets(HELD, quarantine.MEASURED, *of_node)
+        for name, one in new.items():
+            size = quarantine.octets(quarantine.row_of(self._held(one, self.verdicts[name])))
+            if many < 1 or large < size:
+                why = MANY if many < 1 else LARGE
+                self.verdicts[name] = Verdict(Outcome.REFUSED, (why,))
+            else:
+                many, large = many - 1, large - size
 
     def _mended(self) -> Iterator[Side]:
         """What was kept apart, and is followed by what is stored now."""
@@ -247,26 +261,24 @@ class Taking:
     async def _outside(self) -> list[Key]:
         """What the node sent and does not see any more: the patient has left."""
         keys: dict[Key, None] = {}
+        owners = {key: stored.owner for key, stored in self.looked.newest.items()}
+        owners |= {new.key: new.rows.owner for new in self.unit.versions if new.rows.owner}
+        cared = {
+            care.patient
+            for new in self.unit.versions
+            for care in new.cares or ()
+            if care.facility == self.place
+        }
         for one in self.members:
-            tree = self.looked.trees[one.key]
-            if tree.knows(one.rev) and not await self._is_seen(one.key):
+            tree, owner = self.looked.trees[one.key], owners.get(one.key, 0)
+            if tree.knows(one.rev) and owner not in cared and not await self._is_seen(owner):
                 keys[one.key] = None
         return list(keys)
 
-    async def _is_seen(self, key: Key) -> bool:
-        owner = self._owner(key)
+    async def _is_seen(self, owner: int) -> bool:
         if self.looked.at_home.get(owner, True):
             return True
-        cares = [care for new in self.unit.versions for care in new.cares or ()]
-        if any((care.patient, care.facility) == (owner, self.place) for care in cares):
-            return True
-        return self.place in await self.server.store.cared_by(owner, _now())
-
-    def _owner(self, key: Key) -> int:
-        for new in self.unit.versions:
-            if new.key == key and new.rows.owner:
-                return new.rows.owner
-        return self.looked.newest[key].owner if key in self.looked.newest else 0
+        return self.place in (await self.server.store.cared_by((owner,), _now()))[owner]
 
     # --- receipts ---
 
@@ -312,13 +324,14 @@ async def taken(
     circumstances: Circumstances,
     sender: Sender,
     members: Sequence[Pushed],
+    judging: Judging,
     broken: Sequence[Issue] = (),
 ) -> Taking:
     """All that is to be written of groups, but for the receipts. broken: why one version that is
     alone is kept apart, whatever it says."""
     rules = server.live.current.change
     judged = () if broken else members
-    found = await looked(server, circumstances, judged)
+    found = await looked(server, circumstances, judged, judging)
     taking = Taking(server, circumstances, sender, members, found)
     if broken:
         taking.park(tuple(broken))

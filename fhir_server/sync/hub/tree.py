@@ -17,7 +17,7 @@ from typing import NamedTuple
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.foundation.outcome import Issue
 from fhir_server.foundation.resource import Key, Resource
-from fhir_server.sync.lineage import STANDING, Known, Lineage, Parents, Rev, State
+from fhir_server.sync.lineage import STANDING, Known, Lineage, Parents, Rev, State, generation
 from fhir_server.sync.merging import merged
 from fhir_server.sync.words import Outcome
 from fhir_server.sync.words.push import named
@@ -39,12 +39,14 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A lineage, its heads, what the first of them follows, and what follows each version."""
+    """A lineage, its heads, what the first of them follows, and what follows each version. joined:
+    the longest history of a version in that past that was made of several; 0: none was."""
 
     lineage: Lineage
     heads: list[Rev]
     past: frozenset[Rev]
     following: Mapping[Rev, Sequence[Rev]]
+    joined: int
 
     @classmethod
     def of(cls, lineage: Lineage) -> Standing:
@@ -53,7 +55,20 @@ class Standing:
         for rev, known in lineage.versions.items():
             for parent in known.parents:
                 following.setdefault(parent, []).append(rev)
-        return cls(lineage, heads, lineage.past(heads[0]) if heads else frozenset(), following)
+        past = lineage.past(heads[0]) if heads else frozenset()
+        joined = max(
+            (
+                generation(rev)
+                for rev, known in lineage.versions.items()
+                if len(known.parents) > 1 and rev in past
+            ),
+            default=0,
+        )
+        return cls(lineage, heads, past, following, joined)
+
+    def is_line_after(self, rev: Rev) -> bool:
+        """Whether all that follows a version follows it alone, to the only head."""
+        return len(self.heads) == 1 and self.joined <= generation(rev)
 
     def after(self, rev: Rev) -> set[Rev]:
         """The version itself, and all that follow it."""
@@ -188,6 +203,8 @@ class Tree:
     def outcome(self, rev: Rev) -> Outcome:
         """What became of a version that is here."""
         standing = self._in_the_end()
+        if standing.is_line_after(rev):
+            return Outcome.STORED
         after = standing.after(rev)
         if not after.issuperset(standing.heads):
             return Outcome.CONFLICT

@@ -21,6 +21,7 @@ from fhir_server.store.contract import Stale, Unit, rid
 from fhir_server.store.contract.side import HELD, RECEIPT, WAITING, Expect, HeldRow, Values
 from fhir_server.sync.hub import quarantine
 from fhir_server.sync.hub.facts import facts_of, text_of
+from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.taking import Sender, Taking, put, taken
 from fhir_server.sync.words import Outcome
 
@@ -90,8 +91,9 @@ async def look_again(server: Server, row: HeldRow) -> Taking | None:
         return None
     sender = Sender(held.node, held.incarnation, held.offset)
     key: Values = tuple(row[:3])
+    judging = Judging(server, circumstances)
     for _ in range(ATTEMPTS):
-        taking = await taken(server, circumstances, sender, (held.pushed,))
+        taking = await taken(server, circumstances, sender, (held.pushed,), judging)
         outcome, issues = taking.outcome(held.pushed)
         if outcome is Outcome.PARKED and issues == held.issues:
             return taking

@@ -21,10 +21,10 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, History, rid
 from fhir_server.store.contract.side import CONFLICT, HELD, LIFE, WAITING
 from fhir_server.sync import receipts
-from fhir_server.sync.hub import receiving, storing, waking
+from fhir_server.sync.hub import judging, quarantine, receiving, storing, waking
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
-from fhir_server.sync.words import Kind, Outcome, Push, Refused
+from fhir_server.sync.words import Kind, Outcome, Push, Refused, Stubbed
 from tests.interaction.conftest import BY_ANYBODY, asked, put, server_on
 from tests.sync.hub.disk import Disk, outcomes, version
 from tests.sync.hub.posts import Post, kept, measured, organization, person, visit, written
@@ -122,6 +122,30 @@ async def test_bad_records_keep_no_others_waiting(server, disk):
     assert outcomes(await disk.push()) == outcomes(told)
 
 
+@pytest.mark.parametrize(
+    ("bound", "value", "word"), [("MOST", 3, "20000 versions"), ("MOST_OCTETS", 70_000, "256 MiB")]
+)
+async def test_what_is_kept_apart_of_a_node_is_bounded_by_number_and_by_size(
+    server, disk, monkeypatch, bound, value, word
+):
+    monkeypatch.setattr(quarantine, bound, value)
+    other = Disk(server, "hanoi")
+    for each in (disk, other):
+        each.write(person("an" if each is disk else "binh", each.facility))
+        for at in range(5):
+            told = measured(f"{each.facility}{at}", "an" if each is disk else "binh")
+            each.write({**told, "status": "nonsense", "note": [{"text": "x" * 20_000}]})
+    for each in (disk, other):
+        await each.push(1, 2)
+        told = await each.push()
+        expected = ["stored", *["parked"] * 3, *["refused"] * 2]
+        assert outcomes(told) == expected, "of each node by itself"
+        assert word in told.receipts[-1].issues[0].diagnostics
+    assert await server.store.side.count(HELD) == 6
+    rows = await server.store.side.range(HELD, limit=9)
+    assert bound == "MOST" or sum(map(quarantine.octets, rows)) <= 2 * value
+
+
 async def test_mending_is_an_update_of_what_was_kept_apart(server, disk):
     disk.write(AN)
     bad = disk.write({**measured("m", "an"), "status": "nonsense"})
@@ -172,6 +196,21 @@ async def test_what_waits_is_stored_when_somebody_else_brings_it(server, disk):
     await tend(server)
     assert await newest(server, "Encounter", "v") is not None
     assert outcomes(await disk.push()) == ["stored"]
+
+
+async def test_what_an_earlier_life_sent_is_told_as_stored_to_the_life_that_asks(server, disk):
+    seen, unseen = disk.write(VISIT), disk.write({**PULSE, "status": "nonsense"})
+    assert outcomes(await disk.push()) == ["parked"] * 2
+    await put(server, BY_ANYBODY, AN)
+    await tend(server)
+    post = Post(server, "hue", incarnation="9c1d")
+    names = [f"{one.key}/_history/{one.rev}" for one in (seen, unseen)]
+    assert (await post.ask(parked=",".join(names))).stored == (seen.rev,)
+    assert (await post.ask(parked=seen.rev)).stored == (), (
+        "without its resource it is not looked up"
+    )
+    other = Post(server, "hanoi", incarnation="7f3c")
+    assert (await other.ask(parked=names[0])).stored == (), "it is another node's"
 
 
 async def test_what_refers_to_what_was_kept_apart_waits_for_it_to_be_mended(server, disk):
@@ -336,7 +375,9 @@ async def test_naming_a_patient_opens_nobodys_record(server, disk):
     disk.write(visit("w", "binh", "hue"))
     await disk.push()
     number = rid(Key("Patient", "binh"))
-    assert await server.store.cared_by(number, 0) == {rid(Key("Organization", "hanoi"))}
+    assert await server.store.cared_by((number,), 0) == {
+        number: {rid(Key("Organization", "hanoi"))}
+    }
 
 
 async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_node(server, disk):
@@ -351,6 +392,33 @@ async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_n
     assert "Observation/m" not in post.shows
     last = [row for row in post.told if row.key == Key("Observation", "m")][-1]
     assert last.kind is Kind.LEFT_RESOURCE
+
+
+async def test_what_a_record_was_made_from_says_who_might_write_it(server, disk):
+    """The hub gave the measurement to a patient whom the post never had; the post knows nothing of
+    it, and goes on from what it has."""
+    disk.write(AN)
+    first = disk.write(PULSE)
+    await disk.push()
+    await written(server, person("binh", "hanoi"), measured("m", "binh"))
+    moved = await newest(server, "Observation", "m")
+    second = disk.write(measured("m", "an", 6), first.rev, group=3)
+    disk.write(measured("m", "an", 7), second.rev, group=3)
+    assert outcomes(await disk.push(3)) == ["merged", "merged"]
+    told = resource_of(await newest(server, "Observation", "m"))
+    assert (told["subject"]["reference"], told["valueQuantity"]["value"]) == ("Patient/binh", 7)
+    disk.write(measured("m", "binh", 8), moved.version_id)
+    assert outcomes(await disk.push(5)) == ["refused"]
+
+
+async def test_an_old_version_that_names_no_facility_opens_the_record_to_nobody(server, disk):
+    await written(server, person("binh", "hanoi"), visit("w", "binh"))
+    old = await newest(server, "Encounter", "w")
+    await written(server, visit("w", "binh", "hanoi"))
+    disk.write(visit("w", "binh", status="cancelled"), old.version_id)
+    disk.write(visit("w", "binh", "hue"), old.version_id)
+    disk.write(None, old.version_id, key=old.key)
+    assert outcomes(await disk.push()) == ["refused"] * 3
 
 
 # --- who lies -------------------------------------------------------------------------------------
@@ -393,6 +461,19 @@ async def test_a_group_names_a_bounded_number_of_parents(server, disk):
 
 
 @ON_ONE
+async def test_a_hub_that_lost_nothing_takes_no_version_by_name_alone(server, disk):
+    """It has sent all there are; a node that lies would make the history longer than it was."""
+    disk.write(AN)
+    await disk.push()
+    parent = f"7-{26 * 'a'}"
+    lies = version(2, {**PULSE, "status": "amended"}, parent)
+    disk.sent[2] = lies._replace(stubs=(Stubbed(parent, (f"6-{26 * 'a'}",)),))
+    told = await disk.push(2)
+    assert outcomes(told) == ["parked"]
+    assert await newest(server, "Observation", "m") is None
+
+
+@ON_ONE
 async def test_a_visit_made_up_to_reach_a_stranger_brings_nobody_home(server, disk):
     """However many references stand before the one that counts."""
     await written(server, person("binh", "hanoi"))
@@ -401,7 +482,9 @@ async def test_a_visit_made_up_to_reach_a_stranger_brings_nobody_home(server, di
     disk.write({**dict(list(found.items())[:2]), "basedOn": many, **found})
     assert outcomes(await disk.push()) == ["refused"]
     number = rid(Key("Patient", "binh"))
-    assert await server.store.cared_by(number, 0) == {rid(Key("Organization", "hanoi"))}
+    assert await server.store.cared_by((number,), 0) == {
+        number: {rid(Key("Organization", "hanoi"))}
+    }
 
 
 async def test_a_registration_is_not_taken_over_by_who_never_had_the_patient(server, disk):
@@ -595,6 +678,38 @@ async def test_changes_of_many_places_at_once_are_all_kept(server, disk):
     assert len(heads) == 2
     assert {resource_of(stored)["gender"]} < {"male", "other"}
     assert [task["status"] for task in await tasks(server)].count("requested") == 1
+
+
+@ON_ONE
+async def test_what_a_version_says_is_found_once_however_often_its_transaction_begins_anew(
+    server, disk, monkeypatch
+):
+    asked, judged = [], judging.judged
+    monkeypatch.setattr(
+        judging,
+        "judged",
+        lambda on, body, *a, **how: asked.append(body["id"]) or judged(on, body, *a, **how),
+    )
+    for number in range(6):
+        disk.write(
+            {**person(f"p{number}", "hue"), "name": [{"family": "Choke" if number == 3 else "An"}]}
+        )
+    disk.server = replace(server, linker=Choking())
+    assert outcomes(await disk.push()) == ["stored"] * 3 + ["parked"] + ["stored"] * 2
+    assert sorted(asked) == [f"p{number}" for number in range(6)]
+
+
+@ON_ONE
+async def test_a_long_history_is_not_gone_over_for_each_of_its_versions(server, disk, monkeypatch):
+    looks = []
+    last = Lineage._last
+    monkeypatch.setattr(Lineage, "_last", lambda self, revs: looks.append(0) or last(self, revs))
+    before = ()
+    for number in range(200):
+        one = disk.write({**AN, "multipleBirthInteger": number}, *before, group=1)
+        before = (one.rev,)
+    assert outcomes(await disk.push()) == ["stored"] * 200
+    assert len(looks) < 10
 
 
 @ON_ONE

@@ -178,6 +178,7 @@ def test_nothing_is_lost_and_nothing_is_left_that_could_be_one(found):
         tree = grown(*ahead[:size], tree=later(tree))
         del ahead[:size]
         heads = tree.lineage.heads()
+        assert heads == Lineage(tree.lineage.versions).heads(), "found with each, and anew"
         assert tree.last == heads[0]
         assert all(tree.knows(rev) for rev in heads)
     for one in made:

@@ -203,8 +203,10 @@ class Node:
         told = {"incarnation": self.disk.incarnation} | asked
         if self.disk.cursor:
             told["cursor"] = self.disk.cursor
-        if parked := [one.name for one in self.disk.versions.values() if one.reason]:
-            told["parked"] = ",".join(parked)
+        apart = [one for one in self.disk.versions.values() if one.reason]
+        if apart:  # a real node has many, and asks about some at a time
+            named = [f"{one.type}/{one.id}/_history/{one.name}" for one in apart[:100]]
+            told["parked"] = ",".join(named)
         try:
             return self.hub.pull(**told)
         except Told as gone:
