@@ -2,6 +2,7 @@
 
     python -m bench.sync [--visits 1000] [--only bytes,offline,push,pull,idle,notice]
                          [--database sqlite|postgresql] [--pages 200]
+    python -m bench.sync --visits 50 --only long --versions 1000000
 
 A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
 this machine, with the line of the tests between them. A visit is an Encounter, two Observations,
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench import pushing
+from bench import floor, long, pushing
 from bench.visits import Resource, bundle, visits
 from fhir_server.foundation import wire
 from fhir_server.store.migrate import migrate
@@ -31,7 +32,6 @@ from fhir_server.sync.node.key import NodeKey
 from fhir_server.sync.node.line import Line as Asking
 from fhir_server.sync.node.line import enrol
 from fhir_server.sync.words import page
-from tests import postgresql
 from tests.sync.real.line import CALM, Weather
 from tests.sync.real.province import Place, Post, Province
 
@@ -53,8 +53,9 @@ def keep(place: Place, resources: list[Resource]) -> int:
 class Bench:
     """A hub and a post, and how many visits."""
 
-    def __init__(self, province: Province, number: int, pages: int) -> None:
+    def __init__(self, province: Province, number: int, pages: int, versions: int) -> None:
         self.province, self.number, self.pages = province, number, pages
+        self.versions = versions
         self.post: Post = province.posts[0]
         self.place = province.at_post[POST]
         self.visits = visits(POST, 1)
@@ -158,6 +159,15 @@ class Bench:
             tell("pull: ms a page, first third", 1000 * median(times[:third]))
             tell("pull: ms a page, last third", 1000 * median(times[-third:]))
 
+    def long(self) -> None:
+        """A log of many versions, page by page."""
+        for _ in range(self.number):
+            written = next(self.visits)
+            keep(self.place, written)
+        self.at_hub(written[-1])
+        self.wait_until_empty()
+        long.measured(self.province.hub, POST, self.versions, tell)
+
     def idle(self) -> None:
         time.sleep(5)
         before, begun = self.ticks(), time.monotonic()
@@ -201,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--visits", type=int, default=1000)
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
+    parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
@@ -211,7 +222,7 @@ def main() -> None:
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
         with Province(url, Path(name), 1, (POST,), profiles="", client_rate=0) as province:
-            bench = Bench(province, asked.visits, asked.pages)
+            bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)
                 figure()
@@ -222,7 +233,7 @@ def main() -> None:
 @contextmanager
 def on(database: str, folder: str) -> Iterator[str]:
     if database == "postgresql":
-        with postgresql.database() as url:
+        with floor.postgresql(Path(folder)) as (url, *_):
             yield url
         return
     url = f"sqlite:///{folder}/hub.db"

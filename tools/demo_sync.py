@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fhir_server.store.migrate import migrate
 from tests.sync.real.province import Place, Post, Province
 
 MY_KHANH, NHON_AI = "my-khanh", "nhon-ai"
@@ -262,17 +262,20 @@ def until(holds: Callable[[], bool]) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="demo-sync-") as name:
         folder = Path(name)
-        url = f"sqlite:///{folder}/hub.db"
-        migrate(url)
         print("Starting a hub and two posts ... / Đang khởi động máy chủ tỉnh và hai trạm ...")
-        with Province(url, folder, seed=1, posts=(MY_KHANH, NHON_AI)) as province:
+        with Province("", folder, seed=1, posts=(MY_KHANH, NHON_AI)) as province:
             demo = Demo(province)
             demo.tell()
             if sys.stdin.isatty():
-                input("\nIt all runs until you press Enter. / Bấm Enter để kết thúc. ")
+                with suppress(EOFError):  # Ctrl-D ends it, too
+                    input("\nIt all runs until you press Enter. / Bấm Enter để kết thúc. ")
             demo.resolve()
     say("Nothing of it is left.", "Mọi thứ đã được dọn sạch.")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # its servers have ended with it
+        say("Stopped. Nothing of it is left.", "Đã dừng. Mọi thứ đã được dọn sạch.")
+        sys.exit(130)

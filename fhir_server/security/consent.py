@@ -82,6 +82,25 @@ def types_told(consents: Iterable[Resource]) -> frozenset[str]:
     return frozenset(codes | {told[0] for told in named if told is not None}) - {""}
 
 
+def moments(consents: Iterable[Resource]) -> frozenset[int]:
+    """When a period of theirs begins or ends, in milliseconds since 1970 UTC: only then can what
+    they say change by itself."""
+    periods = [
+        _dict(provision.get("period"))
+        for consent in consents
+        for provision in _provisions(_dict(consent.get("provision")), 0)
+    ]
+    told = [(period.get("start"), 0) for period in periods]
+    told += [(period.get("end"), 1) for period in periods]
+    found = set()
+    for date, side in told:
+        try:
+            found.add(interval(date)[side])
+        except (ValueError, TypeError):  # what is not understood never comes
+            continue
+    return frozenset(found)
+
+
 class _Asked:
     """What is asked of each provision."""
 

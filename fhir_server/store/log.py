@@ -99,11 +99,13 @@ def log_sql(
     text = (
         f"with h as materialized (select {horizon} as horizon),"
         f" looked as materialized ({looked.text}),"
-        " wanted as materialized (select k.*, c.owner, case k.what when 0 then k.seq else c.seq end"
+        " wanted as materialized (select k.*, c.owner,"
+        f" k.what = 0 and k.seq = c.seq and k.num = {num} as newest,"
+        " case k.what when 0 then k.seq else c.seq end"
         f" as at_seq, case k.what when 0 then k.num else {num} end as at_num"
         f" from looked k left join current c on c.rid = k.rid where {wanted.text})"
         f" select {dialect.columns}, h.horizon, n.n, e.seq, e.num, e.what,"
-        " w.seq, w.num, w.rid, w.kind, w.whom, w.body, w.owner"
+        " w.seq, w.num, w.rid, w.kind, w.whom, w.body, w.owner, w.newest"
         " from h cross join (select count(*) as n from looked) n"
         " left join (select seq, num, what from looked order by seq desc, num desc, what desc"
         f" limit 1) e on true left join wanted w on true {join} order by w.seq, w.num, w.what"
@@ -164,23 +166,13 @@ def read_log(rows: Rows, epochs: Rows, after: Edge, limit: int, codec: Codec) ->
 
 
 def _row(row: Sequence[Any], codec: Codec) -> LogRow:
-    seq, num, rid, kind, whom, body, owner = row[17:24]
+    seq, num, rid, kind, whom, body, owner, newest = row[17:25]
     place = Position(seq, num)
     if kind != VERSION:
         key = None if row[0] is None else _key(row, codec)
-        return LogRow(place, kind, rid, key, owner=owner or 0, whom=whom, body=bytes(body))
-    found = stored(row, codec)
-    return LogRow(
-        place,
-        kind,
-        rid,
-        found.key,
-        found.version_id,
-        found.method,
-        found.updated,
-        found.tail,
-        owner or 0,
-    )
+        return LogRow(place, kind, rid, key, owner or 0, whom=whom, body=bytes(body))
+    found = stored(row, codec, owner=owner or 0)
+    return LogRow(place, kind, rid, found.key, owner or 0, found, bool(newest))
 
 
 def _key(row: Sequence[Any], codec: Codec) -> Key:

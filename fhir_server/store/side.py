@@ -86,6 +86,18 @@ def count_sql(table: Table[Any], prefix: Values, index: str, dialect: Dialect) -
     return Rendered(f"select count(*) from {table.name} t where {where}", values)
 
 
+def octets_sql(
+    table: Table[Any], columns: Sequence[str], prefix: Values, index: str, dialect: Dialect
+) -> Rendered:
+    """The lengths are known without reading what is so long."""
+    if any(dict(zip(table.columns, table.kinds, strict=True))[one] != "bytes" for one in columns):
+        raise ValueError(f"Of `{table.name}` only columns of bytes are measured.")
+    counted = count_sql(table, prefix, index, dialect)
+    lengths = " + ".join(f"length(t.{one})" for one in columns)
+    text = counted.text.replace("count(*)", f"coalesce(sum({lengths}), 0)", 1)
+    return Rendered(text, counted.values)
+
+
 def expected_sql(table: Table[Any], dialect: Dialect, *, there: bool) -> str:
     """Whether a row is there just so; or whether there is none of this key."""
     named = table.columns if there else table.key

@@ -56,6 +56,12 @@ class SqliteSide:
         asked = side.count_sql(table, prefix, index, SQLITE)
         return int((await self._ask(lambda reader: reader.rows(asked.text, asked.values)))[0][0])
 
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, SQLITE)
+        return int((await self._ask(lambda reader: reader.rows(asked.text, asked.values)))[0][0])
+
 
 def _rows(reader: Reader, table: Table[Any], keys: Sequence[Values]) -> list[Sequence[Any]]:
     found: list[Sequence[Any]] = []

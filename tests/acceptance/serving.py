@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 STARTS_WITHIN = 60.0  # seconds; a loaded machine is slow, and a test is no benchmark
+LEAP = 2.0  # seconds: who slept longer than this beyond what was asked for, was stopped
 
 
 def free_port() -> int:
@@ -25,8 +26,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Patience:
+    """Seconds that may pass while this process runs: one that is stopped and continued from outside
+    has not waited meanwhile."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def wait(self, pause: float) -> None:
+        begun = time.monotonic()
+        time.sleep(pause)
+        self.spend(begun, pause)
+
+    def spend(self, since: float, at_least: float = 0.0) -> None:
+        """So much has passed since then, of what was waited."""
+        self.left -= min(time.monotonic() - since, at_least + LEAP)
+
+
 class Serving:
     """One server on one port; it may be started again and again."""
+
+    program: tuple[str, ...] = ("fhir_server", "serve")  # a module, and what it is told
 
     def __init__(self, url: str, folder: Path, **settings: Any) -> None:
         self.url = url
@@ -42,10 +62,14 @@ class Serving:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_")}
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fhir_server", "serve"], cwd=ROOT, env=kept | told,
+                [sys.executable, "-m", *self.program], cwd=ROOT, env=kept | told | self.beside(),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                 start_new_session=True,
             )  # fmt: skip
+
+    def beside(self) -> dict[str, str]:
+        """What else its environment has."""
+        return {}
 
     def start(self) -> float:
         """Start, and wait until it is ready. The seconds that took."""
@@ -56,11 +80,14 @@ class Serving:
 
     def await_ready(self) -> None:
         assert self.process is not None
-        deadline = time.monotonic() + STARTS_WITHIN
+        patience = Patience(STARTS_WITHIN)
+        begun = time.monotonic()
         while self.ready()[0] != 200:
             ended = self.process.poll()
             assert ended is None, f"it ended with {ended}: {self.told()}"
-            assert time.monotonic() < deadline, f"it is not ready: {self.told()}"
+            patience.spend(begun)
+            assert patience.left > 0, f"it is not ready: {self.told()}"
+            begun = time.monotonic()
             time.sleep(0.02)
 
     def ready(self) -> tuple[int, Any]:

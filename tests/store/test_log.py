@@ -85,7 +85,7 @@ async def told_in_pages(store, limit):
     ]
     assert [row.position for row in found] == sorted(row.position for row in found)
     assert found[4].body == b"m"
-    assert (found[3].owner, found[3].tail) == (MINE, owned("Encounter/m", MINE).tail)
+    assert (found[3].owner, found[3].stored.tail) == (MINE, owned("Encounter/m", MINE).tail)
     assert (found[2].key, found[4].key) == (Key("Patient", "mine"), None)
     assert (last.more, last.reached < last.horizon) == (False, True)
     again = await store.log(last.next, facility=HERE, everywhere=KNOWN, limit=limit)

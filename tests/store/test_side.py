@@ -107,6 +107,20 @@ async def test_pages_of_an_index_meet_each_row_once_in_its_order(store):
     assert await store.side.count(PLACE, ("gone",), "by_state") == 0
 
 
+async def test_bytes_are_measured_without_the_rest(store):
+    def held(number, node, body):
+        return HeldRow(number, 1, b"d", "Patient", "an", b"[]", body, b"", b"", node, "i", 1, 1)
+
+    rows = (held(1, "a", "Mạch".encode()), held(2, "a", bytes(100_000)), held(3, "b", b"12345"))
+    await store.commit(beside(Put(HELD_BODIES, rows)))
+    wanted = ("body", "parents")
+    assert await store.side.octets(HELD_BODIES, wanted, ("a",), "by_node") == 6 + 100_000 + 2 * 2
+    assert await store.side.octets(HELD_BODIES, ("body",)) == 6 + 100_000 + 5
+    assert await store.side.octets(HELD_BODIES, wanted, ("nobody",), "by_node") == 0
+    with pytest.raises(ValueError, match="bytes"):
+        await store.side.octets(HELD_BODIES, ("id",))
+
+
 async def test_the_first_rows_of_several_prefixes_are_read_at_once(store):
     rows = [receipt(number, seq=7, num=number, rid=number % 3) for number in range(12)]
     await store.commit(beside(Put(RECEIPT, tuple(rows))))

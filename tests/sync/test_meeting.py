@@ -385,6 +385,34 @@ async def test_a_hub_that_came_back_from_a_backup_is_sent_what_it_lost(met, data
 
 
 @on_a_file
+async def test_what_was_made_from_a_version_that_nobody_has_any_more_comes_back_too(
+    met, database, tmp_path
+):
+    """A node that meets a patient late has the newest version alone. Where the hub loses the one
+    it was made from, its name is all there is of it."""
+    await put(met.node, person("an", "hue"))
+    await met.meet()
+    await asyncio.to_thread(upkeep.backup, database.url, tmp_path / "backup")
+    await put(met.hub, person("ba", "xa"))
+    await put(met.hub, person("ba", "xa", gender="female"))
+    await put(met.hub, person("ba", "hue", gender="female"))
+    await met.meet()
+    acknowledged = await met.shown(met.node, "Patient", "ba")
+    assert acknowledged.startswith("3-")
+    await met.hub.store.close()
+    await asyncio.to_thread(upkeep.restore, database.url, tmp_path / "backup", replace=True)
+    await met.hub.store.open()
+    await put(met.node, measured("n", "ba"))
+    await met.meet()
+    await met.agree("Patient/an", "Patient/ba", "Observation/n")
+    assert await met.shown(met.hub, "Patient", "ba") == acknowledged
+    states = [
+        one.state for one in (await met.hub.store.lineage([Key("Patient", "ba")])).popitem()[1]
+    ]
+    assert sorted(states) == ["alive", "stub", "stub"]
+
+
+@on_a_file
 async def test_receipts_are_verified_by_the_hubs_keys_and_kept(met):
     await put(met.node, person("an", "hue"))
     await met.meet()

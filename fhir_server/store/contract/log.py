@@ -14,53 +14,57 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fhir_server.foundation.resource import Key
+from fhir_server.store.contract.mark import (
+    HELD,
+    HOME_IN,
+    HOME_OUT,
+    OUTSIDE,
+    OWNER,
+    VERSION,
+    Mark,
+    owner_body,
+    owner_of,
+)
 from fhir_server.store.contract.place import Position
+from fhir_server.store.contract.version import Stored
 
-VERSION = 0  # the kind of a row that is one
-HOME_IN = 1  # the patient `rid` is at home at the facility `whom` from here on
-HOME_OUT = 2  # and no longer
-HELD = 3  # a version of `rid` that came from the facility `whom` is kept apart; body: as it likes
-OUTSIDE = 4  # the node `whom` (a hash of it) sent a version of what it does not see
-OWNER = 5  # `rid` was the patient's `whom`, and is another's: `owner_of(body)`. The store's own.
-
-
-class Mark(NamedTuple):
-    """What a Unit puts into the log beside its versions, and after them, in this order."""
-
-    kind: int
-    rid: int
-    whom: int
-    body: bytes = b""
-
-
-def owner_of(body: bytes) -> int:
-    """Whose it is after an OWNER."""
-    return int.from_bytes(body)
+__all__ = [
+    "HELD",
+    "HOME_IN",
+    "HOME_OUT",
+    "OUTSIDE",
+    "OWNER",
+    "VERSION",
+    "Epoch",
+    "Log",
+    "LogRow",
+    "Mark",
+    "owner_body",
+    "owner_of",
+]
 
 
-def owner_body(owner: int) -> bytes:
-    return owner.to_bytes(8)
-
-
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """A row of the log.
 
-    key: of `rid`; None: nothing is stored of it. Of a VERSION: rev, method, updated and tail are
-    those of Stored, and owner is whose the resource is now. Of a mark: whom and body.
+    key: of `rid`; None: nothing is stored of it. owner: whose the resource is now. newest: whether
+    this is its newest version, whose owner that is. Of a VERSION: stored. Of a mark: whom and body.
     """
 
     position: Position
     kind: int
     rid: int
     key: Key | None
-    rev: str = ""
-    method: str = ""
-    updated: int = 0
-    tail: bytes | None = None
     owner: int = 0
+    stored: Stored | None = None
+    newest: bool = False
     whom: int = 0
     body: bytes = b""
+
+    @property
+    def rev(self) -> str:
+        """The version's name; empty: it is a mark."""
+        return "" if self.stored is None else self.stored.version_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,3 +268,8 @@ class SideTables(Protocol):
 
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         """How many rows have these values in the first columns of an index."""
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        """How many bytes those rows hold in columns of bytes."""

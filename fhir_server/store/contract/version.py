@@ -17,7 +17,7 @@ from fhir_server.foundation.resource import Key
 from fhir_server.store.contract.audit import Entry
 from fhir_server.store.contract.index import NO_ROWS, IndexRows
 from fhir_server.store.contract.lineage import Earlier, Stub
-from fhir_server.store.contract.log import Mark
+from fhir_server.store.contract.mark import Mark
 from fhir_server.store.contract.place import Position
 from fhir_server.store.contract.reach import Care, Select
 from fhir_server.store.contract.side import Expect, Side

@@ -108,3 +108,9 @@ class PostgresqlSide:
     async def count(self, table: Table[Any], prefix: Values = (), index: str = PRIMARY) -> int:
         asked = side.count_sql(table, prefix, index, POSTGRESQL)
         return int((await rows(self._readers, asked.text, asked.values))[0][0])
+
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, POSTGRESQL)
+        return int((await rows(self._readers, asked.text, asked.values))[0][0])

@@ -59,6 +59,12 @@ class Beside:
         asked = side.count_sql(table, prefix, index, self._dialect)
         return int(done(self._url, _asked(asked))[0][0])
 
+    async def octets(
+        self, table: Table[Any], columns: Sequence[str], prefix: Values = (), index: str = PRIMARY
+    ) -> int:
+        asked = side.octets_sql(table, columns, prefix, index, self._dialect)
+        return int(done(self._url, _asked(asked))[0][0])
+
     def put(self, table: Table[R], row: R) -> None:
         """A row to be there, in the place of the one with its key."""
         mark, named = self._dialect.mark, ", ".join(table.columns)

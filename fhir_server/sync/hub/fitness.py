@@ -63,13 +63,23 @@ def _target(looked: Looked, one: Pushed) -> Verdict | None:
     if (interaction, one.key.type) not in looked.allowed:
         return _forbidden(one, interaction)
     if one.key in looked.newest and one.key not in looked.may[interaction]:
-        return _forbidden(one, interaction)
+        return None if _might(looked, one, interaction) else _forbidden(one, interaction)
     return None
 
 
+def _might(looked: Looked, one: Pushed, interaction: str) -> bool:
+    """Whether the node may write the record as it was when it made this of it."""
+    tree, might = looked.trees[one.key], looked.might[interaction] | looked.within
+    return any((one.key, parent) in might and tree.knows(parent) for parent in one.parents)
+
+
 def _ancestry(looked: Looked, one: Pushed) -> Verdict | None:
-    """Its parents are stored, or known from what was kept apart or refused."""
+    """Its parents are stored, or known from what was kept apart or refused; or, by a hub that came
+    back from a backup, were known once: then nobody may have their content any more."""
     tree = looked.trees[one.key]
+    if looked.restored:
+        for stub in one.stubs:
+            tree.add_stub(stub.rev, stub.parents)
     for parent in one.parents:
         if not _learned(looked, one.key, parent):
             return _parked(

@@ -28,6 +28,7 @@ from fhir_server.sync.words import Kind, Row, Stubbed
 
 MOST_STUBS = 1000  # of one resource: the nearest
 NOBODY = 0
+UNKNOWN = Known(())  # the first version of what was only ever written here
 
 
 class Gathering:
@@ -42,13 +43,17 @@ class Gathering:
         self._facility = facility
         self._epochs = epochs
         self._patients: dict[int, str] = {NOBODY: ""}
+        self._may: dict[tuple[str, int], bool] = {}
         self._firsts: Mapping[tuple[Key, Rev], Position] = {}
 
     def may(self, type: str, owner: int) -> bool:
         """Whether the node's role reads such a record of a patient who is at home there: when care
         ended says nothing of it, a Consent does."""
-        facts = Facts(type, owner, 0, frozenset({self._facility} if owner else ()))
-        return self._reach.allows(facts)
+        known = self._may.get((type, owner))
+        if known is None:
+            facts = Facts(type, owner, 0, frozenset({self._facility} if owner else ()))
+            known = self._may[type, owner] = self._reach.allows(facts)
+        return known
 
     async def learn(self, owners: Iterable[int]) -> None:
         """Have the ids of these patients at hand."""
@@ -71,16 +76,17 @@ class Gathering:
         for stored, owner in found:
             rev = stored.version_id
             past = kept.get(stored.key, {})
-            known = past.get(rev, Known(()))
-            echo = (rid(stored.key), rev) in echoes
+            known = past.get(rev, UNKNOWN)
+            is_echo = bool(echoes) and (rid(stored.key), rev) in echoes
             rows.append(
                 self._row(
                     stored,
+                    rev,
                     known.parents,
                     owner,
-                    Kind.ECHO if echo else Kind.VERSION,
+                    Kind.ECHO if is_echo else Kind.VERSION,
                     position=self._firsts.get((stored.key, rev)),
-                    stubs=_absent(past, known.parents),
+                    stubs=_absent(past, known.parents) if known.parents else (),
                 )
             )
         return rows
@@ -100,13 +106,14 @@ class Gathering:
             revs = {head.version_id for head in heads}
             for number, head in enumerate(heads):
                 rev = head.version_id
-                echo = (rid(head.key), rev) in echoes
+                is_echo = bool(echoes) and (rid(head.key), rev) in echoes
                 rows.append(
                     self._row(
                         head,
+                        rev,
                         past[rev].parents if rev in past else (),
                         owner,
-                        Kind.ECHO if echo else Kind.VERSION,
+                        Kind.ECHO if is_echo else Kind.VERSION,
                         position=self._firsts.get((head.key, rev)),
                         stubs=_all_but(past, revs) if number == 0 else (),
                     )
@@ -151,6 +158,7 @@ class Gathering:
     def _row(
         self,
         stored: Stored,
+        rev: Rev,
         parents: tuple[Rev, ...],
         owner: int,
         kind: Kind,
@@ -158,16 +166,17 @@ class Gathering:
         position: Position | None,
         stubs: tuple[Stubbed, ...],
     ) -> Row:
-        carries = kind is Kind.VERSION and not stored.deleted
+        deleted = stored.tail is None
+        carries = kind is Kind.VERSION and not deleted
         if kind is Kind.VERSION:
             self._circumstances.tell(stored)
         return Row(
             kind=kind,
             key=stored.key,
             place=place_of(self._epochs, position or stored.position),
-            rev=stored.version_id,
+            rev=rev,
             parents=parents,
-            method="DELETE" if stored.deleted else stored.method,
+            method="DELETE" if deleted else stored.method,
             updated=stored.updated,
             patient=self._patients.get(owner, ""),
             body=whole(stored) if carries else None,

@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/security.html#AccessDenied
 
 A node writes of the patients who are in its facility's care, who ever were, and whom it registered:
-what it wrote while a patient was there is taken after they have moved.
+what it wrote while a patient was there is taken after they have moved. So is what it made of a
+record that it might write as it was then, whoever's that record is now.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from fhir_server.foundation.resource import Key
 from fhir_server.interaction import facility
 from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.interaction.reaching import Content, within
+from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import (
     EVERYTHING,
     FOREVER,
     Care,
+    Ground,
     Position,
     Restriction,
     Stored,
@@ -47,11 +50,13 @@ class Looked:
     newest: of what it writes. places: of versions that are stored. held, refused: versions that are
     kept apart, or were refused, and of these what they were made from. issues: what the validator
     says. contents: of those that are valid. may: what may be written, deleted or read as it is now.
+    might: versions as of which it may be written or deleted.
     within: versions that may be written by what they say. references: of each version to what.
     there: of these what is stored, within reach where it is a Patient. sent: those of which the
     node has sent something. at_home: whether patients are at home at the facility, who ever were.
     patients: of whom the node may write. allowed: interactions with types that it may write some
-    records of.
+    records of. restored: the hub came back from a backup, so that nodes may know of versions that
+    it has lost.
     """
 
     newest: Mapping[Key, Stored]
@@ -62,6 +67,7 @@ class Looked:
     issues: dict[Named, tuple[Issue, ...]] = field(default_factory=dict)
     contents: dict[Named, Content] = field(default_factory=dict)
     may: dict[str, frozenset[Key]] = field(default_factory=dict)
+    might: dict[str, frozenset[Named]] = field(default_factory=dict)
     within: set[Named] = field(default_factory=set)
     references: dict[Named, tuple[Key, ...]] = field(default_factory=dict)
     there: set[Key] = field(default_factory=set)
@@ -70,6 +76,7 @@ class Looked:
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
     allowed: frozenset[tuple[str, str]] = frozenset()
+    restored: bool = False
 
     def is_new(self, one: Pushed) -> bool:
         return not self.trees[one.key].knows(one.rev)
@@ -88,6 +95,8 @@ async def looked(
     )
     new = [one for one in members if found.is_new(one) and one.key.type in found.types]
     await _ancestors(server, found, members)
+    if any(one.stubs for one in members):
+        found.restored = len(await server.store.epochs()) > 1
     await _judge(server, circumstances, found, new, judging)
     await _refer(server, found, circumstances.caller.client)
     await _reach(server, circumstances, found, new)
@@ -194,12 +203,18 @@ async def _reach(
     server: Server, circumstances: Circumstances, found: Looked, new: Sequence[Pushed]
 ) -> None:
     place = facility.of_caller(circumstances)
-    patients = found.patients = await _patients(server, circumstances, found, new, place)
+    bases = await _bases(server, circumstances, found, new)
+    owners = {content.rows.owner for content in bases.values()}
+    patients = found.patients = await _patients(server, circumstances, found, new, place, owners)
     keys = list(found.newest)
     for interaction in WRITES[1:]:
         reach = widened(circumstances.reach(interaction), place, patients)
         there = await server.store.newest(keys, reach) if keys else {}
         found.may[interaction] = frozenset(there)
+        once = await within(server, reach, list(bases.values())) if bases else ()
+        found.might[interaction] = frozenset(
+            name for name, might in zip(bases, once, strict=True) if might
+        )
     named = {k for keys in found.references.values() for k in keys if k.type == PATIENT}
     reach = widened(circumstances.reach("read"), place, patients)
     read = await server.store.newest(sorted(named), reach) if named else {}
@@ -218,15 +233,47 @@ async def _reach(
         found.within.update(name for name, may in zip(written, told, strict=True) if may)
 
 
+async def _bases(
+    server: Server, circumstances: Circumstances, found: Looked, new: Sequence[Pushed]
+) -> dict[Named, Content]:
+    """The versions that new ones were made from, where others follow these by now. One that names
+    no facility is of the caller's where the resource is of it still, else of none."""
+    wanted = {
+        (one.key, parent)
+        for one in new
+        if one.key in found.newest
+        for parent in one.parents
+        if (one.key, parent) in found.places and parent != found.newest[one.key].version_id
+    }
+    if not wanted:
+        return {}
+    here = facility.of_caller(circumstances)
+    keys = sorted({key for key, _ in wanted})
+    own = await server.store.newest(keys, Restriction((Ground(facility=here),)))
+    bases: dict[Named, Content] = {}
+    for each in await server.store.at_versions(sorted(wanted), EVERYTHING):
+        if each.deleted:
+            continue
+        resource = resource_of(each)
+        place = here if each.key in own else 0
+        if named := facility.named(server, circumstances, resource):
+            place = (await facility.wholes(server, circumstances, {named}))[named]
+        rows = server.indexer.rows(resource)
+        bases[each.key, each.version_id] = Content(each.key, rows, place, each.updated)
+    return bases
+
+
 async def _patients(
     server: Server,
     circumstances: Circumstances,
     found: Looked,
     new: Sequence[Pushed],
     place: int,
+    also: Iterable[int],
 ) -> frozenset[int]:
-    """Whom the facility has or ever had in its care, or registers."""
-    owners = {stored.owner for stored in found.newest.values()}
+    """Whom the facility has or ever had in its care, or registers. also: whose records the group's
+    versions were made from."""
+    owners = {stored.owner for stored in found.newest.values()} | set(also)
     owners |= {content.rows.owner for content in found.contents.values()}
     asked = sorted(owners - {0})
     homes = await server.store.homes(asked, place) if asked and place else {}

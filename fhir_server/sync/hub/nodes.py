@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from fhir_server.interaction.context import Server
+from fhir_server.foundation.outcome import Forbidden
+from fhir_server.interaction.context import Circumstances, Server
 from fhir_server.store.contract import Unit
 from fhir_server.store.contract.side import (
     CONFLICT,
@@ -29,8 +30,21 @@ from fhir_server.store.contract.side import (
 )
 from fhir_server.sync.words import Page
 
+NODE = "node"  # the role
 PULL = "pull "  # and the node: the row that tells of its last pull
 READ = 1000  # rows of one look
+
+
+def demand_node(circumstances: Circumstances, operation: str) -> None:
+    """Raises Forbidden for who is no node."""
+    caller = circumstances.caller
+    if NODE not in caller.roles or not caller.facility:
+        raise Forbidden(
+            f"`${operation}` is for nodes: clients with the role `node`, registered for a"
+            " facility.",
+            vietnamese=f"`${operation}` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng"
+            " ký cho một cơ sở.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from fhir_server.store.contract import (
     Position,
     Select,
     Stored,
-    parse_version_id,
     rid,
     version_id,
 )
@@ -32,7 +31,6 @@ from fhir_server.store.contract.log import (
     HOME_OUT,
     OUTSIDE,
     OWNER,
-    VERSION,
     Log,
     LogRow,
     owner_of,
@@ -64,7 +62,8 @@ EVERYWHERE = tuple(
         }
     )
 )
-LIMIT = 500  # rows of an answer, about
+LIMIT = 1000  # rows of an answer, about
+ENOUGH = LIMIT // 2  # of rows: no more of the log is read, so that little is read twice
 LARGEST = 8 * 1024 * 1024  # bytes of its bodies, about
 LOOKED = 1000  # rows of the log that are looked at in one go
 LOOKS = 20  # goes for one answer
@@ -233,12 +232,11 @@ class Filling:
         log, self._log = self._log, None
         self._go(log=log.next, seq=log.reached.seq, num=log.reached.num)
         self._more = log.more
-        return log.more
+        return log.more and len(self.rows) < ENOUGH
 
     async def _tell(self, ahead: Sequence[LogRow]) -> None:
         """Rows of the log in order, up to where a patient comes home or the page is full."""
-        versions = [_stored(row) if row.kind == VERSION and row.key else None for row in ahead]
-        thens = [self._whose(row, one) for row, one in zip(ahead, versions, strict=True)]
+        thens = [self._whose(row) for row in ahead]
         owners = {then for then in thens if then}
         owners |= {one for row in ahead if row.kind == OWNER for one in _owners(row) if one}
         owners |= {row.owner for row in ahead if row.kind == OUTSIDE and row.owner}
@@ -247,16 +245,16 @@ class Filling:
         await self._gathering.learn(patients)
         found: list[tuple[Stored, int]] = []
         moved: list[Key] = []
+        at = self.standing.at
         for number, (row, then) in enumerate(zip(ahead, thens, strict=True)):
             full = len(self.rows) + len(found) >= LIMIT
-            if full and row.position > self.standing.at:
+            if full and row.position > at:
                 self._ahead = list(ahead[number:])
                 break
-            self._go(seq=row.position.seq, num=row.position.num)
-            if row.kind == VERSION:
-                stored = versions[number]
-                if stored and self._sees(stored.key.type, then, is_home=then in at_home):
-                    found.append((stored, then))
+            at = row.position
+            if row.stored is not None:
+                if self._sees(row.stored.key.type, then, is_home=then in at_home):
+                    found.append((row.stored, then))
             elif row.kind == HOME_IN and row.whom == self._facility:
                 at_home.add(row.rid)
                 self._ahead = list(ahead[number + 1 :])
@@ -265,6 +263,7 @@ class Filling:
             elif row.kind in (HOME_OUT, OWNER, OUTSIDE):
                 await self._flush(found)
                 moved += await self._mark(row, at_home)
+        self._go(seq=at.seq, num=at.num)
         await self._flush(found)
         await self._moved(moved)
 
@@ -309,11 +308,12 @@ class Filling:
             return is_home and self._gathering.may(type, owner)
         return type in EVERYWHERE and self._gathering.may(type, 0)
 
-    def _whose(self, row: LogRow, stored: Stored | None) -> int:
-        """Whose record a version was: it says so itself; of a deletion the last is known."""
-        if stored is None or stored.deleted:
+    def _whose(self, row: LogRow) -> int:
+        """Whose record a version was. Of the newest the store knows, and of a deletion the
+        last is known; another says so itself."""
+        if row.stored is None or row.stored.deleted or row.newest:
             return row.owner
-        return self._server.indexer.owner(resource_of(stored))
+        return self._server.indexer.owner(resource_of(row.stored))
 
     async def _flush(self, found: list[tuple[Stored, int]]) -> None:
         if found:
@@ -366,12 +366,3 @@ class Filling:
 def _owners(row: LogRow) -> tuple[int, int]:
     """Whose it was before an OWNER, and after."""
     return row.whom, owner_of(row.body)
-
-
-def _stored(row: LogRow) -> Stored:
-    assert row.key is not None
-    parsed = parse_version_id(row.rev)
-    assert parsed is not None, "the store names its versions"
-    return Stored(
-        row.key, row.position, *parsed, row.updated, row.method, row.tail, owner=row.owner
-    )

@@ -35,8 +35,11 @@ from fhir_server.store.contract.side import (
 )
 from fhir_server.sync.lineage import Parents, Rev
 from fhir_server.sync.words import Pushed
+from fhir_server.sync.words.entry import stub, stub_text
 
 MOST = 20_000  # versions of one node that are kept apart
+MOST_OCTETS = 256 * 1024 * 1024  # bytes of these
+MEASURED = ("parents", "body", "issues", "waits")  # what of a row is long
 MOST_ISSUES = 50  # of one version that are kept
 MOST_WAITS = 20  # resources that one version waits for
 MOST_TEXT = 1000  # characters of what an issue says
@@ -81,6 +84,8 @@ def row_of(held: Held) -> HeldRow:
         "offset": held.offset,
         "caller": _told_of(held.caller),
     }
+    if one.stubs:
+        facts["stubs"] = [stub_text(stub) for stub in one.stubs]
     return HeldRow(
         rid=number,
         generation=generation,
@@ -98,6 +103,10 @@ def row_of(held: Held) -> HeldRow:
     )
 
 
+def octets(row: HeldRow) -> int:
+    return sum(len(getattr(row, name)) for name in MEASURED)
+
+
 def of_row(row: HeldRow) -> Held:
     facts = orjson.loads(row.waits)
     body: Resource | None = wire.parse(row.body) if row.body else None
@@ -110,6 +119,7 @@ def of_row(row: HeldRow) -> Held:
         method=facts["method"],
         recorded=facts["recorded"],
         body=body,
+        stubs=tuple(stub(text, "HELD") for text in facts.get("stubs", ())),
     )
     waits = tuple(Key(*text.split("/", 1)) for text in facts["for"])
     caller = _caller(facts["caller"])

@@ -21,7 +21,7 @@ from fhir_server.security.tokens.ring import Ring
 from fhir_server.store.contract import Position, Stale, parse_version_id, version_id
 from fhir_server.sync import receipts as signing
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes, lives, storing
+from fhir_server.sync.hub import homes, lives, nodes, storing
 from fhir_server.sync.hub.facts import facts_of
 from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.places import epochs_of, place_of
@@ -37,18 +37,9 @@ MOST_PARENTS = 5 * MOST_GROUP  # of all the versions of one group
 AT_ONCE = 250  # versions after which a transaction takes no further group
 
 
-NO_NODE = (
-    "`$sync-push` is for nodes: clients with the role `node`, registered for a facility.",
-    "`$sync-push` chỉ dành cho nút đồng bộ: phần mềm có vai trò `node`, đăng ký cho một cơ sở.",
-)
-
-
 async def push(server: Server, call: Call, circumstances: Circumstances) -> Answer:
     """Raises Forbidden for who is no node, Invalid for what is no chunk, TooMany."""
-    caller = circumstances.caller
-    if homes.NODE not in caller.roles or not caller.facility:
-        english, vietnamese = NO_NODE
-        raise Forbidden(english, vietnamese=vietnamese)
+    nodes.demand_node(circumstances, NAME)
     if call.unreadable is not None:
         raise call.unreadable
     if call.body is None:

@@ -33,11 +33,20 @@ from fhir_server.sync.hub.tree import Tree, Version
 from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import Outcome, Pushed
 
-FULL = Issue(
+MEBIBYTES = quarantine.MOST_OCTETS >> 20
+MANY = Issue(
     "error",
     "too-costly",
     f"{quarantine.MOST} versions of this node are kept apart. Mend some of them first.",
     vietnamese=f"Đã có {quarantine.MOST} bản của máy chủ này bị giữ lại. Xin sửa bớt trước.",
+)
+LARGE = Issue(
+    "error",
+    "too-costly",
+    f"The versions of this node that are kept apart would have more than {MEBIBYTES} MiB with this"
+    " one. Mend some of them first.",
+    vietnamese=f"Các bản của máy chủ này bị giữ lại sẽ vượt {MEBIBYTES} MiB nếu thêm bản này."
+    " Xin sửa bớt trước.",
 )
 SAID = {
     Outcome.MERGED: Issue(
@@ -155,16 +164,7 @@ class Taking:
             self.numbers[name] = count + len(marks)
             marks.append(Mark(HELD_MARK, rid(one.key), self.place, one.rev.encode()))
             if found.outcome is Outcome.PARKED:
-                caller = self.circumstances.caller
-                held = Held(
-                    one,
-                    self.sender.node,
-                    self.sender.incarnation,
-                    caller,
-                    found.issues,
-                    found.waits,
-                    self.sender.offset,
-                )
+                held = self._held(one, found)
                 side += quarantine.kept(held, row)
             elif row is not None:
                 side += quarantine.dropped(row)
@@ -173,18 +173,31 @@ class Taking:
             marks.append(Mark(OUTSIDE, rid(key), number_of(self.sender.node)))
         self.unit = replace(self.unit, marks=tuple(marks), side=(*self.unit.side, *side))
 
+    def _held(self, one: Pushed, found: Verdict) -> Held:
+        sender, caller = self.sender, self.circumstances.caller
+        told = (sender.node, sender.incarnation, caller, found.issues, found.waits, sender.offset)
+        return Held(one, *told)
+
     async def _demand_room(self) -> None:
         """A node that has very much kept apart has no more kept."""
-        new = [
-            name
-            for name, found in self.verdicts.items()
-            if found.outcome is Outcome.PARKED and name not in self.looked.held
-        ]
-        if new:
-            prefix = (self.sender.node,)
-            if await self.server.store.side.count(HELD, prefix, "by_node") >= quarantine.MOST:
-                full = Verdict(Outcome.REFUSED, (FULL,))
-                self.verdicts.update(dict.fromkeys(new, full))
+        new = {
+            (one.key, one.rev): one
+            for one in self.members
+            if (one.key, one.rev) not in self.looked.held
+            and self.verdicts.get((one.key, one.rev), Verdict()).outcome is Outcome.PARKED
+        }
+        if not new:
+            return
+        side, of_node = self.server.store.side, ((self.sender.node,), "by_node")
+        many = quarantine.MOST - await side.count(HELD, *of_node)
+        large = quarantine.MOST_OCTETS - await side.octets(HELD, quarantine.MEASURED, *of_node)
+        for name, one in new.items():
+            size = quarantine.octets(quarantine.row_of(self._held(one, self.verdicts[name])))
+            if many < 1 or large < size:
+                why = MANY if many < 1 else LARGE
+                self.verdicts[name] = Verdict(Outcome.REFUSED, (why,))
+            else:
+                many, large = many - 1, large - size
 
     def _mended(self) -> Iterator[Side]:
         """What was kept apart, and is followed by what is stored now."""

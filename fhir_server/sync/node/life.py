@@ -30,6 +30,7 @@ NOW = "now"  # a row that says when a person asked it not to wait
 URGENT, UNSENT, PACKED = "urgent", "unsent", "packed"
 CONFIRMED, CAME = "confirmed", "came"
 PARKED, REFUSED, MENDED = "parked", "refused", "mended"
+IS_URGENT = b'{"urgent":true}'  # the facts of what is PACKED, and was URGENT before
 OWN = frozenset({URGENT, UNSENT, PACKED, PARKED, REFUSED})  # not at the hub, as far as is known
 WITH_HUB = frozenset({CONFIRMED, CAME})
 

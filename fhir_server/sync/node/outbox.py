@@ -26,7 +26,17 @@ from fhir_server.store.contract.version import LEFT
 from fhir_server.sync.node import own
 from fhir_server.sync.node.forgetting import reborn
 from fhir_server.sync.node.grouping import URGENT_TYPES, Group, Waiting, groups, referred, visit_of
-from fhir_server.sync.node.life import PACKED, REFUSED, UNSENT, URGENT, Kept, Name, kept, name_of
+from fhir_server.sync.node.life import (
+    IS_URGENT,
+    PACKED,
+    REFUSED,
+    UNSENT,
+    URGENT,
+    Kept,
+    Name,
+    kept,
+    name_of,
+)
 from fhir_server.sync.node.own import Own
 
 PAGE = 500  # rows of the own log that are looked at together
@@ -123,8 +133,9 @@ def _numbered(now: Kept, found: Sequence[Group], also: Put[PlaceRow]) -> Unit:
         for one in members:
             number += 1
             numbers.append(PackedRow(life.incarnation, number, *one.name, group, at))
+            facts = IS_URGENT if one.key.type in URGENT_TYPES else b""
             places.append(
-                PlaceRow(*one.name, PACKED, 0, 0, 0, life.incarnation, number, one.at, b"")
+                PlaceRow(*one.name, PACKED, 0, 0, 0, life.incarnation, number, one.at, facts)
             )
     return now.unit(
         replace(life, numbered=number, group=group),

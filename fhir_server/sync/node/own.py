@@ -14,15 +14,19 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.store.codec import Damaged, resource_of
 from fhir_server.store.contract import EVERYTHING, Store, version_id
-from fhir_server.sync.lineage import Parents, Rev
+from fhir_server.store.contract.lineage import Known
+from fhir_server.sync.lineage import Parents, Rev, State
 from fhir_server.sync.node.life import Name
-from fhir_server.sync.words.push import plain
+from fhir_server.sync.words import Stubbed
+from fhir_server.sync.words.push import MOST_STUBS, plain
 
+STUB = State.STUB.value
 UNREADABLE = (FhirError, Damaged, msgspec.MsgspecError, ValueError)  # it was damaged since
 
 
 class Own(NamedTuple):
-    """recorded: when it was stored here. resource: None: a deletion."""
+    """recorded: when it was stored here. resource: None: a deletion. stubs: of its past what is
+    known here by name alone, from its parents on."""
 
     name: Name
     key: Key
@@ -31,6 +35,7 @@ class Own(NamedTuple):
     method: str
     recorded: int
     resource: Resource | None
+    stubs: tuple[Stubbed, ...] = ()
 
 
 async def read(store: Store, names: Collection[Name]) -> dict[Name, Own]:
@@ -43,22 +48,34 @@ async def read(store: Store, names: Collection[Name]) -> dict[Name, Own]:
     }
     if not wanted:
         return {}
-    parents = await _parents(store, {key for key, _ in wanted})
+    lineages = await store.lineage(sorted({key for key, _ in wanted}))
+    pasts = {key: {one.rev: one for one in known} for key, known in lineages.items()}
     found: dict[Name, Own] = {}
     for stored in await store.at_versions(list(wanted), EVERYTHING):
         place = (stored.key, stored.version_id)
-        if place not in wanted or place not in parents:
+        past = pasts.get(stored.key, {})
+        if place not in wanted or stored.version_id not in past:
             continue
+        parents = past[stored.version_id].parents
         try:
             resource = None if stored.deleted else plain(resource_of(stored))
         except UNREADABLE:
             continue
         found[wanted[place]] = Own(
-            wanted[place], *place, parents[place], stored.method, stored.updated, resource
-        )
+            wanted[place], *place, parents, stored.method, stored.updated, resource,
+            absent(past, parents),
+        )  # fmt: skip
     return found
 
 
-async def _parents(store: Store, keys: Collection[Key]) -> Mapping[tuple[Key, Rev], Parents]:
-    lineages = await store.lineage(sorted(keys))
-    return {(key, one.rev): one.parents for key, known in lineages.items() for one in known}
+def absent(past: Mapping[Rev, Known], parents: Parents) -> tuple[Stubbed, ...]:
+    """Of the past what is known by name alone, the nearest first."""
+    found: dict[Rev, Stubbed] = {}
+    ahead = list(parents)
+    while ahead and len(found) < MOST_STUBS:
+        rev = ahead.pop(0)
+        known = past.get(rev)
+        if known is not None and known.state == STUB and rev not in found:
+            found[rev] = Stubbed(rev, known.parents)
+            ahead.extend(known.parents)
+    return tuple(found.values())

@@ -16,6 +16,7 @@ import orjson
 from fhir_server.store.contract import Unit
 from fhir_server.store.contract.side import PLACE, STATE, PlaceRow, Put, SideTables, StateRow
 from fhir_server.sync.node.life import (
+    IS_URGENT,
     PACKED,
     PARKED,
     PAUSED,
@@ -27,6 +28,7 @@ from fhir_server.sync.node.life import (
 
 LINE = "line"  # the row of what is known of the line
 USUAL = 150.0  # bytes of a version on the line, where none was sent yet
+AT_ONCE = 5000  # versions that have numbers: more are not given any before these are answered
 WEIGHT = 0.3  # of the newest figure in an average
 
 
@@ -112,11 +114,12 @@ async def standing(side: SideTables) -> Standing | None:
         for state in (URGENT, UNSENT, PACKED, PARKED, REFUSED)
     }
     paused = await side.rows(STATE, [(PAUSED,)])
+    packed = await side.range(PLACE, "by_state", prefix=(PACKED,), limit=AT_ONCE)
     return Standing(
         incarnation=found.life.incarnation,
         paused=bool(paused),
         waiting=counts[URGENT] + counts[UNSENT] + counts[PACKED],
-        urgent=counts[URGENT],
+        urgent=counts[URGENT] + sum(row.facts == IS_URGENT for row in packed),
         parked=counts[PARKED],
         refused=counts[REFUSED],
         whole=found.life.whole,

@@ -21,6 +21,13 @@ from fhir_server.sync.lineage import Parents, Rev
 NEVER = Place(0, 0, 0)  # where nothing is stored
 
 
+class Stubbed(NamedTuple):
+    """A version of which no more is known than what it follows."""
+
+    rev: Rev
+    parents: Parents
+
+
 class Pushed(NamedTuple):
     """A version a node sends. Its name is computed from what it says, so it is not sent.
 
@@ -37,6 +44,7 @@ class Pushed(NamedTuple):
     method: str  # POST | PUT | PATCH | DELETE
     recorded: int
     body: Resource | None
+    stubs: tuple[Stubbed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +123,6 @@ class Kind(Enum):
     LEFT_RESOURCE = "resource"  # this one is not, because it is another patient's now
 
 
-class Stubbed(NamedTuple):
-    """A version of which no more is known than what it follows."""
-
-    rev: Rev
-    parents: Parents
-
-
 class Row(NamedTuple):
     """A row of a Page.
 
@@ -144,7 +145,8 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A node asks what is new. parked: versions it holds as parked; wait: seconds, where nothing
+    """A node asks what is new. named, parked: versions it holds as parked, with their resources and
+    without; wait: seconds, where nothing
     is new. incarnation: whose own versions come back without their bodies. shown: see Push.
     waiting: how many versions it has still to send; None: it does not say."""
 
@@ -154,6 +156,7 @@ class Asked:
     wait: int = 0
     shown: str = ""
     waiting: int | None = None
+    named: tuple[tuple[Key, Rev], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

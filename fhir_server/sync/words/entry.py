@@ -16,6 +16,7 @@ from fhir_server.foundation.resource import Key, literal
 from fhir_server.store.contract import parse_version_id
 from fhir_server.sync.epochs import Malformed, Place, place
 from fhir_server.sync.lineage import Rev
+from fhir_server.sync.words import Stubbed
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 STATUS = {"POST": "201", "DELETE": "204"}  # all others: 200
@@ -96,6 +97,17 @@ def rev(text: str, where: str) -> Rev:
     if parse_version_id(text) is None:
         raise Invalid(f"`{text[:64]}` of `{where}` is not a version id such as `3-k5f…`.")
     return text
+
+
+def stub_text(stub: Stubbed) -> str:
+    """A version of which only the parents are known, as one word of an extension."""
+    return " ".join((stub.rev, *stub.parents))
+
+
+def stub(text: str, where: str) -> Stubbed:
+    """Raises Invalid."""
+    found, *parents = (rev(word, where) for word in text.split(" "))
+    return Stubbed(found, tuple(parents))
 
 
 def place_of(text: str, where: str) -> Place:

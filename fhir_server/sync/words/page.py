@@ -14,7 +14,7 @@ from fhir_server.foundation import wire
 from fhir_server.foundation.outcome import Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.sync import epochs
-from fhir_server.sync.words import Kind, Page, Row, Stubbed, entry, extension
+from fhir_server.sync.words import Kind, Page, Row, entry, extension
 from fhir_server.sync.words.answer import epochs_of
 from fhir_server.sync.words.extension import Parts, Value
 from fhir_server.sync.words.push import named, plain
@@ -39,6 +39,8 @@ def written(page: Page, *, self_url: str, next_url: str) -> bytes:
 
 
 def _written(row: Row) -> bytes:
+    if row.kind is Kind.VERSION and row.body is not None and not row.stubs:
+        return _whole(row, row.body)
     if row.kind in (Kind.LEFT_RECORD, Kind.LEFT_RESOURCE):
         said = entry.done(row.key, "DELETE")
         left = {"url": extension.LEFT, "valueCode": row.kind.value}
@@ -47,12 +49,33 @@ def _written(row: Row) -> bytes:
     parts: list[tuple[str, Value]] = [("position", str(row.place))]
     parts += [("parent", parent) for parent in row.parents]
     parts += [("patient", row.patient)] if row.patient else []
-    parts += [("stub", " ".join((stub.rev, *stub.parents))) for stub in row.stubs]
+    parts += [("stub", entry.stub_text(stub)) for stub in row.stubs]
     parts += [("echo", True)] if row.kind is Kind.ECHO else []
     told = extension.extension(extension.VERSION, parts)
     named = row.rev if row.body is None else ""  # a body says its version itself
     said = entry.done(row.key, row.method, row.updated if row.body is None else None, named)
     return entry.written({"extension": [told], **said}, row.body)
+
+
+def _whole(row: Row, body: bytes) -> bytes:
+    """What nearly all rows are, put together as text: none of its parts has a letter that JSON
+    would write otherwise."""
+    said = "".join([PART % ("parent", parent) for parent in row.parents])
+    if row.patient:
+        said += PART % ("patient", row.patient)
+    number, seq, num = row.place
+    type, id = row.key
+    status = entry.STATUS.get(row.method, "200")
+    head = HEAD % (number, seq, num, said, row.method, type, id, status)
+    return head.encode() + body + b"}"
+
+
+PART = ',{"url":"%s","valueString":"%s"}'
+HEAD = (
+    '{"extension":[{"url":"' + extension.VERSION + '","extension":['
+    '{"url":"position","valueString":"%d.%d.%d"}%s]}],"request":{"method":"%s","url":"%s/%s"},'
+    '"response":{"status":"%s"},"resource":'
+)
 
 
 def read(bundle: Any) -> Page:
@@ -94,7 +117,7 @@ def _read(one: dict[str, Any], where: str) -> Row:
         updated=0 if body is not None else entry.moment(one, where),
         patient=said.text("patient", ""),
         body=None if body is None or echo else wire.render(body),
-        stubs=tuple(_stub(text, where) for text in said.texts("stub")),
+        stubs=tuple(entry.stub(text, where) for text in said.texts("stub")),
     )
 
 
@@ -118,8 +141,3 @@ def _leaving(modifiers: Any, where: str) -> Kind:
         case [{"url": extension.LEFT, "valueCode": str(code)}] if code in LEAVING:
             return LEAVING[code]
     raise Invalid(f"`{where}` has a modifierExtension that is not known here.")
-
-
-def _stub(text: str, where: str) -> Stubbed:
-    rev, *parents = (entry.rev(word, where) for word in text.split(" "))
-    return Stubbed(rev, tuple(parents))

@@ -8,6 +8,7 @@ named cannot come.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fhir_server.foundation import wire
@@ -16,10 +17,11 @@ from fhir_server.foundation.resource import ID, Key, Resource
 from fhir_server.store.codec import digest_of
 from fhir_server.store.contract import version_id
 from fhir_server.sync.lineage import Parents, Rev, next_generation
-from fhir_server.sync.words import Push, Pushed, entry, extension
+from fhir_server.sync.words import Push, Pushed, Stubbed, entry, extension
 from fhir_server.sync.words.extension import Parts, Value
 
 MOST_PARENTS = 64
+MOST_STUBS = 1000  # that are told with one version: the nearest
 BY_SERVER = ("versionId", "lastUpdated")
 
 
@@ -43,6 +45,7 @@ def _said(push: Push) -> tuple[tuple[str, str], ...]:
 def _written(one: Pushed) -> bytes:
     parts: list[tuple[str, Value]] = [("group", one.group)]
     parts += [("parent", parent) for parent in one.parents]
+    parts += [("stub", entry.stub_text(stub)) for stub in one.stubs]
     said = {
         "extension": [extension.extension(extension.VERSION, parts)],
         **entry.done(one.key, one.method, one.recorded),
@@ -87,7 +90,21 @@ def _read(one: dict[str, Any], number: int, where: str) -> Pushed:
         method=method,
         recorded=entry.moment(one, where),
         body=body,
+        stubs=tuple(_stubs(said, where)),
     )
+
+
+def _stubs(said: Parts, where: str) -> Iterator[Stubbed]:
+    """What the node, too, knows by name alone of the version's past. Raises Invalid."""
+    told = said.texts("stub")
+    if len(told) > MOST_STUBS:
+        raise Invalid(f"`{where}` tells of more than {MOST_STUBS} versions by name alone.")
+    for one in (entry.stub(text, where) for text in told):
+        if len(one.parents) > MOST_PARENTS or not one.rev.startswith(
+            f"{next_generation(one.parents)}-"
+        ):
+            raise Invalid(f"`{where}` tells of `{one.rev}` by parents that it cannot have.")
+        yield one
 
 
 def named(key: Key, parents: Parents, body: Resource | None) -> Rev:

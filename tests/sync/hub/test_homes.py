@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +135,92 @@ async def test_of_many_who_come_at_once_the_consent_of_one_keeps_away_nobody_els
 async def test_without_a_policy_no_consent_counts(server):
     await written(server, organization("hue"), person("p", "hue"), denial("c", "p", "hue"))
     assert await at_home(server) == {"hue"}
+
+
+NOON = 1_800_000_000_000  # 2027-01-15T08:00:00Z
+DAY = 86_400_000
+
+
+def bounded(period, nested=None):
+    """A denial of hue that holds for a time; nested: but for another."""
+    found = denial("c", "p", "hue")
+    found["provision"]["period"] = period
+    if nested:
+        found["provision"]["provision"] = [{"type": "permit", "period": nested}]
+    return found
+
+
+# the Consent; where the patient is at home on which days after the 15th
+BOUNDED = {
+    "it begins": (bounded({"start": "2027-01-17"}), ["both", "both", "hanoi", "hanoi"]),
+    "it ends": (bounded({"end": "2027-01-16"}), ["hanoi", "hanoi", "both", "both"]),
+    "it begins and ends": (
+        bounded({"start": "2027-01-16", "end": "2027-01-16"}),
+        ["both", "hanoi", "both", "both"],
+    ),
+    "its exception ends": (
+        bounded({"start": "2000"}, {"end": "2027-01-16"}),
+        ["both", "both", "hanoi", "hanoi"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_a_consent_begins_and_ends_when_it_says_and_not_when_it_is_written(server, name):
+    consent, days = BOUNDED[name]
+    now = NOON
+    keeper = homes.Keeper(server, POLICY, clock=lambda: now)
+    await homes.begin(server)
+    places = [organization("hue"), organization("hanoi")]
+    await put(server, BY_ANYBODY, *places, person("p", "hue"), visit("e", "p", "hanoi"), consent)
+    for at, expected in enumerate(days):
+        now = NOON + at * DAY
+        while await keeper.look():
+            pass
+        wanted = {"hue", "hanoi"} if expected == "both" else {expected}
+        assert await at_home(server) == wanted, f"on the {15 + at}th"
+    rows = await server.store.side.range(STATE, beyond=("due ",), limit=9)
+    assert not [row for row in rows if row.name.startswith("due ")], "nothing is left to be done"
+
+
+async def test_several_keepers_that_see_a_consent_end_at_once_mark_it_once(server):
+    now = NOON
+    await homes.begin(server)
+    places = [organization("hue"), organization("hanoi")]
+    consent = bounded({"end": "2027-01-16"})
+    await put(server, BY_ANYBODY, *places, person("p", "hue"), consent)
+    keepers = [homes.Keeper(server, POLICY, clock=lambda: now) for _ in range(4)]
+    while await keepers[0].look():
+        pass
+    now += 5 * DAY
+    told = await asyncio.gather(*(one.look() for one in keepers), return_exceptions=True)
+    assert all(one in (True, False) or isinstance(one, Stale) for one in told)
+    while await keepers[1].look():
+        pass
+    assert await marks(server) == [HOME_IN]
+
+
+async def test_a_policy_that_comes_to_honour_consents_changes_where_patients_are(
+    server, monkeypatch
+):
+    monkeypatch.setattr(homes, "PAGE", 2)
+    await homes.begin(server)
+    places = [organization("hue"), organization("hanoi")]
+    people = [f"p{number}" for number in range(3)]
+    consents = [{**denial(f"c-{id}", id, "hue")} for id in people]
+    await put(server, BY_ANYBODY, *places, *(person(id, "hue") for id in people), *consents)
+    policy = POLICY
+    keeper = homes.Keeper(server, held=lambda: policy)
+    for held, expected in [
+        (POLICY, set()),
+        (replace(POLICY, honoured=frozenset()), {"hue"}),
+        (POLICY, set()),
+        (None, {"hue"}),
+    ]:
+        policy = held
+        while await keeper.look():
+            pass
+        assert [await at_home(server, id) for id in people] == [expected] * 3
 
 
 async def test_of_several_keepers_each_mark_is_made_by_one(server):

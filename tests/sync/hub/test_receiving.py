@@ -21,10 +21,10 @@ from fhir_server.store.codec import resource_of
 from fhir_server.store.contract import EVERYTHING, History, rid
 from fhir_server.store.contract.side import CONFLICT, HELD, LIFE, WAITING
 from fhir_server.sync import receipts
-from fhir_server.sync.hub import judging, receiving, storing, waking
+from fhir_server.sync.hub import judging, quarantine, receiving, storing, waking
 from fhir_server.sync.hub.tending import tend
 from fhir_server.sync.lineage import Known, Lineage, State
-from fhir_server.sync.words import Kind, Outcome, Push, Refused
+from fhir_server.sync.words import Kind, Outcome, Push, Refused, Stubbed
 from tests.interaction.conftest import BY_ANYBODY, asked, put, server_on
 from tests.sync.hub.disk import Disk, outcomes, version
 from tests.sync.hub.posts import Post, kept, measured, organization, person, visit, written
@@ -122,6 +122,30 @@ async def test_bad_records_keep_no_others_waiting(server, disk):
     assert outcomes(await disk.push()) == outcomes(told)
 
 
+@pytest.mark.parametrize(
+    ("bound", "value", "word"), [("MOST", 3, "20000 versions"), ("MOST_OCTETS", 70_000, "256 MiB")]
+)
+async def test_what_is_kept_apart_of_a_node_is_bounded_by_number_and_by_size(
+    server, disk, monkeypatch, bound, value, word
+):
+    monkeypatch.setattr(quarantine, bound, value)
+    other = Disk(server, "hanoi")
+    for each in (disk, other):
+        each.write(person("an" if each is disk else "binh", each.facility))
+        for at in range(5):
+            told = measured(f"{each.facility}{at}", "an" if each is disk else "binh")
+            each.write({**told, "status": "nonsense", "note": [{"text": "x" * 20_000}]})
+    for each in (disk, other):
+        await each.push(1, 2)
+        told = await each.push()
+        expected = ["stored", *["parked"] * 3, *["refused"] * 2]
+        assert outcomes(told) == expected, "of each node by itself"
+        assert word in told.receipts[-1].issues[0].diagnostics
+    assert await server.store.side.count(HELD) == 6
+    rows = await server.store.side.range(HELD, limit=9)
+    assert bound == "MOST" or sum(map(quarantine.octets, rows)) <= 2 * value
+
+
 async def test_mending_is_an_update_of_what_was_kept_apart(server, disk):
     disk.write(AN)
     bad = disk.write({**measured("m", "an"), "status": "nonsense"})
@@ -172,6 +196,21 @@ async def test_what_waits_is_stored_when_somebody_else_brings_it(server, disk):
     await tend(server)
     assert await newest(server, "Encounter", "v") is not None
     assert outcomes(await disk.push()) == ["stored"]
+
+
+async def test_what_an_earlier_life_sent_is_told_as_stored_to_the_life_that_asks(server, disk):
+    seen, unseen = disk.write(VISIT), disk.write({**PULSE, "status": "nonsense"})
+    assert outcomes(await disk.push()) == ["parked"] * 2
+    await put(server, BY_ANYBODY, AN)
+    await tend(server)
+    post = Post(server, "hue", incarnation="9c1d")
+    names = [f"{one.key}/_history/{one.rev}" for one in (seen, unseen)]
+    assert (await post.ask(parked=",".join(names))).stored == (seen.rev,)
+    assert (await post.ask(parked=seen.rev)).stored == (), (
+        "without its resource it is not looked up"
+    )
+    other = Post(server, "hanoi", incarnation="7f3c")
+    assert (await other.ask(parked=names[0])).stored == (), "it is another node's"
 
 
 async def test_what_refers_to_what_was_kept_apart_waits_for_it_to_be_mended(server, disk):
@@ -355,6 +394,33 @@ async def test_what_was_written_before_a_patient_moved_is_taken_and_leaves_the_n
     assert last.kind is Kind.LEFT_RESOURCE
 
 
+async def test_what_a_record_was_made_from_says_who_might_write_it(server, disk):
+    """The hub gave the measurement to a patient whom the post never had; the post knows nothing of
+    it, and goes on from what it has."""
+    disk.write(AN)
+    first = disk.write(PULSE)
+    await disk.push()
+    await written(server, person("binh", "hanoi"), measured("m", "binh"))
+    moved = await newest(server, "Observation", "m")
+    second = disk.write(measured("m", "an", 6), first.rev, group=3)
+    disk.write(measured("m", "an", 7), second.rev, group=3)
+    assert outcomes(await disk.push(3)) == ["merged", "merged"]
+    told = resource_of(await newest(server, "Observation", "m"))
+    assert (told["subject"]["reference"], told["valueQuantity"]["value"]) == ("Patient/binh", 7)
+    disk.write(measured("m", "binh", 8), moved.version_id)
+    assert outcomes(await disk.push(5)) == ["refused"]
+
+
+async def test_an_old_version_that_names_no_facility_opens_the_record_to_nobody(server, disk):
+    await written(server, person("binh", "hanoi"), visit("w", "binh"))
+    old = await newest(server, "Encounter", "w")
+    await written(server, visit("w", "binh", "hanoi"))
+    disk.write(visit("w", "binh", status="cancelled"), old.version_id)
+    disk.write(visit("w", "binh", "hue"), old.version_id)
+    disk.write(None, old.version_id, key=old.key)
+    assert outcomes(await disk.push()) == ["refused"] * 3
+
+
 # --- who lies -------------------------------------------------------------------------------------
 
 
@@ -392,6 +458,19 @@ async def test_a_group_names_a_bounded_number_of_parents(server, disk):
         disk.write(measured(f"m{at}", "an"), *parents, group=1)
     with pytest.raises(Invalid, match="parents"):
         await disk.push()
+
+
+@ON_ONE
+async def test_a_hub_that_lost_nothing_takes_no_version_by_name_alone(server, disk):
+    """It has sent all there are; a node that lies would make the history longer than it was."""
+    disk.write(AN)
+    await disk.push()
+    parent = f"7-{26 * 'a'}"
+    lies = version(2, {**PULSE, "status": "amended"}, parent)
+    disk.sent[2] = lies._replace(stubs=(Stubbed(parent, (f"6-{26 * 'a'}",)),))
+    told = await disk.push(2)
+    assert outcomes(told) == ["parked"]
+    assert await newest(server, "Observation", "m") is None
 
 
 @ON_ONE

@@ -1,150 +1,94 @@
-"""checking — what must hold once the line is back and nobody writes, looked up in every database.
-
-What a server's users see is looked up by the server's own store, beside the process that serves it.
-"""
+"""checking — what must hold once the line is back and nobody writes, seen in every database."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-import tempfile
-import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from fhir_server.foundation.resource import Key
-from fhir_server.store.codec import resource_of
-from fhir_server.store.contract import EVERYTHING, Store
-from fhir_server.store.contract.side import HELD, PLACE, RECEIPT
-from fhir_server.store.contract.version import LEFT
-from fhir_server.store.engine import store_at
-from fhir_server.store.schema import sqlite_path
+from fhir_server.store.contract import version_id
+from fhir_server.store.contract.side import PLACE, RECEIPT
 from fhir_server.sync import receipts
-from fhir_server.sync.lineage import Known, Lineage, State
+from fhir_server.sync.lineage import State
 from fhir_server.sync.node.life import PARKED, REFUSED
-from fhir_server.sync.node.outbox import LOCAL
 from fhir_server.sync.words import TAKEN
 from fhir_server.sync.words.answer import receipts_of
+from tests.acceptance.serving import Patience
 from tests.sync.real.people import Book, Written, mark_of
 from tests.sync.real.province import Post, Province
-
-PAGE = 1000
-
-
-@dataclass
-class Seen:
-    """What a database holds. rows: how often each version stands in the log; newest: what is shown
-    of each resource: its version, or empty where it is deleted; left: hidden here."""
-
-    rows: Counter[tuple[Key, str]] = field(default_factory=Counter)
-    newest: dict[Key, str] = field(default_factory=dict)
-    bodies: dict[tuple[Key, str], dict[str, Any]] = field(default_factory=dict)
-    left: set[Key] = field(default_factory=set)
-    lineage: dict[Key, Lineage] = field(default_factory=dict)
-
-    def heads(self, key: Key) -> list[str]:
-        return self.lineage[key].heads() if key in self.lineage else []
-
-    def is_alive(self, key: Key) -> bool:
-        return (key, self.newest.get(key, "")) in self.bodies
-
-
-@asynccontextmanager
-async def opened(url: str):
-    """A store on the database as it is at this moment: of a file, which has one server, a copy."""
-    with tempfile.TemporaryDirectory() as folder:
-        if url.startswith("sqlite"):
-            copy = Path(folder) / "copy.db"
-            with (
-                closing(sqlite3.connect(sqlite_path(url))) as of,
-                closing(sqlite3.connect(copy)) as to,
-            ):
-                of.backup(to)
-            url = f"sqlite:///{copy}"
-        store = store_at(url)
-        await store.open()
-        try:
-            yield store
-        finally:
-            await store.close()
-
-
-async def seen(store: Store) -> Seen:
-    found = Seen()
-    cursor = None
-    while True:
-        page = await store.feed(cursor, restriction=EVERYTHING, limit=PAGE)
-        for row in page.rows:
-            if row.key.type in LOCAL or row.method == LEFT:
-                continue
-            found.rows[row.key, row.version_id] += 1
-            if not row.deleted:
-                found.bodies[row.key, row.version_id] = resource_of(row)
-        cursor = page.next
-        if len(page.rows) < PAGE:
-            break
-    keys = sorted({key for key, _ in found.rows})
-    for start in range(0, len(keys), PAGE):
-        some = keys[start : start + PAGE]
-        for key, stored in (await store.newest(some, EVERYTHING)).items():
-            found.newest[key] = stored.version_id
-            if stored.method == LEFT:
-                found.left.add(key)
-        for key, known in (await store.lineage(some)).items():
-            found.lineage[key] = Lineage(
-                {one.rev: Known(one.parents, State(one.state)) for one in known}
-            )
-    return found
-
+from tests.sync.real.seeing import PAGE, Seen, key_of, opened, seen
 
 # --- until all has met ---------------------------------------------------------------------------
 
 
-def heal(province: Province, within: float) -> dict[str, Seen]:
-    """What everybody has, once all have the same: `hub`, and each post by its facility."""
-    deadline = time.monotonic() + within
+def heal(province: Province, within: float, before: Everywhere | None = None) -> Everywhere:
+    """What everybody has, once all have the same. before: what was seen the last time. Waits as
+    long as is asked for, beyond any time in which this process stands still."""
+    patience = Patience(within)
+    found = before or Everywhere()
     while True:
         waiting = {
             post.facility: told.waiting if told else -1
             for post in province.posts
             for told in (post.standing(),)
         }
+        wrong = [f"waiting: {waiting}", *(f"{post.standing()}" for post in province.posts)]
         if not any(waiting.values()):
-            found = asyncio.run(everything(province))
+            asyncio.run(found.look(province))
             wrong = [
                 line
                 for post in province.posts
-                for line in differences(found["hub"], found[post.facility], post)
+                for line in differences(found.hub, found.at(post), post)
             ]
             if not wrong:
                 return found
-        else:
-            wrong = [f"waiting: {waiting}", *(f"{post.standing()}" for post in province.posts)]
-        if time.monotonic() > deadline:
+        if patience.left < 0:
             raise AssertionError(f"They do not meet: {wrong[:20]}")
-        time.sleep(0.5)
+        patience.wait(0.3)
 
 
-async def everything(province: Province) -> dict[str, Seen]:
-    found = {}
-    for name, url in [("hub", province.hub.url), *((p.facility, p.url) for p in province.posts)]:
-        async with opened(url) as store:
-            found[name] = await seen(store)
-    return found
+@dataclass
+class Everywhere:
+    """What the hub has, and each post."""
+
+    of: dict[str, Seen] = field(default_factory=dict)
+
+    @property
+    def hub(self) -> Seen:
+        return self.of["hub"]
+
+    def at(self, post: Post) -> Seen:
+        return self.of[post.name]
+
+    async def look(self, province: Province) -> None:
+        for server in province.servers:
+            async with opened(server.url) as store:
+                self.of[server.name] = await seen(store, self.of.get(server.name))
+
+    def forget(self, name: str) -> None:
+        """A database that came back from a backup is looked at from its beginning."""
+        self.of.pop(name, None)
+
+
+def demand_same(found: Everywhere, anew: Everywhere) -> None:
+    """What was seen once is there still, when everything is looked at from the beginning."""
+    for name, now in anew.of.items():
+        before = found.of[name]
+        for what in ("rows", "newest", "bodies", "left", "held"):
+            assert getattr(before, what) == getattr(now, what), (name, what)
 
 
 def differences(hub: Seen, seen: Seen, post: Post) -> Iterator[str]:
     """Resource by resource, where a post and the hub do not show the same."""
     facility = post.facility
     apart = {
-        Key(*json.loads(row.facts)["key"].split("/"))
+        key_of(json.loads(row.facts)["key"])
         for row in asyncio.run(post.side.range(PLACE, "by_state", prefix=(PARKED,), limit=PAGE))
     }
     for key in sorted(seen.newest.keys() - seen.left - apart):
@@ -188,16 +132,16 @@ class Counted:
     merged: int = 0
     receipts: int = 0
     signatures: int = 0
+    lost: int = 0
     seen_over_http: int = 0
 
 
-def check(province: Province, book: Book, found: dict[str, Seen], over_http: int = 40) -> Counted:
-    hub = found["hub"]
-    counted = Counted()
-    invalid = {one.key for one in book.invalid}
+def check(province: Province, book: Book, found: Everywhere, over_http: int = 20) -> Counted:
+    hub = found.hub
+    counted = Counted(lost=len(book.lost))
     for one in book.written:
         counted.acknowledged += 1
-        demand_written(hub, one)
+        demand_written(hub, one, is_lost=(one.key, one.version) in book.lost)
         counted.phones += bool(one.phone)
     demand_once(hub)
     for key, lineage in hub.lineage.items():
@@ -208,19 +152,22 @@ def check(province: Province, book: Book, found: dict[str, Seen], over_http: int
         )  # fmt: skip
         assert heads == 1 or key.type == "Patient", f"{key} has {heads} heads"
     for post in province.posts:
-        counted.parked += demand_parked(post, invalid)
-    assert counted.parked == len(invalid), (counted.parked, len(invalid))
-    asyncio.run(demand_kept_apart(province, len(invalid)))
+        counted.parked += demand_parked(post, found, book)
+    demand_kept_apart(hub, book)
     demand_receipts(province, hub, counted)
     for one in book.written[-over_http:]:
-        demand_over_http(province, one)
-        counted.seen_over_http += 1
+        if (one.key, one.version) not in book.lost:
+            demand_over_http(province, one)
+            counted.seen_over_http += 1
     return counted
 
 
-def demand_written(hub: Seen, one: Written) -> None:
-    key = Key(*one.key.split("/"))
+def demand_written(hub: Seen, one: Written, *, is_lost: bool) -> None:
+    """is_lost: every disk it was on came back from a backup of before."""
+    key = key_of(one.key)
     lineage = hub.lineage.get(key)
+    if is_lost and not (lineage and (key, one.version) in hub.bodies):
+        return
     assert lineage is not None, f"{one} is not at the hub"
     if one.deleted:
         assert not hub.is_alive(key), f"{one} is there again"
@@ -248,21 +195,31 @@ def demand_once(hub: Seen) -> None:
         assert times == 1 or branched, f"{key} {rev} stands {times} times in the log"
 
 
-def demand_parked(post: Post, invalid: set[str]) -> int:
+def demand_parked(post: Post, found: Everywhere, book: Book) -> int:
     """What is not valid waits at the post with its reason, and nothing else does."""
-    rows = asyncio.run(post.side.range(PLACE, "by_state", prefix=(PARKED,), limit=PAGE))
+    mine = {
+        (one.key, one.version)
+        for one in book.invalid
+        if one.facility == post.facility and (key_of(one.key), one.version) in found.at(post).bodies
+    }
+    rows = asyncio.run(post.side.range(PLACE, "by_state", prefix=(PARKED,), limit=100_000))
     refused = asyncio.run(post.side.range(PLACE, "by_state", prefix=(REFUSED,), limit=PAGE))
     assert not refused, [row.facts for row in refused]
+    parked = set()
     for row in rows:
         told = json.loads(row.facts)
-        assert told["key"] in invalid, told
+        parked.add((told["key"], version_id(row.generation, row.digest)))
         assert told["issue"], told
+    assert parked == mine, (post.name, parked ^ mine)
     return len(rows)
 
 
-async def demand_kept_apart(province: Province, number: int) -> None:
-    async with opened(province.hub.url) as store:
-        assert await store.side.count(HELD) == number
+def demand_kept_apart(hub: Seen, book: Book) -> None:
+    """At the hub too, but for what no disk has any more."""
+    invalid = {(key_of(one.key), one.version) for one in book.invalid}
+    lost = {(key_of(key), version) for key, version in book.lost}
+    assert hub.held <= invalid, hub.held - invalid
+    assert invalid - lost <= hub.held, invalid - lost - hub.held
 
 
 def demand_receipts(province: Province, hub: Seen, counted: Counted) -> None:
@@ -275,12 +232,13 @@ def demand_receipts(province: Province, hub: Seen, counted: Counted) -> None:
             assert (said.node, said.incarnation) == (post.id, row.incarnation)
             counted.signatures += 1
             numbers = {int(word.partition(" ")[0]) for word in said.receipts.split(",")}
-            sent = {n: (Key(*key.split("/")), rev) for n, key, rev in told["sent"] if n in numbers}
+            sent = {n: (key_of(key), rev) for n, key, rev in told["sent"] if n in numbers}
             revs = {n: rev for n, (_, rev) in sent.items()}
             assert said.revs == receipts.revs_of(sorted(revs.items()))
             for one in receipts_of(said.receipts, revs):
                 key, rev = sent[one.number]
                 if one.outcome in TAKEN:
+                    assert key in hub.lineage, f"{one} of {key} is not at the hub"
                     known = hub.lineage[key].versions
                     assert known[rev].state is not State.STUB, f"{one} is not at the hub"
                     counted.receipts += 1

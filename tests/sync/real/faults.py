@@ -1,6 +1,7 @@
 """faults — what happens to a province while people write, chosen by a seed.
 
-A round ends with everything up and the line calm, so that what must hold can be looked at.
+A round ends with everything up, room on every disk and the line calm, so that what must hold can be
+looked at. Clocks stay as they were set: nothing may rest on them.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from tests.acceptance.serving import Serving
-from tests.sync.real.line import CALM, Weather
+import httpx
+
+from tests.sync.real.clock import YEAR
+from tests.sync.real.disk import Disk
+from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
-from tests.sync.real.province import Post, Province
+from tests.sync.real.province import Fallible, Hub, Post, Province
+from tests.sync.real.restoring import restore
 
 KBIT = 125  # bytes a second of a kbit/s
 WEATHERS = (
@@ -27,94 +33,173 @@ WEATHERS = (
     Weather(again=0.8),
     Weather(delay=0.1, loss=0.1, breaks=0.03, again=0.3),
 )
+OFF = (-YEAR, -10_800, 0, 10_800, YEAR)  # seconds by which a clock is set wrong
+LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or amid a write
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """seconds: people write so long. pause: between what one writes. kills: so many servers. The
+    others are how likely it is, once a round."""
+
+    seconds: float
+    pause: float
+    kills: int
+    full: float = 0.0
+    clock: float = 0.0
+    restored: float = 0.0
 
 
 class Faults:
     """One round of them. told: what happened, for whoever looks for the cause."""
 
-    def __init__(self, province: Province, seed: str) -> None:
-        self.province = province
+    def __init__(self, province: Province, book: Book, seed: str) -> None:
+        self.province, self.book, self.seed = province, book, seed
         self.draw = random.Random(f"faults {seed}")
         self.told: list[str] = []
         self._begun = time.monotonic()
 
-    def bring(self, seconds: float, kills: int = 2) -> None:
-        """Until so many seconds are over; then all is well again."""
-        until = time.monotonic() + seconds
-        due = sorted(time.monotonic() + self.draw.uniform(0.2, 0.9) * seconds for _ in range(kills))
-        while time.monotonic() < until:
-            post = self.draw.choice(self.province.posts)
-            self.draw.choice(ON_LINES)(self, post)
-            time.sleep(self.draw.uniform(0.05, 0.5))
-            if due and time.monotonic() > due[0]:
-                del due[0]
-                self.kill(self.draw.choice([self.province.hub, *self.province.posts]))
+    def bring(self, round: Round) -> None:
+        """Until its time is over; then all is well again."""
+        for due, fault in self.planned(round):
+            until = self._begun + due
+            while time.monotonic() < until:
+                post = self.draw.choice(self.province.posts)
+                self.draw.choice(ON_LINES)(self, post)
+                time.sleep(min(self.draw.uniform(0.05, 0.5), max(0.0, until - time.monotonic())))
+            fault()
         for post in self.province.posts:
             post.line.weather = CALM
             post.line.mend()
-        for server in (self.province.hub, *self.province.posts):
+        for server in self.province.servers:
+            self.room(server)
+            server.again()
+        for server in self.province.servers:
             server.await_ready()
+
+    def planned(self, round: Round) -> list[tuple[float, Callable[[], None]]]:
+        """What happens when, beside what happens to the lines; the end among it."""
+        drawn: list[Callable[[], None]] = [self.kill] * round.kills
+        drawn += [self.wrong_clock] if self.draw.random() < round.clock else []
+        drawn += [self.restored] if self.draw.random() < round.restored else []
+        found = [(self.draw.uniform(0.15, 0.9) * round.seconds, fault) for fault in drawn]
+        if self.draw.random() < round.full:  # early, so that it lasts
+            found.append((self.draw.uniform(0.05, 0.4) * round.seconds, self.full))
+        return [*sorted(found, key=lambda one: one[0]), (round.seconds, lambda: None)]
 
     def say(self, what: str) -> None:
         self.told.append(f"{time.monotonic() - self._begun:.2f} {what}")
 
-    # --- what can happen ---
+    def any_server(self) -> Hub | Post:
+        """The hub as often as all the posts together."""
+        if self.draw.random() < 0.4:
+            return self.province.hub
+        return self.draw.choice(self.province.posts)
+
+    # --- to a line ---
 
     def weather(self, post: Post) -> None:
         post.line.weather = self.draw.choice(WEATHERS)
-        self.say(f"{post.facility}: {post.line.weather}")
+        self.say(f"{post.name}: {post.line.weather}")
 
     def calm(self, post: Post) -> None:
         post.line.weather = CALM
         post.line.mend()
-        self.say(f"{post.facility}: calm")
+        self.say(f"{post.name}: calm")
 
     def cut(self, post: Post) -> None:
         """And back a moment later, or not before something else happens."""
         post.line.cut()
-        self.say(f"{post.facility}: cut")
+        self.say(f"{post.name}: cut")
         if self.draw.random() < 0.7:
             time.sleep(self.draw.uniform(0.0, 0.4))
             post.line.mend()
 
+    def phase(self, post: Post) -> None:
+        """What is said next breaks off."""
+        chosen = self.draw.choice(PHASES)
+        post.line.break_at(chosen)
+        self.say(f"{post.name}: breaks {chosen.name}")
+
     def flap(self, post: Post) -> None:
-        """Whatever is under way ends in each of its phases."""
-        self.say(f"{post.facility}: flaps")
+        """Whatever is under way ends, again and again."""
+        self.say(f"{post.name}: flaps")
         for _ in range(6):
             post.line.cut()
             post.line.mend()
             time.sleep(self.draw.uniform(0.0, 0.25))
 
-    def kill(self, server: Serving) -> None:
-        self.say(f"kill -9 of {getattr(server, 'facility', 'hub')}")
+    # --- to a server ---
+
+    def kill(self) -> None:
+        server = self.any_server()
+        self.say(f"kill -9 of {server.name}")
+        self.room(server)
         server.kill()
         server.begin()
 
+    def full(self) -> None:
+        """No room, until the round ends or its server is killed."""
+        server = self.any_server()
+        disk: Disk | None = server.disk
+        if disk is not None and disk.can_be_full:
+            leave = self.draw.choice(LEFT)
+            disk.fill(leave)
+            self.say(f"{server.name}: its disk is full but for {leave} bytes")
+
+    def room(self, server: Fallible) -> None:
+        if server.disk is not None and server.disk.is_full:
+            server.disk.free()
+            self.say(f"{server.name}: there is room again")
+
+    def wrong_clock(self) -> None:
+        server = self.any_server()
+        server.clock.set(self.draw.choice(OFF))
+        self.say(f"{server.name}: its clock is {server.clock.ahead} seconds ahead")
+
+    def restored(self) -> None:
+        """A backup of a moment before is brought back, and all that was written since is gone."""
+        server = self.any_server()
+        if isinstance(server, Hub) and not self.hub_has_signed():
+            return
+        self.room(server)
+        again = self.draw.uniform(0.2, 1.5)
+        server.again()
+        server.await_ready()
+        lost = restore(self.province, self.book, server, again)
+        self.say(f"{server.name}: restored as it was {again:.1f} s before; {lost} writes are lost")
+
+    def hub_has_signed(self) -> bool:
+        """Its key for receipts is in its backups, or what it signed could not be verified."""
+        try:
+            found = httpx.get(f"{self.province.hub.base}/oauth/receipt-keys", timeout=20)
+        except httpx.HTTPError:
+            return False
+        return found.status_code == 200 and bool(found.json()["keys"])
+
 
 ON_LINES: tuple[Callable[[Faults, Post], None], ...] = (
-    Faults.weather, Faults.weather, Faults.calm, Faults.cut, Faults.flap,
+    Faults.weather, Faults.weather, Faults.calm, Faults.cut, Faults.phase, Faults.phase,
+    Faults.flap,
 )  # fmt: skip
 
 
-def round_of(
-    province: Province, book: Book, seed: str, *, seconds: float, pause: float, kills: int
-) -> Faults:
+def round_of(faults: Faults, round: Round) -> None:
     """People write while faults happen."""
+    province, book = faults.province, faults.book
     workers = []
     for post in province.posts:
         for at_post, place in (
             (True, province.at_post[post.facility]), (False, province.at_hub[post.facility])
         ):  # fmt: skip
-            workers.append(Worker(place, post.facility, book, seed, at_post=at_post))
+            workers.append(Worker(place, post.facility, book, faults.seed, at_post=at_post))
     over = threading.Event()
-    threads = [threading.Thread(target=worker.work, args=(over, pause)) for worker in workers]
-    faults = Faults(province, seed)
+    threads = [threading.Thread(target=worker.work, args=(over, round.pause)) for worker in workers]
     for thread in threads:
         thread.start()
     try:
-        faults.bring(seconds, kills)
+        faults.bring(round)
     finally:
         over.set()
         for thread in threads:
             thread.join()
-    return faults

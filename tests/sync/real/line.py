@@ -34,6 +34,29 @@ class Weather:
 CALM = Weather()
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """At which the next talk breaks off. way: 0: of what goes to the hub, 1: of what comes from it;
+    after: pieces that pass before; half: that half a piece passes, and not a whole one."""
+
+    name: str
+    way: int
+    after: int
+    half: bool
+
+
+PHASES = (
+    Phase("before a request", 0, -1, half=True),
+    Phase("within its head", 0, 0, half=True),
+    Phase("within its body", 0, 1, half=True),
+    Phase("after its first piece, or all of it", 0, 0, half=False),
+    Phase("before the answer", 1, -1, half=True),
+    Phase("within the answer's head", 1, 0, half=True),
+    Phase("within the answer's body", 1, 1, half=True),
+    Phase("after the answer's first piece, or all of it", 1, 0, half=False),
+)
+
+
 class Line:
     """Listens on `port`, and speaks to the hub's."""
 
@@ -44,6 +67,8 @@ class Line:
         self.port = 0
         self.passed = [0, 0]  # bytes to the hub, and from it
         self.repeated = 0
+        self.broken = 0  # talks, at the phase that was asked for
+        self._phase: Phase | None = None
         self._random = random.Random(seed)
         self._heard: list[bytes] = []
         self._writers: set[asyncio.StreamWriter] = set()
@@ -60,8 +85,13 @@ class Line:
         self.up = False
         self._call(self._drop)
 
+    def break_at(self, phase: Phase) -> None:
+        """The next talk that comes to it; once."""
+        self._phase = phase
+
     def mend(self) -> None:
         self.up = True
+        self._phase = None
 
     def end(self) -> None:
         self._call(self._drop)
@@ -124,11 +154,16 @@ class Line:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: int
     ) -> None:
         listening = Listening(self._hear)
+        passed = 0
         with suppress(OSError):
             while piece := await reader.read(PIECE):
                 weather = self.weather
                 if not self.up or self._random.random() < weather.breaks:
                     return
+                breaks = self._is_phase(way, passed)
+                if breaks is not None:
+                    piece = piece[: len(piece) // 2] if breaks.half else piece
+                    piece = b"" if breaks.after < 0 else piece
                 wait = weather.delay + (len(piece) / weather.rate if weather.rate else 0)
                 while self._random.random() < weather.loss:  # it is sent again, a round trip later
                     wait += max(2 * weather.delay, 0.02)
@@ -139,6 +174,19 @@ class Line:
                     listening.take(piece)
                 writer.write(piece)
                 await writer.drain()
+                passed += 1
+                if breaks is not None:
+                    await asyncio.sleep(0.01)  # what was passed is on its way
+                    return
+
+    def _is_phase(self, way: int, passed: int) -> Phase | None:
+        """The one that is asked for, if a talk is there: so many pieces have passed this way."""
+        phase = self._phase
+        if phase is None or phase.way != way or passed < phase.after:
+            return None
+        self._phase = None
+        self.broken += 1
+        return phase
 
     def _hear(self, request: bytes) -> None:
         """A whole request has passed: it, or one of before, may be said again a little later."""

@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 
-from tests.sync.real.province import Place
+from tests.sync.real.province import Place, Refused
 
 MARK = "urn:x-mark"  # the system of identifiers by which a record is known again
 GENDERS = ("male", "female", "other", "unknown")
 DRUGS = ("Paracetamol 500 mg", "Amoxicillin 500 mg", "Metformin 850 mg", "Amlodipin 5 mg")
+# Somebody else was first; there is too much to do; the disk does not answer, or is full.
+LATER = (409, 412, 429, 503, 507)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class Written:
 
 @dataclass
 class Book:
-    """What all of them remember. lost: writes that nobody answered; invalid: what no hub takes."""
+    """What all of them remember. invalid: what no hub takes; lost: what no disk holds any more,
+    since each that had it came back from a backup of before."""
 
     written: list[Written] = field(default_factory=list)
     invalid: list[Written] = field(default_factory=list)
     patients: dict[str, list[str]] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
+    lost: set[tuple[str, str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -77,6 +81,10 @@ class Worker:
             self.draw.choice(self._acts)()
         except httpx.HTTPError:
             self.book.told["unanswered"] += 1
+        except Refused as refusal:
+            self.book.told[f"no token {refusal.status}"] += 1
+            if refusal.status not in LATER:
+                self.book.odd.append(f"{self.name} of {self.facility}: {refusal}")
 
     # --- what they do ---
 
@@ -218,7 +226,7 @@ class Worker:
         if answer.status_code in (200, 201) and not answer.content:
             self.book.odd.append(f"{self.name} {what}: nothing was said, {answer.headers}")
             return False
-        if answer.status_code >= 400 and answer.status_code not in (409, 412, 429, 503):
+        if answer.status_code >= 400 and answer.status_code not in LATER:
             self.book.odd.append(f"{self.name} {what}: {answer.status_code} {answer.text[:600]}")
         return answer.status_code < 300
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from fhir_server.sync.node import key as node_key
 from fhir_server.sync.node.line import enrol
 from fhir_server.sync.node.standing import Standing, standing
 from tests.acceptance.serving import ROOT, Serving
+from tests.sync.real.clock import Clock, built
+from tests.sync.real.disk import Disk
 from tests.sync.real.line import Line
 
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -32,6 +37,10 @@ TOKEN_LIVES = 240.0  # seconds a token is used
 
 class Refused(Exception):
     """A server that is there does not want what it was asked."""
+
+    def __init__(self, why: str, status: int) -> None:
+        super().__init__(f"{why}: {status}")
+        self.status = status
 
 
 class Place:
@@ -45,37 +54,117 @@ class Place:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """Raises httpx.HTTPError where nobody answers."""
         told = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.key is not None:
-            told["Authorization"] = f"Bearer {self.token()}"
         url = f"{self.base}/{path}" if path else self.base
-        return self._http.request(method, url, json=body, headers=told)
+        for turn in range(2):
+            if self.key is not None:
+                told["Authorization"] = f"Bearer {self.token()}"
+            answer = self._http.request(method, url, json=body, headers=told)
+            if answer.status_code != 401 or turn:
+                break
+            self._until = 0.0  # the server's clock was set: what it gave has ended
+        return answer
 
     def token(self) -> str:
+        """Asked for by the server's clock if ours does not do. Raises Refused."""
         key = self.key
         assert key is not None
         if time.monotonic() > self._until:
-            form = {
-                "grant_type": "client_credentials",
-                "scope": key.scope,
-                "client_assertion_type": KIND,
-                "client_assertion": key.assertion(time.time()),
-            }
-            answer = self._http.post(key.token_url, data=form)
+            answer = self._of_token(key, time.time())
+            for _ in range(3):
+                if answer.status_code not in (400, 401):
+                    break
+                time.sleep(0.5)  # what a server says of its time is up to a second old
+                hers = parsedate_to_datetime(answer.headers["date"]).timestamp()
+                answer = self._of_token(key, hers)
             if answer.status_code != 200:
-                raise Refused(f"no token for {self.name}: {answer.text}")
+                raise Refused(f"no token for {self.name}, {answer.text}", answer.status_code)
             self._token = answer.json()["access_token"]
             self._until = time.monotonic() + TOKEN_LIVES
         return self._token
+
+    def _of_token(self, key: node_key.NodeKey, now: float) -> httpx.Response:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": key.scope,
+            "client_assertion_type": KIND,
+            "client_assertion": key.assertion(now),
+        }
+        return self._http.post(key.token_url, data=form)
 
     def close(self) -> None:
         self._http.close()
 
 
-class Hub(Serving):
+class Fallible(Serving):
+    """A server that can lose its clock, the room on its disk, and what was written since a backup.
+
+    disk: None: the machine's own. Its `clock` is right until it is set."""
+
+    program = ("tests.sync.real.watched", "serve")
+    name = ""
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        disk: Disk | None = None,
+        library: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(url, folder, **settings)
+        self.disk = disk
+        self.clock = Clock(folder / f"clock-{self.port}", library)
+
+    def beside(self) -> dict[str, str]:
+        return self.clock.environment
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One that an operator types."""
+        told = {name: text for name, text in os.environ.items() if not name.startswith("FHIR_")}
+        told |= {"FHIR_DATABASE_URL": self.url, "FHIR_HUB": self.settings.get("hub", "")}
+        return subprocess.run(
+            [sys.executable, "-m", "fhir_server", *words],
+            cwd=ROOT, env=told | {"FHIR_PROFILES": "off"},
+            capture_output=True, text=True, timeout=3600, check=False,
+        )  # fmt: skip
+
+    def must(self, *words: str) -> None:
+        done = self.command(*words)
+        assert done.returncode == 0, f"{self.name} {words}: {done.stdout + done.stderr}"
+
+    def again(self) -> None:
+        """Up, whatever has ended it."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            self.begin()
+
+    def doing(self) -> str:
+        """What it is doing, and has told."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+        return f"{self.name}: ready {self.ready()}\n{self.told()[-12_000:]}"
+
+    def end(self) -> None:
+        super().end()
+        if self.disk is not None:
+            self.disk.end()
+
+
+class Hub(Fallible):
     """The province's server."""
 
-    def __init__(self, url: str, folder: Path, **settings: Any) -> None:
-        super().__init__(url, folder, access="on", **settings)
+    name = "hub"
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        disk: Disk | None = None,
+        library: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(url, folder, disk, library, access="on", **settings)
 
     @property
     def base(self) -> str:
@@ -99,23 +188,24 @@ class Hub(Serving):
         return Place(id, self.base, key)
 
 
-class Post(Serving):
+class Post(Fallible):
     """A health post: a node with a database of its own, behind its own line."""
 
-    def __init__(
-        self, facility: str, folder: Path, hub: Hub, seed: int, template: Path | None = None
-    ) -> None:
-        """template: a database that is migrated, to save the time."""
-        self.facility = facility
+    def __init__(self, facility: str, folder: Path, hub: Hub, seed: int, found: Found) -> None:
+        self.facility = self.name = facility
         self.line = Line(hub.port, seed)
         self.base = ""
         home = folder / facility
-        home.mkdir()
-        if template is not None:
-            shutil.copy(template, home / "node.db")
+        disk = Disk(home) if found.disks else None
+        if disk is None:
+            home.mkdir()
+        shutil.copy(found.template, home / "node.db")
         url = f"sqlite:///{home}/node.db"
         of_hub = f"http://127.0.0.1:{self.line.port}/fhir"
-        super().__init__(url, home, hub=of_hub, reference_targets="off", text_index="false")
+        super().__init__(
+            url, folder, disk, found.clocks,
+            hub=of_hub, reference_targets="off", text_index="false",
+        )  # fmt: skip
         self.base = f"http://127.0.0.1:{self.port}/fhir"
 
     @property
@@ -124,17 +214,7 @@ class Post(Serving):
 
     def enrol(self, code: str) -> None:
         """With the command that an operator types."""
-        done = self.command("sync", "enrol", "--code", code)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        told = {name: text for name, text in os.environ.items() if not name.startswith("FHIR_")}
-        told |= {"FHIR_DATABASE_URL": self.url, "FHIR_HUB": self.settings["hub"]}
-        return subprocess.run(
-            [sys.executable, "-m", "fhir_server", *words],
-            cwd=ROOT, env=told | {"FHIR_PROFILES": "off"},
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        self.must("sync", "enrol", "--code", code)
 
     @property
     def side(self) -> Beside:
@@ -146,6 +226,16 @@ class Post(Serving):
     def end(self) -> None:
         super().end()
         self.line.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the servers of a province are made of. template: a database that is migrated, to save
+    the time. disks: each has its own. clocks: what is loaded for a clock of its own."""
+
+    template: Path
+    disks: bool
+    clocks: Path | None
 
 
 def organization(id: str) -> dict[str, Any]:
@@ -160,14 +250,29 @@ class Province:
     """All of it: `with Province(...) as one:`."""
 
     def __init__(
-        self, url: str, folder: Path, seed: int, posts: tuple[str, ...], **of_hub: Any
+        self,
+        url: str,
+        folder: Path,
+        seed: int,
+        posts: tuple[str, ...],
+        *,
+        whole: bool = False,
+        **of_hub: Any,
     ) -> None:
-        """of_hub: settings of the hub."""
-        self.hub = Hub(url, folder, **of_hub)
-        template = folder / "template.db"
-        migrate(f"sqlite:///{template}")
+        """url: empty: the hub's database is a file. whole: each server has a disk and a clock of
+        its own. of_hub: settings of the hub."""
+        found = Found(folder / "template.db", whole, built(folder) if whole else None)
+        migrate(f"sqlite:///{found.template}")
+        disk = None
+        if not url:
+            disk = Disk(folder / "hub") if whole else None
+            (folder / "hub").mkdir(exist_ok=True)
+            shutil.copy(found.template, folder / "hub" / "hub.db")
+            url = f"sqlite:///{folder}/hub/hub.db"
+        self.folder = folder
+        self.hub = Hub(url, folder, disk, found.clocks, **of_hub)
         self.posts = [
-            Post(facility, folder, self.hub, seed * 100 + n, template)
+            Post(facility, folder, self.hub, seed * 100 + n, found)
             for n, facility in enumerate(posts)
         ]
         self.at_hub: dict[str, Place] = {}
@@ -202,6 +307,10 @@ class Province:
             list(threads.map(Post.enrol, self.posts, codes))
         for post in self.posts:
             post.await_ready()
+
+    @property
+    def servers(self) -> list[Hub | Post]:
+        return [self.hub, *self.posts]
 
     def __exit__(self, *_: object) -> None:
         for place in (*self.at_hub.values(), *self.at_post.values()):

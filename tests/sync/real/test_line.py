@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.sync.real.line import Line, Listening, Weather
+from tests.sync.real.line import PHASES, Line, Listening, Phase, Weather
+
+ANSWER = b"{}".ljust(5000)
 
 
 class Hub(ThreadingHTTPServer):
@@ -28,9 +31,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["content-length"])))
         self.send_response(200)
-        self.send_header("content-length", "2")
+        self.send_header("content-length", f"{len(ANSWER)}")
         self.end_headers()
-        self.wfile.write(b"{}")
+        with suppress(OSError):  # the line breaks while it is said
+            self.wfile.write(ANSWER)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -55,7 +59,10 @@ def said(line: Line, body: bytes) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", line.port, timeout=10)
     try:
         connection.request("POST", "/fhir/$sync-push", body)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        if answer.read() != ANSWER:  # half a head is taken for a whole one
+            raise http.client.IncompleteRead(b"")
+        return answer.status
     finally:
         connection.close()
 
@@ -80,6 +87,19 @@ def test_a_line_that_breaks_ends_what_was_under_way(line: Line, hub: Hub) -> Non
     with pytest.raises((OSError, http.client.HTTPException)):
         said(line, b"x")
     assert hub.bodies == []
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda one: one.name)
+def test_a_talk_breaks_off_at_the_phase_that_is_asked_for(
+    line: Line, hub: Hub, phase: Phase
+) -> None:
+    line.break_at(phase)
+    body = b"x" * 4000
+    with pytest.raises((OSError, http.client.HTTPException)):
+        said(line, body)
+    assert line.broken == 1
+    assert (body in hub.bodies) == bool(phase.way)
+    assert said(line, body) == 200
 
 
 def test_what_was_lost_comes_all_the_same(line: Line, hub: Hub) -> None:

@@ -33,6 +33,7 @@ from fhir_server.sync.words import (
 KEY = Key("Patient", "0b7e")
 FIRST = push.named(KEY, (), {"resourceType": "Patient", "id": "0b7e"})
 OTHER = push.named(KEY, (), None)
+SECOND = push.named(KEY, (FIRST, OTHER), None)
 EPOCHS = (Epoch("k3f", Place(1, 884120)), Epoch("m2qa"))
 
 
@@ -50,6 +51,7 @@ def pushed(number: int, group: int, text: str, *parents: str) -> Pushed:
 
 DECIMALS = '{"resourceType":"Observation","id":"o","valueQuantity":{"value":1.50}}'
 NAMED = '{"resourceType":"Patient","id":"0b7e","meta":{"tag":[{"code":"x"}]},"gender":"male"}'
+PLAIN = '{"resourceType":"Patient","id":"0b7e"}'
 CHUNK = Push(
     node="tyt-92001",
     incarnation="7f3c",
@@ -59,6 +61,9 @@ CHUNK = Push(
         pushed(41, 17, NAMED, FIRST),
         pushed(42, 17, DECIMALS),
         pushed(43, 18, "", FIRST, OTHER),
+        pushed(44, 19, PLAIN, SECOND)._replace(
+            stubs=(Stubbed(SECOND, (FIRST, OTHER)), Stubbed(FIRST, ()))
+        ),
     ),
     sent=1_767_225_600_999,
     shown="a.b.c",
@@ -119,6 +124,9 @@ def edited(path: str, value: Any) -> dict[str, Any]:
         ("entry/2/resource", {"resourceType": "Patient", "id": "0b7e"}),
         ("entry/1/extension/0/extension/0/valueInteger", 99),
         ("entry/2/extension/0/extension/2/valueString", FIRST),
+        ("entry/3/extension/0/extension/2/valueString", f"{SECOND} {SECOND}"),
+        ("entry/3/extension/0/extension/3/valueString", SECOND),
+        ("entry/3/extension/0/extension/3/valueString", "x"),
     ],
 )
 def test_what_is_no_chunk_is_refused(path: str, value: Any) -> None:

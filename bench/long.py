@@ -1,0 +1,85 @@
+"""long — what a page of the log costs at its beginning, in its middle and at its end.
+
+https://hl7.org/fhir/R4/http.html#history
+
+A node that had everything meets a log that has grown by so many versions, all of them for it. What
+is measured is the hub: whoever asks takes the bytes, and looks for `next` after the clock stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import orjson
+
+from bench.growing import grow
+from fhir_server.sync import wire
+from tests.sync.real.province import Hub, Place
+
+TICK = os.sysconf("SC_CLK_TCK")
+SOME = 20  # pages of which a median is told
+MOST = 1 << 28  # bytes of a page
+Tell = Callable[[str, float], None]
+
+
+def measured(hub: Hub, facility: str, versions: int, tell: Tell) -> None:
+    place = hub.place("tyt-long", "node", facility)
+    cursor, rows = "", 1
+    while rows:  # until those who have come home are marked as such
+        time.sleep(2)
+        rows, more = 0, True
+        while more:
+            _, told, cursor, more = page(place, cursor)
+            rows += told
+    assert hub.stop() == 0
+    begun = time.monotonic()
+    grow(hub.url, versions)
+    tell(f"seconds to write {versions:,} versions in bulk", time.monotonic() - begun)
+    hub.start()
+    times: list[float] = []
+    more, before = True, ticks(hub)
+    while more:
+        spent, told, cursor, more = page(place, cursor)
+        times.append(spent)
+        rows += told
+    assert rows >= versions, f"{rows} of {versions} came"
+    used = (ticks(hub) - before) / TICK
+    tell("long log: rows", rows)
+    tell("long log: rows a page", rows / len(times))
+    tell("long log: rows a second, one client that reads bytes", rows / sum(times))
+    tell("long log: rows a second of the hub's CPU", rows / used)
+    times.pop()  # the last one is not full
+    for where, at in (("first", 0), ("middle", len(times) // 2), ("last", len(times) - SOME)):
+        tell(f"long log: ms a page, the {where} {SOME}", 1000 * median(times[at : at + SOME]))
+    place.close()
+
+
+def page(place: Place, cursor: str) -> tuple[float, int, str, bool]:
+    """Seconds until its bytes were there, how many rows, `next`, and whether there is more."""
+    asked = f"?cursor={cursor}" if cursor else ""
+    begun = time.monotonic()
+    answer = place.ask(
+        "GET", f"$sync-pull{asked}",
+        Accept_Encoding=wire.CODING, Available_Dictionary=wire.newest().available,
+    )  # fmt: skip
+    spent = time.monotonic() - begun
+    assert answer.status_code == 200, answer.text
+    body = answer.content
+    if answer.headers.get("content-encoding") == wire.CODING:
+        body = wire.unpacked(body, at_most=MOST)
+    told = orjson.loads(body)
+    parts = {one["url"]: one for one in told["meta"]["extension"][0]["extension"]}
+    more = "more" in parts or "entering" in parts
+    return spent, len(told.get("entry", ())), parts["next"]["valueString"], more
+
+
+def ticks(hub: Hub) -> int:
+    found = 0
+    for pid in hub.family():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found += int(fields[11]) + int(fields[12])
+    return found
