@@ -27,7 +27,7 @@ WAIT = 2  # seconds that an answer waits for something new
 
 @dataclass
 class Facility:
-    """A post's name, its systems, its patients as they were registered, and what was acknowledged."""
+    """A post's name, its systems, its patients as registered, and what was acknowledged."""
 
     name: str
     place: Place | None = None
