@@ -24,8 +24,9 @@ LEAVING = {Kind.LEFT_RECORD.value: Kind.LEFT_RECORD, Kind.LEFT_RESOURCE.value: K
 
 def written(page: Page, *, self_url: str, next_url: str) -> bytes:
     """The Bundle as JSON. The urls carry the cursors."""
-    parts: list[tuple[str, Value]] = [
-        ("cursor", page.cursor),
+    # At the beginning there is none, and a string of FHIR is never empty.
+    parts: list[tuple[str, Value]] = [("cursor", page.cursor)] if page.cursor else []
+    parts += [
         ("next", page.next),
         ("read", str(page.read)),
         ("epochs", epochs.told(page.epochs)),
@@ -84,7 +85,7 @@ def read(bundle: Any) -> Page:
     said = Parts(bundle["meta"], extension.PAGE, where="Bundle.meta")
     return Page(
         rows=tuple(_read(one, f"entry[{at}]") for at, one in enumerate(found)),
-        cursor=said.text("cursor"),
+        cursor=next(iter(said.texts("cursor")), ""),
         next=said.text("next"),
         read=entry.place_of(said.text("read"), "Bundle.meta"),
         epochs=epochs_of(said.text("epochs")),
