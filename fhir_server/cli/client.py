@@ -126,9 +126,8 @@ def enrol(  # noqa: PLR0913 - each is an option of its own
 
     \b
     Examples:
-      fhir-server client enrol tram-my-khanh --scope "system/*.cruds" --role system
-        --facility tram-my-khanh --purpose TREAT
-      fhir-server client enrol tram-my-khanh --minutes 60
+      fhir-server client enrol tyt-1 --scope "system/*.cruds" --role node --facility tyt-1
+      fhir-server client enrol tyt-1 --minutes 60
     """
     from fhir_server.security.tokens.client import Client
     from fhir_server.security.tokens.enrolment import kept, new_code

@@ -110,7 +110,7 @@ def status(gathered: Gathered) -> None:
 
     found = _asked(gathered, standing)
     if found is None:
-        refuse(Exit.MISUSED, NO_NODE)
+        refuse(Exit.MISUSED, _not_begun(gathered.settings))
     for name, value in _told(found):
         typer.echo(f"{name + ':':12} {value}")
     if found.parked or found.refused:
@@ -250,7 +250,7 @@ async def _hurry(side: Beside) -> None:
 
     asked = int(time.time() * 1000)
     side.put(STATE, StateRow(NOW, str(asked)))
-    until = time.monotonic() + LONGEST
+    until, said = time.monotonic() + LONGEST, ""
     while time.monotonic() < until:
         await asyncio.sleep(1)
         found = await standing(side)
@@ -258,7 +258,9 @@ async def _hurry(side: Beside) -> None:
             refuse(Exit.MISUSED, NO_NODE)
         if found.line.failing > asked or (found.line.failing and not found.waiting):
             refuse(Exit.FOUND, found.line.why)
-        typer.echo(f"{found.waiting:,} wait ({_size(found.bytes)}, {_span(found.left)}).")
+        before, said = said, f"{found.waiting:,} wait ({_size(found.bytes)}, {_span(found.left)})."
+        if said != before:
+            typer.echo(said)
         if not found.waiting and found.line.contact > asked:
             return
     refuse(Exit.FOUND, f"It is not done after {LONGEST} seconds; the server goes on.")
@@ -303,6 +305,21 @@ async def _meet(settings: Settings) -> tuple[int, int]:
     finally:
         await line.close()
     return sent, came
+
+
+def _not_begun(settings: Settings) -> str:
+    """What the next step is, of a node that has never met its hub."""
+    from fhir_server.server import node_key_file
+    from fhir_server.sync.node.key import BadKey, read
+
+    try:
+        found = read(node_key_file(settings))
+    except BadKey:
+        return NO_NODE
+    return (
+        f"This node is enrolled as `{found.client}` with `{found.hub}`, and has not spoken to it yet:"
+        " run `fhir-server sync now`, or serve with FHIR_HUB set to that."
+    )
 
 
 # --- words ---------------------------------------------------------------------------------------

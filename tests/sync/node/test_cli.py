@@ -114,3 +114,16 @@ def test_a_key_is_for_its_owner_alone_and_is_read_as_it_was_written(tmp_path):
     file.write_text("{}")
     with pytest.raises(key.BadKey):
         key.read(file)
+
+
+def test_a_node_that_is_enrolled_is_told_the_next_step_and_not_the_first(
+    said, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FHIR_HUB_KEY", str(tmp_path / "key.json"))
+    assert "sync enrol` is the first step" in said("status")[1]
+    own = dict(key.made().as_dict(private=True))
+    key.write(
+        tmp_path / "key.json", key.NodeKey("https://h.vn/fhir", "tyt-1", "https://t", "s", own)
+    )
+    status, told = said("status")
+    assert (status, "enrolled as `tyt-1`" in told) == (Exit.MISUSED, True), told
