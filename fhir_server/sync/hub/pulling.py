@@ -10,21 +10,23 @@ node's cursor says no more than how far it has been told.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
 from fhir_server.foundation.outcome import Gone, Invalid
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.resource import Key, literal
 from fhir_server.interaction import feeding
 from fhir_server.interaction.context import Answer, Circumstances, Server
 from fhir_server.operation.call import Call, Operation
 from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
-from fhir_server.store.contract.side import HELD, LIFE, RECEIPT
+from fhir_server.store.contract.side import HELD, LIFE, RECEIPT, Values
 from fhir_server.sync import words
 from fhir_server.sync.hub import homes, nodes
 from fhir_server.sync.hub.gathering import Gathering
 from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
 from fhir_server.sync.hub.places import epochs_of, place_of
+from fhir_server.sync.hub.quarantine import version_key
 from fhir_server.sync.hub.standing import Standing, opened
 from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import Asked, Kind
@@ -37,6 +39,8 @@ LONGEST = 30  # seconds of waiting
 READ = 1000  # rows read at once
 READS = 10  # times, of receipts: the last of a life
 WORD = 64  # letters of an incarnation
+LONG = 256  # of a version with its resource
+RECEIPTS = 20  # of one version: a node has as many as it had lives when it sent it
 
 ENDED = (
     "This `cursor` is of a time before the hub was restored from a backup. Begin again without it, "
@@ -146,13 +150,31 @@ async def _horizon(server: Server, standing: Standing, facility: int) -> Positio
 
 async def _stored(server: Server, node: str, asked: Asked) -> tuple[Rev, ...]:
     """Those of the versions the node holds as parked that are stored now. Most are parked still."""
+    named = await _named(server, node, asked.named)
+    return tuple(dict.fromkeys((*named, *await _unnamed(server, node, asked))))
+
+
+async def _named(server: Server, node: str, asked: Sequence[tuple[Key, Rev]]) -> list[Rev]:
+    """Those of them that were taken, in whichever life of the node they were sent."""
+    prefixes: list[Values] = [version_key(key, rev) for key, rev in asked]
+    rows = await server.store.side.ranges(RECEIPT, "by_version", prefixes, limit=RECEIPTS)
+    taken = {
+        (row.rid, row.generation, row.digest)
+        for row in rows
+        if row.node == node and row.outcome in TAKEN_WORDS
+    }
+    return [rev for key, rev in asked if version_key(key, rev) in taken]
+
+
+async def _unnamed(server: Server, node: str, asked: Asked) -> list[Rev]:
+    """Of versions without their resources, as far as they stand in the last of this life."""
     wanted = set(asked.parked)
     if not wanted:
-        return ()
+        return []
     held = await server.store.side.range(HELD, "by_node", prefix=(node,), limit=READ)
     wanted -= {version_id(one.generation, one.digest) for one in held}
     if not wanted:
-        return ()
+        return []
     found: list[Rev] = []
     prefix = (node, asked.incarnation)
     life = (await server.store.side.rows(LIFE, [prefix])).get(prefix)
@@ -166,7 +188,7 @@ async def _stored(server: Server, node: str, asked: Asked) -> tuple[Rev, ...]:
         if len(rows) < READ:
             break
         beyond = (rows[-1].number,)
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -174,16 +196,14 @@ async def _stored(server: Server, node: str, asked: Asked) -> tuple[Rev, ...]:
 
 def asked_of(call: Call) -> Asked:
     """Raises Invalid."""
-    parked = _text(call, "parked", MOST_PARKED * WORD).split(",") if call.one("parked") else []
+    told = _text(call, "parked", MOST_PARKED * LONG).split(",") if call.one("parked") else []
     incarnation = _text(call, "incarnation", WORD)
-    if len(parked) > MOST_PARKED:
+    if len(told) > MOST_PARKED:
         raise Invalid(
             f"More than {MOST_PARKED} versions are `parked`. Name them in several pulls.",
             expression="http.parked",
         )
-    for rev in parked:
-        if parse_version_id(rev) is None:
-            raise Invalid(f"`{rev[:64]}` is not a version id.", expression="http.parked")
+    named, parked = _versions(told)
     wait = _text(call, "wait", 9) or "0"
     if not wait.isascii() or not wait.isdecimal():
         raise Invalid(f"`wait={wait}` is not a number of seconds.", expression="http.wait")
@@ -193,11 +213,33 @@ def asked_of(call: Call) -> Asked:
     return Asked(
         cursor=_text(call, "cursor", 1 << 16),
         incarnation=incarnation,
-        parked=tuple(parked),
+        parked=parked,
+        named=named,
         wait=min(int(wait), LONGEST),
         shown=_text(call, "shown", 1 << 16),
         waiting=int(waiting) if waiting else None,
     )
+
+
+def _versions(told: Sequence[str]) -> tuple[tuple[tuple[Key, Rev], ...], tuple[Rev, ...]]:
+    """Those with their resources, as `Patient/an/_history/2-k5f…`, and those without. Raises
+    Invalid."""
+    named: list[tuple[Key, Rev]] = []
+    alone: list[Rev] = []
+    for text in told:
+        found = literal(text) if "/" in text else None
+        rev = text if found is None else found.version or ""
+        if parse_version_id(rev) is None or (found is not None and found.base):
+            raise Invalid(
+                f"`{text[:80]}` is neither a version id nor a reference as"
+                " `[type]/[id]/_history/[version]`.",
+                expression="http.parked",
+            )
+        if found is None:
+            alone.append(rev)
+        else:
+            named.append((found.key, rev))
+    return tuple(named), tuple(alone)
 
 
 def _text(call: Call, name: str, longest: int) -> str:

@@ -116,11 +116,16 @@ class Asking:
         may wait for something new. Raises Away, Refusal, Invalid."""
         life = (await settled(self.server, lambda: kept(self.server.store))).life
         parked = await self._some_parked()
-        revs = ",".join(version_id(row.generation, row.digest) for row in parked)
+        names = await self.server.store.audit.keys([row.rid for row in parked])
+        versions = ",".join(
+            f"{names[row.rid]}/_history/{version_id(row.generation, row.digest)}"
+            for row in parked
+            if row.rid in names
+        )
         asked = {
             "cursor": life.cursor,
             "incarnation": life.incarnation,
-            "parked": revs,
+            "parked": versions,
             "wait": str(wait) if wait and not life.whole else "",
             "waiting": str(await self._waiting()),
         }

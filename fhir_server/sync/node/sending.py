@@ -143,7 +143,9 @@ def _push(life: Life, node: str, rows: Sequence[PackedRow], read: Sequence[own.O
 
 
 async def answered(store: Store, sent: Chunk, answer: Answer) -> bool:
-    """Take an answer; whether it told anything new. Raises Stale."""
+    """Take an answer; whether it told anything new. A gap begins a new incarnation where the hub
+    has lost numbers that were answered, since nobody knows any more what they meant. Raises Stale,
+    Invalid."""
     now = await kept(store)
     parted = await adopted(store, now, answer.epochs)
     if parted is not None:
@@ -151,6 +153,8 @@ async def answered(store: Store, sent: Chunk, answer: Answer) -> bool:
         now = await kept(store)
     if now.life.incarnation != sent.push.incarnation or now.life.acked + 1 != sent.push.first:
         return parted is not None
+    if answer.refused is Refused.GAP and answer.reached >= now.life.acked:
+        raise Invalid("The hub lacks no number before those that were sent: they are sent again.")
     if answer.refused is not None:
         await store.commit(await reborn(store, now, WHY[answer.refused]))
         return True

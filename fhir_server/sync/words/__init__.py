@@ -145,7 +145,8 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A node asks what is new. parked: versions it holds as parked; wait: seconds, where nothing
+    """A node asks what is new. named, parked: versions it holds as parked, with their resources and
+    without; wait: seconds, where nothing
     is new. incarnation: whose own versions come back without their bodies. shown: see Push.
     waiting: how many versions it has still to send; None: it does not say."""
 
@@ -155,6 +156,7 @@ class Asked:
     wait: int = 0
     shown: str = ""
     waiting: int | None = None
+    named: tuple[tuple[Key, Rev], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

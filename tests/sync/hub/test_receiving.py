@@ -198,6 +198,21 @@ async def test_what_waits_is_stored_when_somebody_else_brings_it(server, disk):
     assert outcomes(await disk.push()) == ["stored"]
 
 
+async def test_what_an_earlier_life_sent_is_told_as_stored_to_the_life_that_asks(server, disk):
+    seen, unseen = disk.write(VISIT), disk.write({**PULSE, "status": "nonsense"})
+    assert outcomes(await disk.push()) == ["parked"] * 2
+    await put(server, BY_ANYBODY, AN)
+    await tend(server)
+    post = Post(server, "hue", incarnation="9c1d")
+    names = [f"{one.key}/_history/{one.rev}" for one in (seen, unseen)]
+    assert (await post.ask(parked=",".join(names))).stored == (seen.rev,)
+    assert (await post.ask(parked=seen.rev)).stored == (), (
+        "without its resource it is not looked up"
+    )
+    other = Post(server, "hanoi", incarnation="7f3c")
+    assert (await other.ask(parked=names[0])).stored == (), "it is another node's"
+
+
 async def test_what_refers_to_what_was_kept_apart_waits_for_it_to_be_mended(server, disk):
     bad = disk.write({**AN, "gender": "nonsense"}, group=1)
     disk.write(VISIT, group=1)

@@ -108,6 +108,20 @@ async def test_a_number_the_hub_cannot_take_begins_a_new_incarnation(node, refus
     assert [line.what for line in await journal.lines(node.store.side)][-1] == "new incarnation"
 
 
+async def test_a_gap_where_nothing_was_lost_is_sent_again_in_the_same_life(node):
+    """Another process of the node has sent it meanwhile, or the answer was written late."""
+    await node.put(a_patient("p1"))
+    await node.all_stored()
+    await node.put(a_patient("p2"))
+    chunk = await node.chunk()
+    with pytest.raises(Invalid):
+        await sending.answered(
+            node.store, chunk, Answer((), 1, node.epochs, 0, refused=Refused.GAP)
+        )
+    assert (await node.chunk()).push.entries == chunk.push.entries
+    assert (await node.life()).incarnation == chunk.push.incarnation
+
+
 async def test_an_answer_of_nothing_is_not_taken_for_progress(node):
     await node.put(a_patient())
     chunk = await node.chunk()
