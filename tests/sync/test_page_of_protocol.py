@@ -11,6 +11,7 @@ import pytest
 from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Key
 from fhir_server.sync.words import answer, page, push
+from tests.sync.vendor import written
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sync.md").read_text("utf-8")
 SHOWN = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)\n```", TEXT, re.DOTALL)
@@ -22,14 +23,23 @@ def shown(kind: str) -> list[Any]:
 
 
 def test_there_is_an_example_of_everything() -> None:
-    assert [name for name, _ in SHOWN] == ["version", "version", "push", "answer", "page"]
+    assert [name for name, _ in SHOWN] == ["version"] * 3 + ["push", "answer", "page"]
 
 
-@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("at", [0, 1, 2])
 def test_versions_are_called_as_it_says(at: int) -> None:
     told = shown("version")[at]
     key = Key(told["type"], told["id"])
     assert push.named(key, tuple(told["parents"]), told["resource"]) == NAMED[at]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_another_vendor_calls_them_the_same_and_writes_them_byte_by_byte(at: int) -> None:
+    text = [text for name, text in SHOWN if name == "version"][at]
+    told = written.read(text)
+    assert written.write(told) == text
+    parents = tuple(told["parents"])
+    assert written.name(told["type"], told["id"], parents, told["resource"]) == NAMED[at]
 
 
 def test_the_chunk_is_one() -> None:

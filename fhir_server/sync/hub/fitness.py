@@ -132,18 +132,24 @@ def _validity(looked: Looked, one: Pushed) -> Verdict | None:
 def _references(looked: Looked, one: Pushed) -> Verdict | None:
     """What it refers to is here, if it is a Patient, or if a node has sent it and it was not
     stored. A reference to what nobody has sent keeps no record waiting."""
-    missing = tuple(
-        key for key in looked.references.get((one.key, one.rev), ()) if not _is_there(looked, key)
-    )[:MOST_WAITS]
-    if not missing:
+    waits = missing(looked, one)[:MOST_WAITS]
+    if not waits:
         return None
-    told = ", ".join(f"`{key}`" for key in missing)
+    told = ", ".join(f"`{key}`" for key in waits)
     return _parked(
         "not-found",
         f"It refers to {told}, which is not here yet. It is taken when that has come.",
         f"Bản này nhắc đến {told}, chưa có ở đây; sẽ được nhận khi có.",
-        missing,
+        waits,
     )
+
+
+def missing(looked: Looked, one: Pushed) -> tuple[Key, ...]:
+    """What it refers to and waits for. What waits for this one alone is stored with it."""
+    name = (one.key, one.rev)
+    passed = looked.coming | looked.circling.get(name, frozenset())
+    keys = looked.references.get(name, ())
+    return tuple(key for key in keys if key not in passed and not _is_there(looked, key))
 
 
 def _is_there(looked: Looked, key: Key) -> bool:

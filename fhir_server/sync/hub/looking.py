@@ -30,6 +30,7 @@ from fhir_server.store.contract import (
 )
 from fhir_server.store.contract.side import HELD, RECEIPT, HeldRow
 from fhir_server.sync.hub import quarantine
+from fhir_server.sync.hub.circles import Apart
 from fhir_server.sync.hub.facts import facts_of
 from fhir_server.sync.hub.judging import Judging, Named
 from fhir_server.sync.hub.quarantine import version_key
@@ -54,9 +55,10 @@ class Looked:
     within: versions that may be written by what they say. references: of each version to what.
     there: of these what is stored, within reach where it is a Patient. sent: those of which the
     node has sent something. at_home: whether patients are at home at the facility, who ever were.
-    patients: of whom the node may write. allowed: interactions with types that it may write some
-    records of. restored: the hub came back from a backup, so that nodes may know of versions that
-    it has lost.
+    circling: what is kept apart and waits for each version alone. coming: what is taken to be here
+    while a circle is judged. patients: of whom the node may write. allowed: interactions with types
+    that it may write some records of. restored: the hub came back from a backup, so that nodes may
+    know of versions that it has lost.
     """
 
     newest: Mapping[Key, Stored]
@@ -72,6 +74,8 @@ class Looked:
     references: dict[Named, tuple[Key, ...]] = field(default_factory=dict)
     there: set[Key] = field(default_factory=set)
     sent: set[Key] = field(default_factory=set)
+    circling: dict[Named, frozenset[Key]] = field(default_factory=dict)
+    coming: set[Key] = field(default_factory=set)
     at_home: dict[int, bool] = field(default_factory=dict)
     patients: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()
@@ -194,6 +198,10 @@ async def _refer(server: Server, found: Looked, node: str) -> None:
     prefixes = [(number,) for number in missing]
     rows = await server.store.side.ranges(RECEIPT, "by_version", prefixes, limit=RECEIPTS)
     found.sent.update(missing[row.rid] for row in rows if row.node == node)
+    apart = Apart(server)
+    for (key, rev), keys in found.references.items():
+        if ahead := found.sent.intersection(keys):
+            found.circling[key, rev] = await apart.waits_for(key, ahead)
 
 
 # --- what the node may ----------------------------------------------------------------------------

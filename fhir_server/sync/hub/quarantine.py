@@ -121,10 +121,14 @@ def of_row(row: HeldRow) -> Held:
         body=body,
         stubs=tuple(stub(text, "HELD") for text in facts.get("stubs", ())),
     )
-    waits = tuple(Key(*text.split("/", 1)) for text in facts["for"])
+    waits = waits_of(row)
     caller = _caller(facts["caller"])
     issues, offset = read(row.issues), facts.get("offset", 0)
     return Held(pushed, row.node, row.incarnation, caller, issues, waits, offset)
+
+
+def waits_of(row: HeldRow) -> tuple[Key, ...]:
+    return tuple(Key(*text.split("/", 1)) for text in orjson.loads(row.waits)["for"])
 
 
 def parents_of(row: HeldRow) -> Parents:

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 STAGES = ("everywhere", "patients", "outside", "following")
 LONGEST = 4096  # letters of a cursor
 TAG = 16  # bytes of it that nobody can make
-STRANGE = "This `cursor` is of another version of the hub. Begin again without it."
+STRANGE = (
+    "This `cursor` is damaged, or was given by another hub, to another node, or by another version"
+    " of the hub. Begin again without it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,11 @@ def _opened(secret: bytes, text: str, to: str) -> list[Any] | None:
 
 def _of_before(secret: bytes, text: str, *, to: str) -> Standing:
     """As cursors were at first, by name: nodes hold theirs for as long as they were away."""
-    match unseal(secret, text, to=to):
+    try:
+        before = unseal(secret, text, to=to)
+    except Invalid:
+        raise Invalid(STRANGE, expression="http.cursor") from None
+    match before:
         case {"v": 1, "s": {"log": str(), **told} as held} if told.keys() <= frozenset(NAMES):
             return Standing(**{**held, "edge": _edge(told.get("edge", ()))})
     raise Invalid(STRANGE, expression="http.cursor")

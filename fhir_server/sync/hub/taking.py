@@ -9,6 +9,7 @@ whoever asks again is told the same. What was known before is not written again.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,8 +23,9 @@ from fhir_server.store.contract.log import HELD as HELD_MARK
 from fhir_server.store.contract.log import OUTSIDE, Mark
 from fhir_server.store.contract.side import HELD, HERE, RECEIPT, Put, ReceiptRow, Side
 from fhir_server.sync.hub import quarantine
+from fhir_server.sync.hub.circles import closed
 from fhir_server.sync.hub.facts import Facts, text_of
-from fhir_server.sync.hub.fitness import Verdict, verdict
+from fhir_server.sync.hub.fitness import Verdict, missing, verdict
 from fhir_server.sync.hub.growing import NONE, Grown, grown
 from fhir_server.sync.hub.judging import Judging, Named
 from fhir_server.sync.hub.looking import Looked, looked
@@ -96,16 +98,65 @@ class Taking:
         return facility.of_caller(self.circumstances)
 
     def judge(self) -> None:
-        """Each in its order: what refers to one that is not stored is not stored either."""
-        for one in self.members:
-            name, tree = (one.key, one.rev), self.looked.trees[one.key]
-            if tree.knows(one.rev) or name in self.verdicts:
-                continue
-            found = self.verdicts[name] = verdict(self.looked, one)
-            if found.outcome is None:
-                tree.add(Version(one.rev, one.parents, one.method, one.body))
+        """Each in its order: what refers to one that is not stored is not stored either. A visit
+        and its diagnosis refer to each other: what is right but for such a circle is stored whole.
+        """
+        new = {
+            (one.key, one.rev): one
+            for one in self.members
+            if not self.looked.trees[one.key].knows(one.rev)
+            and (one.key, one.rev) not in self.verdicts
+        }
+        waiting = self._passed(list(new.values()))
+        needs = {(one.key, one.rev): missing(self.looked, one) for one in waiting}
+        whole = closed(waiting, needs)
+        coming = {one.key for one in whole}
+        for one in whole:
+            self._settle(one, coming)
+        for one in waiting:
+            if (one.key, one.rev) not in self.verdicts:
+                self._settle(one)
+
+    def _passed(self, new: Sequence[Pushed]) -> list[Pushed]:
+        """Judge what can be, and return what needs something that is behind it."""
+        waiting: list[Pushed] = []
+        apart: set[Named] = set()
+        behind = Counter(one.key for one in new)
+        coming = set(behind)
+        for one in new:
+            behind[one.key] -= 1
+            if not behind[one.key]:
+                coming.discard(one.key)
+            if self._needs_more(one, coming, apart):
+                waiting.append(one)
+                apart.add((one.key, one.rev))
+                behind[one.key] += 1  # it is still to come
+                coming.add(one.key)
             else:
-                self.looked.refused.setdefault(name, one.parents)
+                self._settle(one)
+        return waiting
+
+    def _needs_more(self, one: Pushed, coming: set[Key], apart: set[Named]) -> bool:
+        if not apart.isdisjoint((one.key, parent) for parent in one.parents):
+            return True
+        if not missing(self.looked, one):
+            return False
+        return self._verdict(one, coming).outcome is None
+
+    def _verdict(self, one: Pushed, coming: set[Key]) -> Verdict:
+        self.looked.coming = coming
+        try:
+            return verdict(self.looked, one)
+        finally:
+            self.looked.coming = set()
+
+    def _settle(self, one: Pushed, coming: set[Key] | None = None) -> None:
+        found = self.verdicts[one.key, one.rev] = self._verdict(one, coming or set())
+        if found.outcome is None:
+            version = Version(one.rev, one.parents, one.method, one.body)
+            self.looked.trees[one.key].add(version)
+        else:
+            self.looked.refused.setdefault((one.key, one.rev), one.parents)
 
     def park(self, issues: tuple[Issue, ...]) -> None:
         """Keep all of them apart, whatever they say."""

@@ -25,8 +25,9 @@ LEAVING = {Kind.LEFT_RECORD.value: Kind.LEFT_RECORD, Kind.LEFT_RESOURCE.value: K
 
 def written(page: Page, *, self_url: str, next_url: str) -> bytes:
     """The Bundle as JSON. The urls carry the cursors."""
-    parts: list[tuple[str, Value]] = [
-        ("cursor", page.cursor),
+    # At the beginning there is none, and a string of FHIR is never empty.
+    parts: list[tuple[str, Value]] = [("cursor", page.cursor)] if page.cursor else []
+    parts += [
         ("next", page.next),
         ("read", str(page.read)),
         ("epochs", epochs.told(page.epochs)),
@@ -92,7 +93,7 @@ def heard(bundle: Any) -> tuple[Page, dict[Rev, Resource]]:
     said = Parts(bundle["meta"], extension.PAGE, where="Bundle.meta")
     page = Page(
         rows=tuple(_read(one, f"entry[{at}]", resources) for at, one in enumerate(found)),
-        cursor=said.text("cursor"),
+        cursor=next(iter(said.texts("cursor")), ""),
         next=said.text("next"),
         read=entry.place_of(said.text("read"), "Bundle.meta"),
         epochs=epochs_of(said.text("epochs")),
