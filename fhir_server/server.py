@@ -141,7 +141,10 @@ def background_of(settings: Settings, gate: Gate) -> list[Work]:
         found.append(tending.keep)
     else:
         of_node = working.Settings(
-            settings.hub.rstrip("/"), node_key_file(settings), several=settings.workers > 1
+            settings.hub.rstrip("/"),
+            node_key_file(settings),
+            several=settings.workers > 1,
+            key_days=settings.hub_key_days,
         )
         found.append(partial(working.work, of_node))
     return found

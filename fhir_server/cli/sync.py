@@ -1,4 +1,4 @@
-"""sync — the commands of a node: enrol, status, now, pause, resume, log, parked.
+"""sync — the commands of a node: enrol, rotate, status, now, pause, resume, log, parked.
 
 They work on the database, beside a server that runs on it or without one.
 """
@@ -19,8 +19,11 @@ from fhir_server.cli.options import takes
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fhir_server.settings import Settings
     from fhir_server.store.upkeep.side import Beside
+    from fhir_server.sync.node.key import NodeKey
     from fhir_server.sync.node.standing import Standing
 
 app = typer.Typer(
@@ -67,6 +70,31 @@ def enrol(
     except OSError as error:
         refuse(Exit.MISUSED, f"`{file}` cannot be written: {error.strerror}.")
     typer.echo(f"Enrolled as `{found.client}`. The key is in `{file}`; nobody else may read it.")
+
+
+@takes("database_url", "hub", "hub_key")
+def rotate(gathered: Gathered) -> None:
+    """Make another key, and have the hub know this node by it. The one before is good for 30 days
+    more; a server that is running takes the new one by itself.
+
+    A node does so without being told when its key is as old as the setting `hub_key_days` says.
+
+    \b
+    Example:
+      fhir-server sync rotate
+    """
+    from fhir_server.server import node_key_file
+    from fhir_server.sync.node.key import BadKey
+    from fhir_server.sync.node.line import Away, Refusal
+
+    file = node_key_file(gathered.settings)
+    try:
+        found = asyncio.run(_rotated(gathered.settings, file))
+    except (BadKey, Away, Refusal) as error:
+        refuse(Exit.FOUND, str(error))
+    except OSError as error:
+        refuse(Exit.MISUSED, f"`{file}` cannot be written: {error.strerror}.")
+    typer.echo(f"The hub knows `{found.client}` by `{found.jwk['kid']}` now.")
 
 
 @takes("database_url", "hub", "hub_key")
@@ -186,7 +214,7 @@ def parked(gathered: Gathered) -> None:
     typer.echo("Nothing is kept apart.")
 
 
-for command in (enrol, status, now, pause, resume, log, parked):
+for command in (enrol, rotate, status, now, pause, resume, log, parked):
     app.command(command.__name__)(command)
 
 
@@ -201,6 +229,17 @@ def _beside(gathered: Gathered) -> Beside:
 def _asked(gathered: Gathered, ask: Callable[[Beside], Coroutine[Any, Any, T]]) -> T:
     with reaching(gathered.settings):
         return asyncio.run(ask(_beside(gathered)))
+
+
+async def _rotated(settings: Settings, file: Path) -> NodeKey:
+    from fhir_server.sync.node import working
+    from fhir_server.sync.node.line import Line
+
+    line = Line(working.enrolled(working.Settings(settings.hub.rstrip("/"), file)))
+    try:
+        return await line.rotate(file)
+    finally:
+        await line.close()
 
 
 async def _hurry(side: Beside) -> None:

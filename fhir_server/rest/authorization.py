@@ -59,6 +59,11 @@ async def _enrol(authority: Authority, request: Request, pairs: Pairs) -> Told:
     return await authority.enrol(pairs, request.base)
 
 
+async def _rotate(authority: Authority, request: Request, pairs: Pairs) -> Told:
+    told, request.caller = await authority.rotate(pairs, request.base)
+    return told
+
+
 async def _launch(server: Server, authority: Authority, request: Request, pairs: Pairs) -> Told:
     """An EMR opens an application about a patient whom it reaches itself."""
     credentials = _credentials(request)
@@ -73,6 +78,7 @@ POSTED: Mapping[bytes, Callable[[Authority, Request, Pairs], Awaitable[Told]]] =
     b"oauth/introspect": _introspect,
     b"oauth/revoke": _revoke,
     b"oauth/enrol": _enrol,
+    b"oauth/rotate": _rotate,
 }
 LAUNCH = b"oauth/launch"
 BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may come to
@@ -100,12 +106,12 @@ async def answered(server: Server, authority: Authority, request: Request, path:
     if path in TOLD_TO_ANY_PAGE:
         return _json(request, 200, await _published(server, authority, request, path))
     if path == AUTHORIZE and request.method == "GET":
-        return await consent.answered(authority, request, request.pairs)
+        return await consent.answered(server.gate, authority, request, request.pairs)
     if path not in BEARERS:
         _refuse_header(request)
     pairs = await _form(request, has_query=has_query)
     if path == AUTHORIZE:
-        return await consent.answered(authority, request, pairs)
+        return await consent.answered(server.gate, authority, request, pairs)
     if path == LAUNCH:
         return _json(request, 200, await _launch(server, authority, request, pairs))
     return _json(request, 200, await POSTED[path](authority, request, pairs))

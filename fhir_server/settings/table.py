@@ -223,6 +223,11 @@ class Settings:
         " `./data/hub-key.json` for PostgreSQL.",
         FOLDER,
     )
+    hub_key_days: int = setting(
+        365,
+        "Days after which a node makes another key, and has its hub know it by that. 0: never.",
+        whole(0, 3650),
+    )
     page_size: int = setting(
         50, "Entries a page of a search or history holds without _count.", whole(1, 10_000)
     )

@@ -57,7 +57,8 @@ def servers(request, run, clock, tmp_path, product, worlds, *, audit=True):
 
 
 def speaking(server):
-    return Client(create_app(server, Options(), write_log=Lines()))
+    """As often as one likes: a fast machine asks more a second than one client may."""
+    return Client(create_app(server, Options(client_rate=0), write_log=Lines()))
 
 
 def serving(store, clock, new_id, *, audit=False):

@@ -20,7 +20,7 @@ from fhir_server.store.contract.access import Issued
 from tests.attack import times
 
 from .signing import BASE, form, key, public, register, registered, said, signed
-from .test_launching import app, asked, code_of, exchange, invited, refused, told_by, wanted
+from .test_launching import allow, app, asked, code_of, exchange, invited, refused, told_by, wanted
 
 WORDS = "launch/patient patient/*.rs offline_access"
 SCOPES = {"scopes": "launch/patient patient/*.rs user/*.rs offline_access online_access"}
@@ -293,7 +293,7 @@ async def test_the_answer_tells_who_answers_so_it_is_no_mix_up(store, authority,
     await app(store, **SCOPES)
     launch = await authority.launch(wanted(), BASE)
     assert told_by(launch.back(error="access_denied"))["iss"] == BASE
-    back = await authority.allow(launch, await invited(store, clock))
+    back = await allow(authority, launch, await invited(store, clock))
     assert told_by(back)["iss"] == BASE
     with pytest.raises(Returned) as found:
         await authority.launch(wanted(scope="x"), BASE)

@@ -17,6 +17,7 @@ from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.client import BadClient, checked
 from fhir_server.security.tokens.credentials import Credentials
 from fhir_server.security.tokens.launching import LOGIN, Returned, Stray
+from fhir_server.security.tokens.leave import Leave
 from fhir_server.security.tokens.oauth import OAuthError
 
 from .signing import BASE, form, key, public, register, registered, said, signed
@@ -63,9 +64,17 @@ def told_by(url):
     return {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
 
 
+async def everybody(_caller):
+    """A policy that lets anyone do something."""
+
+
+async def allow(authority, launch, login, admits=everybody, **said):
+    return await authority.allow(launch, Leave(login, **said), admits)
+
+
 async def code_of(authority, store, clock, **changes):
     launch = await authority.launch(wanted(**changes), BASE)
-    return told_by(await authority.allow(launch, await invited(store, clock)))["code"]
+    return told_by(await allow(authority, launch, await invited(store, clock)))["code"]
 
 
 def exchange(code, **changes):
@@ -92,7 +101,7 @@ async def refused(doing) -> str:
 async def test_from_leave_to_a_token_that_knows_the_person(store, authority, clock):
     await app(store)
     launch = await authority.launch(wanted(), BASE)
-    back = await authority.allow(launch, await invited(store, clock))
+    back = await allow(authority, launch, await invited(store, clock))
     assert back.startswith(f"{APP}?")
     assert told_by(back)["state"] == "s" * 22
     answer = await authority.token(exchange(told_by(back)["code"]), BASE)
@@ -235,13 +244,13 @@ async def test_a_persons_code_is_good_once_for_one_application_for_a_while_v5_0_
     launch = await authority.launch(wanted(), BASE)
     other = await authority.launch(wanted(client_id="other"), BASE)
     mine = await invited(store, clock)
-    assert await refused(authority.allow(other, mine)) == "access_denied"
-    assert await refused(authority.allow(launch, mine)) == "access_denied", "it was shown elsewhere"
+    assert await refused(allow(authority, other, mine)) == "access_denied"
+    assert await refused(allow(authority, launch, mine)) == "access_denied", "shown elsewhere"
     late = await invited(store, clock)
     clock.now += 600_000
-    assert await refused(authority.allow(launch, late)) == "access_denied"
+    assert await refused(allow(authority, launch, late)) == "access_denied"
     for guess in ("", "AAAA", "x" * 10_000, "' or 1=1 --"):
-        assert await refused(authority.allow(launch, guess)) == "access_denied"
+        assert await refused(allow(authority, launch, guess)) == "access_denied"
 
 
 async def test_an_enrolment_code_opens_no_application(store, authority, clock):
@@ -249,7 +258,7 @@ async def test_an_enrolment_code_opens_no_application(store, authority, clock):
     code = enrolment.new_code()
     await store.access.issue(enrolment.kept(code, "app", clock.now, minutes=10))
     launch = await authority.launch(wanted(), BASE)
-    assert await refused(authority.allow(launch, code)) == "access_denied"
+    assert await refused(allow(authority, launch, code)) == "access_denied"
 
 
 async def test_an_authorization_code_is_no_access_token_v5_0_0_9_2_2(store, authority, clock):
@@ -283,7 +292,7 @@ async def test_a_patients_scope_needs_a_patient(store, authority, clock):
         enrolment.kept(code, "app", clock.now, minutes=10, kind=LOGIN, facts=facts)
     )
     with pytest.raises(Returned, match="invalid_scope"):
-        await authority.allow(launch, code)
+        await allow(authority, launch, code)
 
 
 REDIRECTS = [

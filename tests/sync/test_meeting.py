@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,7 +46,7 @@ from fhir_server.sync.node.asking import Asking
 from fhir_server.sync.node.life import PAUSED
 from fhir_server.sync.node.line import Away, Line, Refusal, enrol
 from fhir_server.sync.node.standing import line_state, standing
-from fhir_server.sync.node.working import Working
+from fhir_server.sync.node.working import Settings, Working
 from fhir_server.sync.receipts import verified
 from tests.interaction.conftest import BY_ANYBODY, server_on
 from tests.sync.hub.posts import measured, organization, person, visit
@@ -293,7 +294,7 @@ async def until(look, seconds=60):
 
 @on_a_file
 async def test_a_node_works_by_itself_and_goes_on_when_the_line_returns(met):
-    working = Working(met.node, met.asking.line.key)
+    working = Working(met.node, met.asking.line.key, Settings("", Path("none")))
     side = met.node.store.side
     task = asyncio.create_task(working.run())
     try:
@@ -322,7 +323,7 @@ async def failing(side):
 async def test_a_node_that_is_paused_leaves_its_hub_alone_and_works_on(met):
     row = StateRow(PAUSED, "1")
     await met.node.store.commit(Unit((), side=(Put(STATE, (row,)),)))
-    working = Working(met.node, met.asking.line.key)
+    working = Working(met.node, met.asking.line.key, Settings("", Path("none")))
     task = asyncio.create_task(working.run())
     try:
         await put(met.node, person("an", "hue"))

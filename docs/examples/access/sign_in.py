@@ -1,7 +1,10 @@
-"""Sign a person in, and print their access token: python3 sign_in.py BASE CLIENT SCOPE [CODE]
+"""Sign a person in, and print their access token.
+
+    python3 sign_in.py BASE CLIENT SCOPE [CODE [NAME=VALUE ...]]
 
 It opens the browser, where the person types the code that the operator gave them and presses
-"Cho phép". Where there is no browser, the code is given here, and sent as the browser would.
+"Cho phép". Where there is no browser, the code is given here, and sent as the browser would,
+with what else stands on the page: purpose=BTG patient=bn-017 reason="Hôn mê, ...".
 The application is registered with `--redirect http://127.0.0.1:8910/`.
 """
 
@@ -17,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 base, client, scope, *code = sys.argv[1:]
+said = dict(each.split("=", 1) for each in code[1:])
 REDIRECT = "http://127.0.0.1:8910/"
 verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
 digest = hashlib.sha256(verifier.encode()).digest()
@@ -58,7 +62,7 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 
 def by_code():
-    form = urlencode(asked | {"login": code[0], "answer": "yes"}).encode()
+    form = urlencode(asked | said | {"login": code[0], "answer": "yes"}).encode()
     try:
         urllib.request.build_opener(Stay).open(f"{base}/oauth/authorize", form)
     except urllib.error.HTTPError as led:

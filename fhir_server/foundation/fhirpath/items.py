@@ -190,7 +190,8 @@ class Model:
     ) -> Item:
         type, node = field.type.code, field.node
         if node in self.definitions.any_resource and isinstance(value, dict):
-            type = node = value.get("resourceType", "") or "Resource"
+            named = value.get("resourceType")
+            type = node = named if isinstance(named, str) and named else "Resource"
         return Item(
             value,
             type,

@@ -19,7 +19,15 @@ from urllib.parse import urlsplit
 
 from fhir_server.security import scope
 from fhir_server.security.caller import Caller
-from fhir_server.security.tokens import assertion, client, granted, launched, launching, oauth
+from fhir_server.security.tokens import (
+    assertion,
+    client,
+    granted,
+    launched,
+    launching,
+    oauth,
+    rotation,
+)
 from fhir_server.security.tokens.client import Client
 from fhir_server.security.tokens.configuration import configuration, openid, outside_of
 from fhir_server.security.tokens.credentials import Credentials, bearer, refused
@@ -28,11 +36,12 @@ from fhir_server.security.tokens.fetching import Fetch, Https
 from fhir_server.security.tokens.granted import GRANT, Granted
 from fhir_server.security.tokens.identity import Identity
 from fhir_server.security.tokens.issued import ACCESS, digest_of, new_token
-from fhir_server.security.tokens.launching import Launch
+from fhir_server.security.tokens.launching import Admits, Launch
+from fhir_server.security.tokens.leave import Leave
 from fhir_server.security.tokens.oauth import OAuthError, needed
 from fhir_server.security.tokens.provider import Provider
 from fhir_server.security.tokens.proving import Proving, replayed
-from fhir_server.security.tokens.recognising import Known, Recognising
+from fhir_server.security.tokens.recognising import Known, Recognising, caller_of
 from fhir_server.security.tokens.signed import BadClaim, Claims
 from fhir_server.store.contract import Store
 from fhir_server.store.contract.access import Issued
@@ -149,10 +158,11 @@ class Authority:
             self._store.access, pairs, here, self._clock(), days=self._days
         )
 
-    async def allow(self, launch: Launch, login: str) -> str:
-        """Where a person who gave leave goes next. Raises OAuthError, or Returned."""
+    async def allow(self, launch: Launch, leave: Leave, admits: Admits) -> str:
+        """Where a person who gave leave goes next. Raises OAuthError, Returned, or what admits
+        raises of whom the policy lets do nothing."""
         return await launching.allowed(
-            self._store.access, launch, login, self._clock(), days=self._days
+            self._store.access, launch, leave, self._clock(), days=self._days, admits=admits
         )
 
     async def may_open(
@@ -215,6 +225,17 @@ class Authority:
         found = await enrol(self._store.access, oauth.form(pairs), self._clock())
         token_url = self._proving.names(base)[0]
         return {"client_id": found.id, "token_endpoint": token_url, "scope": found.scopes}
+
+    async def rotate(
+        self, pairs: Sequence[tuple[str, str]], base: str
+    ) -> tuple[Mapping[str, Any], Caller]:
+        """Take the key that follows, of a client that proves itself by the one before. Raises
+        OAuthError."""
+        form = oauth.form(pairs)
+        whose = await self._proving.once(form, base)
+        found = await rotation.rotate(self._store.access, whose, form, self._clock())
+        told = {"client_id": whose.id, "kid": found.key["kid"], "until": found.until // 1000}
+        return told, caller_of(whose, {}, "")
 
     async def configuration(self, base: str) -> Mapping[str, Any]:
         """`.well-known/smart-configuration`. Raises Unfetched where the outside provider's own

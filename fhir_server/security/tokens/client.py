@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +55,7 @@ class Client:
     revoked: int = 0
 
 
+UNTIL = "until"  # of a key that another has followed: milliseconds since 1970 UTC
 OWN = ("id", "changed", "revoked")  # columns; the rest is in `facts`
 
 
@@ -130,6 +131,15 @@ def rotated(client: Client, keys: Sequence[Jwk], *, keep: bool) -> Client:
     kids = {key["kid"] for key in keys}
     kept = tuple(key for key in client.keys if key["kid"] not in kids) if keep else ()
     return replace(client, keys=(*kept, *keys), keys_url="", provider=False)
+
+
+def living(keys: Iterable[Jwk], now: int) -> tuple[Jwk, ...]:
+    """The keys that are good at the moment, in milliseconds since 1970 UTC."""
+    return tuple(
+        {name: value for name, value in key.items() if name != UNTIL}
+        for key in keys
+        if now < key.get(UNTIL, now + 1)
+    )
 
 
 def purpose(client: Client, told: str | None) -> str:

@@ -154,7 +154,7 @@ def _narrowed(granted: str, asked: str | None, whose: Client) -> str:
 
 
 def _access(grant: Issued, facts: Mapping[str, Any], words: str, now: int) -> tuple[str, Issued]:
-    kept = ("user", "purpose", *TOLD)
+    kept = ("user", "purpose", "basis", "reason", *TOLD)
     told = {name: facts[name] for name in kept if name in facts}
     told |= {"scope": words, "grant": grant.digest.hex()}
     token, ends = new_token(), min(now + LIVES, grant.expires)

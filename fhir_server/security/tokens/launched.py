@@ -83,13 +83,3 @@ async def looked(
         return None
     facts: dict[str, Any] = json.loads(found[0].facts)
     return facts
-
-
-async def taken(table: AccessTable, launch: str, whose: Client, now: int) -> Mapping[str, Any]:
-    """What the EMR said, once. Raises OAuthError."""
-    facts = await looked(table, launch, whose, now)
-    if facts is None or await table.take(digest_of(launch), LAUNCH) is None:
-        raise OAuthError(
-            "access_denied", "The launch is not known, was used, or is over.", status=403
-        )
-    return facts

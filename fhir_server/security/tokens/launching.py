@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from fhir_server.security import scope
+from fhir_server.security.caller import Caller
+from fhir_server.security.purpose import BREAK_GLASS
 from fhir_server.security.tokens import client, enrolment, launched, oauth
 from fhir_server.security.tokens.client import CLIENT_ID, Client
 from fhir_server.security.tokens.granted import OFFLINE, ONLINE, coded
+from fhir_server.security.tokens.issued import digest_of
+from fhir_server.security.tokens.leave import Leave
 from fhir_server.security.tokens.oauth import OAuthError
+from fhir_server.security.tokens.recognising import caller_of
 from fhir_server.store.contract.access import AccessTable
 
+Admits = Callable[[Caller], Awaitable[None]]
 LOGIN = "login"
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 4.2: a SHA-256 in base64url
 STATE = re.compile(r"[ -~]{1,1000}")
@@ -148,34 +154,62 @@ def _is_of_resources(word: str) -> bool:
     return not scope.is_beside(word)
 
 
-async def allowed(table: AccessTable, launch: Launch, login: str, now: int, *, days: int) -> str:
+async def allowed(
+    table: AccessTable, launch: Launch, leave: Leave, now: int, *, days: int, admits: Admits
+) -> str:
     """Where to go with the code, for who gave leave: who is here by a launch, or by a code of
-    their own. Raises OAuthError where that is none, and Returned where it is not for this."""
+    their own; either is still good where only what else they said was wrong. admits: raises where
+    the policy lets them do nothing. Raises OAuthError where nobody is here, and Returned where
+    they are not for this."""
     if launch.launch:
-        facts = await launched.taken(table, launch.launch, launch.whose, now)
+        known = await launched.looked(table, launch.launch, launch.whose, now)
+        digest, kind = digest_of(launch.launch), launched.LAUNCH
     else:
-        facts = await _logged_in(table, launch, login, now)
-    words = launch.scope.split(" ")
+        known = await _logged_in(table, launch, leave.login, now)
+        digest, kind = enrolment.digest_of_code(leave.login), LOGIN
+    if known is None:
+        raise _nobody(kind)
+    facts = leave.facts(launch.whose, known)
+    words = [word for word in launch.scope.split(" ") if _is_given_to(facts, word)]
     about_one = any(word.startswith(("patient/", "launch/patient")) for word in words)
+    if "patient" in facts or not about_one:
+        await admits(caller_of(launch.whose, facts, " ".join(words)))
+    if await table.take(digest, kind) is None:
+        raise _nobody(kind)
     if "patient" not in facts and about_one:
         raise Returned(launch.back(error="invalid_scope"))
-    given = [word for word in words if word != "launch/encounter" or "encounter" in facts]
-    told = {**facts, "scope": " ".join(given), "redirect": launch.redirect}
+    told = {**facts, "scope": " ".join(words), "redirect": launch.redirect}
     told["challenge"] = launch.challenge
     if launch.nonce:
         told["nonce"] = launch.nonce
-    if launch.whose.purposes:
-        told["purpose"] = launch.whose.purposes[0]
     code = await coded(table, launch.whose, told, now, days=days)
     return launch.back(code=code)
 
 
-async def _logged_in(table: AccessTable, launch: Launch, login: str, now: int) -> Mapping[str, Any]:
+def _is_given_to(facts: Mapping[str, Any], word: str) -> bool:
+    """A glass that was broken is not open for days."""
+    if facts.get("purpose") == BREAK_GLASS and word in (OFFLINE, ONLINE):
+        return False
+    return word != "launch/encounter" or "encounter" in facts
+
+
+async def _logged_in(
+    table: AccessTable, launch: Launch, login: str, now: int
+) -> Mapping[str, Any] | None:
+    """Whose code it is. One that was shown to another application is none from then on."""
     digest = enrolment.digest_of_code(login)
-    taken = await table.take(digest, LOGIN) if len(login) <= 100 else None
-    if taken is None or taken.client != launch.whose.id or now >= taken.expires:
-        raise OAuthError(
-            "access_denied", "The code is not known, was used, or is over.", status=403
-        )
-    facts: dict[str, Any] = json.loads(taken.facts)
+    found = await table.issued(digest) if len(login) <= 100 else None
+    if found is None or found[0].kind != LOGIN or now >= found[0].expires:
+        return None
+    if found[0].client != launch.whose.id:
+        await table.take(digest, LOGIN)
+        return None
+    facts: dict[str, Any] = json.loads(found[0].facts)
     return facts
+
+
+def _nobody(kind: str) -> OAuthError:
+    what = "launch" if kind == launched.LAUNCH else "code"
+    return OAuthError(
+        "access_denied", f"The {what} is not known, was used, or is over.", status=403
+    )

@@ -85,7 +85,7 @@ class Proving:
 
     async def _keys(self, whose: Client | None, token: str) -> Sequence[Jwk]:
         if whose is None or not whose.keys_url or whose.revoked:
-            return whose.keys if whose is not None else ()
+            return client.living(whose.keys, self._clock()) if whose is not None else ()
         found = self._urls.get(whose.keys_url)
         if found is None:
             found = UrlKeys(demand_url(whose.keys_url), ASSERTION, self._fetch)

@@ -91,18 +91,7 @@ class Recognising:
         return self._known(issued, whose, facts, words)
 
     def _known(self, issued: Issued, whose: Client, facts: Mapping[str, Any], words: str) -> Known:
-        caller = Caller(
-            client=whose.id,
-            user=facts.get("user", whose.user),
-            facility=whose.facility,
-            roles=frozenset(whose.roles),
-            scopes=scope.parse(words),
-            purpose=facts.get("purpose", ""),
-            patient=facts.get("patient", whose.patient),
-            basis=facts.get("basis", ""),
-            reason=facts.get("reason", ""),
-            token=number_of(issued.digest),
-        )
+        caller = caller_of(whose, facts, words, token=number_of(issued.digest))
         until = min(self._clock() + KNOWN, issued.expires)
         return Known(caller, whose, words, issued.issued, issued.expires, until, facts)
 
@@ -132,3 +121,19 @@ class Recognising:
         )
         expires = told.expires * 1000
         return Known(caller, whose, words, now, expires, min(now + KNOWN, expires), {})
+
+
+def caller_of(whose: Client, facts: Mapping[str, Any], words: str, *, token: str = "") -> Caller:
+    """Who comes with a token of these facts and scopes."""
+    return Caller(
+        client=whose.id,
+        user=facts.get("user", whose.user),
+        facility=whose.facility,
+        roles=frozenset(whose.roles),
+        scopes=scope.parse(words),
+        purpose=facts.get("purpose", ""),
+        patient=facts.get("patient", whose.patient),
+        basis=facts.get("basis", ""),
+        reason=facts.get("reason", ""),
+        token=token,
+    )

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class NodeKey:
     token_url: str
     scope: str
     jwk: dict[str, Any]
+    made: float = 0.0  # seconds since 1970 UTC, by this machine's clock; 0: nobody wrote it down
 
     def assertion(self, now: float) -> str:
         """Who this is, signed, for the hub's token endpoint. now: seconds, by the hub's clock."""
@@ -63,6 +64,31 @@ def made() -> jwk.ECKey:
 def public(key: jwk.ECKey) -> str:
     """The key set that is sent."""
     return json.dumps({"keys": [key.as_dict(private=False)]})
+
+
+def follower(path: Path, key: NodeKey) -> NodeKey:
+    """The key that follows: the one of an earlier attempt, if there was one, whose answer may have
+    been lost; else a new one, which is on the disk before it is sent. Raises OSError."""
+    beside = _beside(path)
+    try:
+        found = read(beside)
+        if (found.hub, found.client) == (key.hub, key.client):
+            return found
+    except BadKey:
+        pass
+    found = replace(key, jwk=dict(made().as_dict(private=True)), made=time.time())
+    write(beside, found)
+    return found
+
+
+def follow(path: Path, key: NodeKey) -> None:
+    """It takes the place of the one before. Raises OSError."""
+    write(path, key)
+    _beside(path).unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
 def write(path: Path, key: NodeKey) -> None:

@@ -12,18 +12,20 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
+from joserfc import jwk
 
 from fhir_server.foundation.outcome import FhirError, Invalid, Issue
 from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
-from fhir_server.sync.node.key import NodeKey, made, public
+from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
 from fhir_server.sync.words.answer import issue
 
@@ -78,10 +80,12 @@ class Told(NamedTuple):
 
 
 class Line:
-    """A node's connection to its hub. Sent and received bytes are counted."""
+    """A node's connection to its hub. Sent and received bytes are counted. file: where the key is,
+    which may be followed by another while it works."""
 
-    def __init__(self, key: NodeKey) -> None:
+    def __init__(self, key: NodeKey, file: Path | None = None) -> None:
         self.key = key
+        self.file = file
         self.up = self.down = 0
         self.offset = 0.0  # seconds the hub's clock is ahead
         self._client = client_of(key.hub)
@@ -201,35 +205,62 @@ class Line:
 
     # --- tokens ---
 
+    async def rotate(self, file: Path) -> NodeKey:
+        """Bring the hub the key that follows, and have it take the place of the one in the file.
+        May be asked again whatever came in between. Raises Away, Refusal, OSError."""
+        following = await asyncio.to_thread(follower, file, self.key)
+        own = jwk.import_key(following.jwk)
+        assert isinstance(own, jwk.ECKey)
+        await self._proven(f"{self.key.hub}/oauth/rotate", {"jwks": public(own)})
+        await asyncio.to_thread(follow, file, following)
+        self.key = following
+        return following
+
     async def _bearer(self) -> str:
         async with self._asking:
             if not self._token or time.monotonic() > self._until:
-                before = self.offset
-                try:
-                    await self._have_token()
-                except Refusal:
-                    if abs(self.offset - before) <= SKEW:
-                        raise
-                    await self._have_token()  # dated as the hub's answer was
+                await self._have_token()
             return self._token
 
     async def _have_token(self) -> None:
-        form = {
-            "grant_type": "client_credentials",
-            "scope": self.key.scope,
-            "client_assertion_type": KIND,
-            "client_assertion": self.key.assertion(time.time() + self.offset),
-        }
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        asked = {"data": form, "headers": headers}
-        status, said, body, _ = await self._asked("POST", self.key.token_url, **asked)
-        if status != httpx.codes.OK:
-            raise _failure(status, said, body)
-        told = _small(body)
+        self._look_at_key()
+        form = {"grant_type": "client_credentials", "scope": self.key.scope}
+        told = await self._proven(self.key.token_url, form)
         token, lives = told.get("access_token"), told.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, int):
             raise Refusal("The hub's token endpoint gave no token.")
         self._token, self._until = token, time.monotonic() + max(lives - EARLY, EARLY)
+
+    def _look_at_key(self) -> None:
+        """A command may have brought the hub another since."""
+        try:
+            found = read(self.file) if self.file is not None else self.key
+        except BadKey:  # the one that is known here may still be good
+            return
+        if (found.hub, found.client) == (self.key.hub, self.key.client):
+            self.key = found
+
+    async def _proven(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+        """What the hub answers to a form that says who this is. Raises Away, Refusal."""
+        before = self.offset
+        try:
+            return await self._posted(url, form)
+        except Refusal:
+            if abs(self.offset - before) <= SKEW:
+                raise
+            return await self._posted(url, form)  # dated as the hub's answer was
+
+    async def _posted(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+        proof = {
+            "client_assertion_type": KIND,
+            "client_assertion": self.key.assertion(time.time() + self.offset),
+        }
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        asked = {"data": {**form, **proof}, "headers": headers}
+        status, said, body, _ = await self._asked("POST", url, **asked)
+        if status != httpx.codes.OK:
+            raise _failure(status, said, body)
+        return _small(body)
 
 
 def client_of(hub: str) -> httpx.AsyncClient:
@@ -262,7 +293,8 @@ async def enrol(hub: str, code: str) -> NodeKey:
         client, token_url, scope = (told[name] for name in ("client_id", "token_endpoint", "scope"))
     except KeyError:
         raise Refusal("What the hub answered to the code is no enrolment.") from None
-    return NodeKey(hub, str(client), str(token_url), str(scope), dict(key.as_dict(private=True)))
+    own = dict(key.as_dict(private=True))
+    return NodeKey(hub, str(client), str(token_url), str(scope), own, made=time.time())
 
 
 def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:

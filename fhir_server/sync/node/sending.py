@@ -8,6 +8,7 @@ is taken for the numbers that are still without one.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from itertools import groupby
 import orjson
 
 from fhir_server.foundation.outcome import Invalid, Issue, operation_outcome
+from fhir_server.foundation.wire import render
 from fhir_server.store.contract import Store, Unit
 from fhir_server.store.contract.side import PACKED as NUMBERS
 from fhir_server.store.contract.side import (
@@ -58,6 +60,7 @@ from fhir_server.sync.words import push as push_words
 
 MOST = 1000  # versions of a chunk
 LARGEST = 256 * 1024  # bytes of a chunk as it is sent; one group alone may be more
+RATIO = 16  # by which text is compressed, at best
 STATE_OF = {Outcome.PARKED: PARKED, Outcome.REFUSED: REFUSED}
 SILENT = frozenset({Outcome.STORED})
 WHY = {
@@ -102,16 +105,32 @@ async def chunk(store: Store, node: str, *, at_most: int = LARGEST) -> Chunk | N
     together = [list(members) for _, members in groupby(rows, key=lambda row: row.grp)]
     if len(rows) > MOST and len(together) > 1:
         together.pop()  # its end may not have been read
+    together = _short(together, read, at_most * RATIO)
     while True:
         taken = [row for members in together for row in members]
         push = _push(life, node, taken, [read[_name(row)] for row in taken])
         body = push_words.written(push)
-        small = wire.packed(body, wire.SMALL)
+        # Some megabytes take seconds, and users of this node are answered meanwhile.
+        small = await asyncio.to_thread(wire.packed, body, wire.SMALL)
         size = len(small)
         if size <= at_most or len(together) == 1:
             return Chunk(push, tuple(taken), body, small)
         fewer = len(together) * at_most // (size + 1)
         together = together[: max(1, min(len(together) - 1, fewer))]
+
+
+def _short(
+    together: Sequence[list[PackedRow]], read: Mapping[Name, own.Own], most: int
+) -> list[list[PackedRow]]:
+    """The first groups, of about so many bytes as text; one at least. What is not sent now is not
+    compressed now."""
+    size = 0
+    for count, members in enumerate(together):
+        bodies = (read[_name(row)].resource for row in members)
+        size += sum(len(render(body)) for body in bodies if body is not None)
+        if size > most:
+            return list(together[: max(1, count)])
+    return list(together)
 
 
 def _push(life: Life, node: str, rows: Sequence[PackedRow], read: Sequence[own.Own]) -> Push:

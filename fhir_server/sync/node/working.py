@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LOOK = 1.0  # seconds between two looks at the own log
 STILL = 2.0  # seconds between two looks whether it goes on, while it is paused
+HOUR, DAY = 3600.0, 86_400.0  # seconds
 WAIT = 20  # seconds the hub may wait for something new
 SOON, LATER = 5.0, 60.0  # seconds after which a hub is asked again that is away, or refuses
 SMALLEST = 16 * 1024  # bytes of a chunk on a bad line
@@ -47,6 +48,7 @@ class Settings:
     hub: str
     key_file: Path
     several: bool = False
+    key_days: int = 0  # after which it brings its hub another key; 0: never by itself
 
 
 async def work(settings: Settings, server: Server) -> None:
@@ -57,7 +59,7 @@ async def work(settings: Settings, server: Server) -> None:
         try:
             key = enrolled(settings)
             if not settings.several or await _holds(server.store, me):
-                await Working(server, key, me if settings.several else "").run()
+                await Working(server, key, settings, me if settings.several else "").run()
         except (BadKey, Refusal, FhirError) as error:
             if str(error) != said:  # once, and not each time
                 said = str(error)
@@ -96,9 +98,10 @@ async def _holds(store: Store, me: str) -> bool:
 class Working:
     """The loops of one process. me: its name, where several take turns."""
 
-    def __init__(self, server: Server, key: NodeKey, me: str = "") -> None:
+    def __init__(self, server: Server, key: NodeKey, settings: Settings, me: str = "") -> None:
         self.server = server
-        self.line = Line(key)
+        self.settings = settings
+        self.line = Line(key, settings.key_file)
         self.asking = Asking(server, self.line)
         self.state = LineState()
         self.at_most = LARGEST // 4
@@ -115,6 +118,7 @@ class Working:
                 loops = [
                     tasks.create_task(self._again_and_again(self._push)),
                     tasks.create_task(self._again_and_again(self._pull)),
+                    tasks.create_task(self._again_and_again(self._renew)),
                 ]
                 while not self._me or await _holds(self.server.store, self._me):
                     await asyncio.sleep(HELD / 3)
@@ -172,6 +176,20 @@ class Working:
         while await self.asking.pull(0 if self.state.failing else WAIT):
             await self._worked()
         await self._worked()
+
+    async def _renew(self) -> None:
+        await self.renewed()
+        await asyncio.sleep(HOUR)
+
+    async def renewed(self) -> None:
+        """Bring the hub another key, when this one is old. Raises Away."""
+        age = time.time() - self.line.key.made
+        if self.settings.key_days and age > self.settings.key_days * DAY:
+            try:
+                await self.line.rotate(self.settings.key_file)
+                log.info("The hub knows this node by a new key, `%s`.", self.line.key.jwk["kid"])
+            except (Refusal, OSError) as error:  # the key it has is good, and the line may work
+                log.warning("This node's key is old, and was not followed by another: %s", error)
 
     # --- what is known of the line ---
 

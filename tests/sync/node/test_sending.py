@@ -152,6 +152,17 @@ async def test_a_chunk_holds_whole_groups_within_its_bound(node):
     assert len(sent) > 1
 
 
+async def test_of_much_that_waits_only_what_is_sent_now_is_compressed(node):
+    """At 2 MB a second, each chunk of a post's scans would else take the time of all of them."""
+    await node.put(*(a_patient(f"p{at}", name=[{"text": "a" * 3000}]) for at in range(20)))
+    texts = []
+    while (chunk := await node.chunk(at_most=1500)) is not None:
+        texts.append(len(chunk.body))
+        await node.answered(chunk, Outcome.STORED)
+    assert len(texts) > 1
+    assert max(texts) <= 1500 * sending.RATIO + 4000
+
+
 def hash_text(at):
     return "".join(hashlib.sha256(f"{at} {turn}".encode()).hexdigest() for turn in range(4))
 

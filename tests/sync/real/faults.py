@@ -18,7 +18,7 @@ from tests.sync.real.clock import YEAR
 from tests.sync.real.disk import Disk
 from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
-from tests.sync.real.province import Fallible, Hub, Post, Province
+from tests.sync.real.province import Fallible, Hub, Place, Post, Province, Refused
 from tests.sync.real.restoring import restore
 
 KBIT = 125  # bytes a second of a kbit/s
@@ -34,6 +34,7 @@ WEATHERS = (
     Weather(delay=0.1, loss=0.1, breaks=0.03, again=0.3),
 )
 OFF = (-YEAR, -10_800, 0, 10_800, YEAR)  # seconds by which a clock is set wrong
+SCANS = 100  # documents at most, until a full disk takes no more
 LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or amid a write
 
 
@@ -145,7 +146,26 @@ class Faults:
         if disk is not None and disk.can_be_full:
             leave = self.draw.choice(LEFT)
             disk.fill(leave)
-            self.say(f"{server.name}: its disk is full but for {leave} bytes")
+            told = self.scan(server)
+            self.say(f"{server.name}: its disk is full but for {leave} bytes; it answers {told}")
+
+    def scan(self, server: Hub | Post) -> int:
+        """What is free in files that are there is written full, too; how that is refused."""
+        post = server if isinstance(server, Post) else self.draw.choice(self.province.posts)
+        places = self.province.at_post if server is post else self.province.at_hub
+        place = Place(server.name, server.base, places[post.facility].key)
+        worker = Worker(place, post.facility, self.book, f"{self.seed}s", at_post=server is post)
+        told = 0
+        try:
+            for _ in range(SCANS):
+                told = worker.scan()
+                if told not in (0, 200, 201, 409, 412, 429):
+                    break
+        except (httpx.HTTPError, Refused):
+            self.book.told["scan unanswered"] += 1
+        finally:
+            place.close()
+        return told
 
     def room(self, server: Fallible) -> None:
         if server.disk is not None and server.disk.is_full:

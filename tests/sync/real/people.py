@@ -5,6 +5,7 @@ Each keeps to a seed: what they choose is the same each time, only when it happe
 
 from __future__ import annotations
 
+import base64
 import random
 import threading
 from collections import Counter
@@ -19,6 +20,7 @@ from tests.sync.real.province import Place, Refused
 MARK = "urn:x-mark"  # the system of identifiers by which a record is known again
 GENDERS = ("male", "female", "other", "unknown")
 DRUGS = ("Paracetamol 500 mg", "Amoxicillin 500 mg", "Metformin 850 mg", "Amlodipin 5 mg")
+SCAN = 150_000  # bytes
 # Somebody else was first; there is too much to do; the disk does not answer, or is full.
 LATER = (409, 412, 429, 503, 507)
 
@@ -147,8 +149,9 @@ class Worker:
         id = self.drugs.pop(self.draw.randrange(len(self.drugs)))
         answer = self.place.ask("DELETE", f"MedicationRequest/{id}")
         if self.is_kept(answer, "remove"):
-            version = answer.headers.get("etag", "")[3:-1]
-            self.note(f"MedicationRequest/{id}", version, deleted=True)
+            # None: it was not there. A post that was restored is brought it again, and keeps it.
+            if version := answer.headers.get("etag", "")[3:-1]:
+                self.note(f"MedicationRequest/{id}", version, deleted=True)
 
     def wrong(self) -> None:
         """What this post's program takes, and the hub's does not."""
@@ -162,6 +165,23 @@ class Worker:
                 made = answer.json()
                 with self.book.lock:
                     self.book.invalid.append(self.as_written(made))
+
+    def scan(self) -> int:
+        """A document of some size, which no coding makes smaller; the status, 0: there is none."""
+        if (id := self.known()) is None:
+            return 0
+        data = base64.b64encode(self.draw.randbytes(SCAN)).decode()
+        name = f"{self.facility}.{self.name}-{self.mark()}s"
+        body = {
+            "resourceType": "DocumentReference", "id": name,
+            "identifier": self.identifier(), "status": "current",
+            "subject": {"reference": f"Patient/{id}"},
+            "content": [{"attachment": {"contentType": "application/pdf", "data": data}}],
+        }  # fmt: skip
+        answer = self.place.ask("PUT", f"DocumentReference/{name}", body)
+        if self.is_kept(answer, "scan"):
+            self.noted(answer.json())
+        return answer.status_code
 
     # --- with what ---
 

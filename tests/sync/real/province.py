@@ -71,8 +71,8 @@ class Place:
         if time.monotonic() > self._until:
             answer = self._of_token(key, time.time())
             for _ in range(3):
-                if answer.status_code not in (400, 401):
-                    break
+                if answer.status_code not in (400, 401) or "date" not in answer.headers:
+                    break  # in its first moment a server tells no time
                 time.sleep(0.5)  # what a server says of its time is up to a second old
                 hers = parsedate_to_datetime(answer.headers["date"]).timestamp()
                 answer = self._of_token(key, hers)

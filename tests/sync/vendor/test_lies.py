@@ -4,6 +4,8 @@ and nobody is harmed. tests/sync/hub asks the same of what is no matter of the w
 from __future__ import annotations
 
 import json
+import os
+import random
 import re
 import socket
 import time
@@ -13,11 +15,18 @@ from dataclasses import replace
 import pytest
 
 from fhir_server.store.upkeep import access
+from tests.attack import LONG, times
 from tests.sync.vendor import receipts
 from tests.sync.vendor.calling import Hub, Told
 from tests.sync.vendor.lies import LIES, MADE_UP, RECORDS, UNREADABLE, body, chunk, entry, outcomes
 from tests.sync.vendor.receipts import Forged
 from tests.sync.vendor.test_story import measured, person, registered
+
+# A hub takes seconds to start: on both databases in the long form.
+DATABASES = ["sqlite", "postgresql"] if LONG else ["sqlite"]
+pytestmark = pytest.mark.parametrize("province", DATABASES, indirect=True, scope="package")
+CHANCE = times(100, 5000)  # chunks made worse by chance
+SEED = int(os.environ.get("FHIR_FUZZ_SEED", "1"))
 
 
 def pushed(hub, data, **headers):
@@ -55,6 +64,34 @@ def test_what_is_no_chunk_is_refused_and_harms_nobody(province, tell):
     auditor.close()
     print(noted[:1500], noted.count(hub.client))
     assert noted.count(f'"{hub.client}"') >= len(LIES)
+
+
+def test_what_was_made_worse_by_chance_is_no_fault_of_the_hub(province, tell):
+    hub, draw = province.enrolled("hue"), random.Random(SEED)
+    words = [
+        b"{",
+        b"}",
+        b"[]",
+        b"null",
+        b"-1",
+        b'""',
+        b"1e99",
+        b"\\u0000",
+        b"\xff",
+        b"parent",
+        b"true",
+    ]
+    for n in range(CHANCE):
+        good = entry(person(f"hue.z{n}", "hue"), parents=(MADE_UP,) * draw.randrange(2))
+        text = bytearray(json.dumps(chunk(hub.client, good, incarnation=f"z{n}")).encode())
+        for _ in range(draw.randrange(1, 4)):
+            at, cut = draw.randrange(len(text)), draw.randrange(20)
+            text[at : at + cut] = draw.choice([*words, bytes(text[at // 2 : at // 2 + 30])])
+        answer = pushed(hub, bytes(text))
+        assert answer.status_code < 500, (SEED, n, bytes(text), answer.text)
+        if answer.status_code >= 400:
+            assert answer.json()["issue"][0]["diagnostics"], (SEED, n)
+    tell("a node that lies: chunks by chance", CHANCE)
 
 
 def test_what_cannot_be_read_is_refused_whole_and_named(province):

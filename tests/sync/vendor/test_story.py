@@ -7,9 +7,14 @@ import json
 
 import pytest
 
+from tests.attack import LONG
 from tests.sync.vendor import receipts, written
 from tests.sync.vendor.node import Node
 from tests.sync.vendor.receipts import Forged
+
+# A hub takes seconds to start: on both databases in the long form.
+DATABASES = ["sqlite", "postgresql"] if LONG else ["sqlite"]
+pytestmark = pytest.mark.parametrize("province", DATABASES, indirect=True, scope="package")
 
 
 def person(id, at, **more):
@@ -215,6 +220,6 @@ def test_an_echo_of_what_the_disk_has_forgotten_begins_another_life(province):
     assert node.disk.incarnation != lived
 
 
-def test_node_imports_nothing_of_the_program():
+def test_node_imports_nothing_of_the_program(province):
     for module in (Node.__module__, receipts.__name__, written.__name__):
         assert "fhir_server" not in __import__(module, fromlist=["x"]).__dict__
