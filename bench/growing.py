@@ -46,12 +46,11 @@ Row = tuple[Any, ...]
 Written = tuple[Row, Row]  # of version, of current; both without their place
 
 
-def grow(url: str, versions: int) -> None:
-    """Write so many versions more."""
+def grow(url: str, versions: int) -> Sequence[int]:
+    """Write so many versions more; the `seq` of each."""
     if url.startswith("sqlite:"):
-        _in_file(url.removeprefix("sqlite:///"), versions)
-    else:
-        _in_server(url, versions)
+        return _in_file(url.removeprefix("sqlite:///"), versions)
+    return _in_server(url, versions)
 
 
 def _written(patients: Sequence[str], versions: int) -> Iterator[Written]:
@@ -75,8 +74,10 @@ def _written(patients: Sequence[str], versions: int) -> Iterator[Written]:
         yield version, (rid(key), owner, now, now, 0, TYPE)
 
 
-def _in_file(path: str, versions: int) -> None:
+def _in_file(path: str, versions: int) -> Sequence[int]:
     base = sqlite3.connect(path)
+    base.execute("pragma synchronous = off")
+    base.execute("pragma cache_size = -500000")
     patients = [id_of(id) for (id,) in base.execute(PATIENTS)]
     (last,) = base.execute(LAST).fetchone()
     for seq, (version, current) in enumerate(_written(patients, versions), last + 1):
@@ -92,19 +93,22 @@ def _in_file(path: str, versions: int) -> None:
         )
     base.commit()
     base.close()
+    return range(last + 1, last + 1 + versions)
 
 
-def _in_server(url: str, versions: int) -> None:
+def _in_server(url: str, versions: int) -> Sequence[int]:
+    places: list[int] = []
     with psycopg.connect(url, autocommit=True) as base:
         patients = [id_of(id) for (id,) in base.execute(PATIENTS)]
         rows = _written(patients, versions)
         while some := list(islice(rows, AT_ONCE)):
             with base.transaction():
-                _copied(base, some)
+                places += [_copied(base, some)] * len(some)
         base.execute("analyze")
+    return places
 
 
-def _copied(base: psycopg.Connection[Any], some: Sequence[Written]) -> None:
+def _copied(base: psycopg.Connection[Any], some: Sequence[Written]) -> int:
     found = base.execute(HERE).fetchone()
     assert found is not None
     with base.cursor().copy(
@@ -120,3 +124,4 @@ def _copied(base: psycopg.Connection[Any], some: Sequence[Written]) -> None:
     ) as copy:
         for num, current in last.values():
             copy.write_row((found[0], found[0], num, *current, False))
+    return int(found[0])

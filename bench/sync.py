@@ -221,7 +221,9 @@ def main() -> None:
             f"sync, hub on {asked.database}, {asked.visits} visits; {os.cpu_count()} cores,"
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
-        with Province(url, Path(name), 1, (POST,), profiles="", client_rate=0) as province:
+        with Province(
+            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET
+        ) as province:
             bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)

@@ -137,10 +137,10 @@ class Asking:
             async with self._taking:  # the hub came back from a backup: its epochs come with a page
                 await settled(self.server, lambda: self._begin_again(life))
             return True
-        page = await asyncio.to_thread(page_words.read, told.bundle)
+        page, said = await asyncio.to_thread(page_words.heard, told.bundle)
         async with self._taking:
             moved = await settled(
-                self.server, lambda: pulling.take(self.server, page, life.incarnation, parked)
+                self.server, lambda: pulling.take(self.server, page, life.incarnation, parked, said)
             )
         return page.more or page.entering or (moved and bool(page.rows))
 

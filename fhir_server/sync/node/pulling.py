@@ -5,11 +5,12 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fhir_server.foundation import wire
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.context import BY_OPERATOR, Server
 from fhir_server.interaction.writing import (
     audited,
@@ -60,13 +61,21 @@ from fhir_server.sync.words import Kind, Page, Row
 from fhir_server.sync.words.push import plain
 
 AT_ONCE = 1000  # rows that are read at once
+IN_ONE_GO = 50  # resources that are made ready while nobody else is answered
+NOTHING: Mapping[Rev, Resource] = {}
 OPERATION, URL = "operation", "$sync-pull"  # as the audit names what brought it
 STRANGE = "the hub says that this disk sent what is not on it: it was set back, or copied"
 
 
-async def take(server: Server, page: Page, incarnation: str, parked: Sequence[PlaceRow]) -> bool:
+async def take(
+    server: Server,
+    page: Page,
+    incarnation: str,
+    parked: Sequence[PlaceRow],
+    said: Mapping[Rev, Resource] = NOTHING,
+) -> bool:
     """Take a page, if it is the one that comes next; whether it told anything. parked: what was
-    asked about. Raises Stale."""
+    asked about. said: what its versions say, as far as it is parsed. Raises Stale."""
     store = server.store
     now = await kept(store)
     parted = await adopted(store, now, page.epochs)
@@ -76,7 +85,7 @@ async def take(server: Server, page: Page, incarnation: str, parked: Sequence[Pl
     if (page.cursor, incarnation) != (now.life.cursor, now.life.incarnation):
         return parted is not None
     try:
-        unit = await _unit(server, now, page, parked)
+        unit = await _unit(server, now, page, parked, said)
     except Strange:
         await store.commit(await reborn(store, now, STRANGE))
         return True
@@ -94,7 +103,13 @@ async def take(server: Server, page: Page, incarnation: str, parked: Sequence[Pl
     return True
 
 
-async def _unit(server: Server, now: Kept, page: Page, parked: Sequence[PlaceRow]) -> Unit | None:
+async def _unit(
+    server: Server,
+    now: Kept,
+    page: Page,
+    parked: Sequence[PlaceRow],
+    resources: Mapping[Rev, Resource],
+) -> Unit | None:
     """What the page changes; None: nothing. Raises Strange."""
     store, life = server.store, now.life
     is_over = life.whole and not page.entering
@@ -103,7 +118,7 @@ async def _unit(server: Server, now: Kept, page: Page, parked: Sequence[PlaceRow
     if is_over and life.round > 1:
         for number in await _unmet(store, life, said.left):
             said.left.setdefault(number, True)
-    versions = await _versions(server, said)
+    versions = await _versions(server, said, resources)
     mended = _mended(page, parked, life)
     becomes = replace(
         life,
@@ -192,18 +207,22 @@ def _is_own(row: PlaceRow | None) -> bool:
 # --- what is to be written -----------------------------------------------------------------------
 
 
-async def _versions(server: Server, said: Told) -> list[NewVersion]:
-    """Raises Strange."""
+async def _versions(
+    server: Server, said: Told, resources: Mapping[Rev, Resource]
+) -> list[NewVersion]:
+    """Raises Strange. Whoever works at this node meanwhile is answered between some of them."""
     leaving = sorted(number for number, left in said.left.items() if left)
     keys = {*said.coming, *(await server.store.audit.keys(leaving)).values()}
     found = []
     for part in _parts(sorted(keys)):
         here, newest = await _here(server.store, part)
-        for key in part:
+        for number, key in enumerate(part, 1):
+            if number % IN_ONE_GO == 0:
+                await asyncio.sleep(0)
             left = said.left[rid(key)]
             change = changed(here[key], said.coming.get(key, ()), left=left)
             if change is not None:
-                found.append(await _version(server, key, change, newest.get(key)))
+                found.append(await _version(server, key, change, newest.get(key), resources))
     return found
 
 
@@ -211,14 +230,20 @@ def _parts(keys: Sequence[Key]) -> Iterable[Sequence[Key]]:
     return (keys[at : at + AT_ONCE] for at in range(0, len(keys), AT_ONCE))
 
 
-async def _version(server: Server, key: Key, change: Change, follows: Stored | None) -> NewVersion:
+async def _version(
+    server: Server,
+    key: Key,
+    change: Change,
+    follows: Stored | None,
+    resources: Mapping[Rev, Resource],
+) -> NewVersion:
     """The version that stands for the resource, with those that come before it."""
     new = {row.rev: row for row in change.new}
     row = None if change.left else new.pop(change.shown, None)
     if change.left:
         found = _without_body(server, key, change.shown, LEFT, follows)
     elif row is not None:
-        found = _of_row(server, row, follows)
+        found = _of_row(server, row, follows, resources)
     else:
         found = await _again(server, key, change.shown, follows)
     stubs = tuple(
@@ -226,15 +251,24 @@ async def _version(server: Server, key: Key, change: Change, follows: Stored | N
         for stub in change.stubs
         for name in [name_of(key, stub.rev)]
     )
-    return replace(found, earlier=tuple(map(_earlier, new.values())), stubs=stubs)
+    earlier = tuple(_earlier(one, resources) for one in new.values())
+    return replace(found, earlier=earlier, stubs=stubs) if earlier or stubs else found
 
 
-def _of_row(server: Server, row: Row, follows: Stored | None) -> NewVersion:
+def _of_row(
+    server: Server, row: Row, follows: Stored | None, resources: Mapping[Rev, Resource]
+) -> NewVersion:
     if row.body is None:
         found = _without_body(server, row.key, row.rev, "DELETE", follows)
         return replace(found, parents=row.parents)
-    resource = plain(wire.parse(row.body, max_depth=DEEPEST))
-    return new_version(server, BY_OPERATOR, resource, row.method, follows, row.parents)
+    resource, name = _said(row, row.body, resources), name_of(row.key, row.rev)
+    named = (name.generation, name.digest)  # it was looked at when the page was read
+    return new_version(server, BY_OPERATOR, resource, row.method, follows, row.parents, named=named)
+
+
+def _said(row: Row, body: bytes, resources: Mapping[Rev, Resource]) -> Resource:
+    known = resources.get(row.rev)
+    return plain(wire.parse(body, max_depth=DEEPEST)) if known is None else known
 
 
 async def _again(server: Server, key: Key, rev: Rev, follows: Stored | None) -> NewVersion:
@@ -258,10 +292,8 @@ def _without_body(
     )
 
 
-def _earlier(row: Row) -> Earlier:
-    tail = None
-    if row.body is not None:
-        tail = tail_of(plain(wire.parse(row.body, max_depth=DEEPEST)))
+def _earlier(row: Row, resources: Mapping[Rev, Resource]) -> Earlier:
+    tail = None if row.body is None else tail_of(_said(row, row.body, resources))
     name = name_of(row.key, row.rev)
     method = "DELETE" if tail is None else row.method
     return Earlier(name.generation, name.digest, method, tail, row.parents)

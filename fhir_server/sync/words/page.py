@@ -12,8 +12,9 @@ from typing import Any
 
 from fhir_server.foundation import wire
 from fhir_server.foundation.outcome import Invalid
-from fhir_server.foundation.resource import Key
+from fhir_server.foundation.resource import Key, Resource
 from fhir_server.sync import epochs
+from fhir_server.sync.lineage import Rev
 from fhir_server.sync.words import Kind, Page, Row, entry, extension
 from fhir_server.sync.words.answer import epochs_of
 from fhir_server.sync.words.extension import Parts, Value
@@ -81,10 +82,17 @@ HEAD = (
 
 def read(bundle: Any) -> Page:
     """Raises Invalid, naming the entry."""
+    return heard(bundle)[0]
+
+
+def heard(bundle: Any) -> tuple[Page, dict[Rev, Resource]]:
+    """The page, and by their names what its versions say, so that nothing is parsed again. Raises
+    Invalid, naming the entry."""
+    resources: dict[Rev, Resource] = {}
     found = entry.entries(bundle, "history")
     said = Parts(bundle["meta"], extension.PAGE, where="Bundle.meta")
-    return Page(
-        rows=tuple(_read(one, f"entry[{at}]") for at, one in enumerate(found)),
+    page = Page(
+        rows=tuple(_read(one, f"entry[{at}]", resources) for at, one in enumerate(found)),
         cursor=next(iter(said.texts("cursor")), ""),
         next=said.text("next"),
         read=entry.place_of(said.text("read"), "Bundle.meta"),
@@ -94,9 +102,10 @@ def read(bundle: Any) -> Page:
         entering=said.truth("entering"),
         more=said.truth("more"),
     )
+    return page, resources
 
 
-def _read(one: dict[str, Any], where: str) -> Row:
+def _read(one: dict[str, Any], where: str, resources: dict[Rev, Resource]) -> Row:
     said = Parts(one, extension.VERSION, where=where)
     method, key = entry.request(one, where)
     place = entry.place_of(said.text("position"), where)
@@ -106,8 +115,10 @@ def _read(one: dict[str, Any], where: str) -> Row:
     echo = said.truth("echo")
     rev = _rev(one, key, where)
     parents = tuple(entry.rev(text, where) for text in said.texts("parent"))
-    if body is not None and named(key, parents, plain(body)) != rev:
-        raise Invalid(f"`{where}.resource` is not what `{rev}` names: it was damaged on its way.")
+    if body is not None:
+        resource = resources[rev] = plain(body)
+        if named(key, parents, resource) != rev:
+            raise Invalid(f"`{where}.resource` is not what `{rev}` names: it was damaged.")
     return Row(
         kind=Kind.ECHO if echo else Kind.VERSION,
         key=key,

@@ -148,10 +148,10 @@ class Worker:
             return
         id = self.drugs.pop(self.draw.randrange(len(self.drugs)))
         answer = self.place.ask("DELETE", f"MedicationRequest/{id}")
-        if self.is_kept(answer, "remove"):
-            # None: it was not there. A post that was restored is brought it again, and keeps it.
-            if version := answer.headers.get("etag", "")[3:-1]:
-                self.note(f"MedicationRequest/{id}", version, deleted=True)
+        version = answer.headers.get("etag", "")[3:-1]
+        # None: it was not there. A post that was restored is brought it again, and keeps it.
+        if self.is_kept(answer, "remove") and version:
+            self.note(f"MedicationRequest/{id}", version, deleted=True)
 
     def wrong(self) -> None:
         """What this post's program takes, and the hub's does not."""
