@@ -317,8 +317,8 @@ def _not_begun(settings: Settings) -> str:
     except BadKey:
         return NO_NODE
     return (
-        f"This node is enrolled as `{found.client}` with `{found.hub}`, and has not spoken to it yet:"
-        " run `fhir-server sync now`, or serve with FHIR_HUB set to that."
+        f"This node is enrolled as `{found.client}` with `{found.hub}`, and has not spoken to it"
+        " yet: run `fhir-server sync now`, or serve with FHIR_HUB set to that."
     )
 
 
