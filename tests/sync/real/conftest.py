@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,14 +15,21 @@ SEED = int(os.environ.get("FHIR_CHAOS_SEED", "1"))
 POSTS = ("my-khanh", "nhon-ai")
 
 
-@pytest.fixture(scope="package")
-def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
+@contextmanager
+def database() -> Iterator[str]:
+    """An empty one of PostgreSQL."""
     try:
         postgresql.server()
     except postgresql.Absent as absent:
         if "CI" in os.environ:
             raise
         pytest.skip(str(absent))
+    with postgresql.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
     folder = tmp_path_factory.mktemp("province")
-    with postgresql.database() as url, Province(url, folder, SEED, POSTS) as found:
+    with database() as url, Province(url, folder, SEED, POSTS) as found:
         yield found
