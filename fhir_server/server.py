@@ -45,6 +45,8 @@ from fhir_server.settings import Settings
 from fhir_server.store.contract import Store
 from fhir_server.store.engine import store_at
 from fhir_server.store.schema import anchors_file, key_file
+from fhir_server.store.upkeep.side import has_one_writer
+from fhir_server.sync.conflicts import asked
 from fhir_server.sync.figures import figures as sync_figures
 from fhir_server.sync.hub import tending
 from fhir_server.sync.hub.homes import keep
@@ -147,6 +149,8 @@ def background_of(settings: Settings, gate: Gate) -> list[Work]:
             key_days=settings.hub_key_days,
         )
         found.append(partial(working.work, of_node))
+    if has_one_writer(settings.database_url):
+        found.append(asked.keep)  # commands beside the server have it answer
     return found
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
+from fhir_server.cli import conflicts
 from fhir_server.cli.app import app
 from fhir_server.cli.exits import Exit, Refused
 from fhir_server.foundation.resource import Key
-from fhir_server.server import indexer_of
+from fhir_server.interaction.context import OpenGate
+from fhir_server.security.audit.said import read
+from fhir_server.security.operator import user_name
+from fhir_server.server import background_of, indexer_of
 from fhir_server.settings import Settings
-from fhir_server.store.contract import EVERYTHING
+from fhir_server.store.contract import EVERYTHING, Sought, Unit
+from fhir_server.store.contract.side import STATE, Put, StateRow
+from fhir_server.sync.conflicts import asked
 from fhir_server.sync.matching.rules import BUILT_IN
 from tests.conftest import Database
-from tests.interaction.conftest import BY_ANYBODY, put, server_on
+from tests.interaction.conftest import BY_ANYBODY, put, server, server_on
 from tests.sync.conflicts.test_resolving import BASE, ONE, OTHER, parted
 from tests.sync.matching.people import AS_CARD, CCCD, patient
+
+__all__ = ["server"]
 
 
 @pytest.fixture
@@ -77,6 +90,63 @@ def test_a_conflict_is_listed_shown_and_ended(said, on):
     status, told = said(*words)
     assert (status, told) == (Exit.DONE, f"Patient/an is now version {on(version)}.\n")
     assert said(*words)[0] == Exit.MISUSED, "there are no longer the versions that were seen"
+
+
+def test_a_conflict_is_listed_shown_and_ended_beside_a_server(sqlite_url, on):
+    """A command is another process, and the server answers it by the database."""
+    told = {**os.environ, "FHIR_PROFILES": "off", "FHIR_DATABASE_URL": sqlite_url}
+
+    async def listed():
+        words = ("-m", "fhir_server", "conflicts", "list")
+        made = await asyncio.create_subprocess_exec(
+            sys.executable, *words, env=told, stdout=PIPE, stderr=STDOUT
+        )
+        text, _ = await made.communicate()
+        return made.returncode, text.decode()
+
+    async def say(**words):
+        return await conflicts._beside(sqlite_url, {"key": "Patient/an", **words})
+
+    async def beside(server):
+        await begin(server)
+        answering = asyncio.create_task(asked.keep(replace(server, audit=True)))
+        try:
+            shown = await say(what="show")
+            line = [one for one in shown.lines if "--choose" in one][1].split()
+            choice = {"task": line[-3], "choose": line[-1], "resource": ""}
+            found = [await listed(), shown, await say(what="resolve", **choice)]
+            return *found, await say(what="resolve", **choice), await entries(server)
+        finally:
+            answering.cancel()
+
+    found, shown, ended, again, written = on(beside)
+    assert found[0] == Exit.FOUND
+    assert found[1].startswith("Patient/an\n    Hồ sơ người bệnh (Patient/an) đã được sửa khác")
+    assert shown.found and "* Patient.birthDate (ngày sinh)" in shown.lines
+    assert ended == asked.Said((f"Patient/an is now version {on(version)}.",))
+    assert "Look again" in again.refused and not again.lines
+    names = [(one.interaction, one.user) for one in written]
+    assert ("conflicts-resolve", user_name()) in names and ("conflicts-list", user_name()) in names
+
+
+def test_a_server_answers_commands_where_they_cannot_reach_its_database():
+    for url, expected in (("sqlite:///fhir.db", True), ("postgresql://localhost/fhir", False)):
+        found = background_of(Settings(database_url=url), OpenGate())
+        assert (asked.keep in found) is expected
+
+
+async def entries(server):
+    return [read(one.body) for one in await server.store.audit.found(Sought())]
+
+
+async def test_an_answer_nobody_came_for_is_forgotten(server):
+    old = StateRow(asked.ANSWER + "old", '{"lines":[],"found":false,"refused":"","at":1}')
+    rows = (old, asked.question("new", {"what": "list", "most": 3}, "an"))
+    await server.store.commit(Unit((), side=(Put(STATE, rows),)))
+    assert await asked.look(server) == 1
+    (row,) = await server.store.side.range(STATE, limit=9)
+    assert (row.name, asked.answer_of(row)) == (asked.ANSWER + "new", asked.Said())
+    assert await asked.look(server) == 0
 
 
 async def twice(server):

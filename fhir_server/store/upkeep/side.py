@@ -82,9 +82,14 @@ class Beside:
         done(self._url, _asked(Rendered(f"delete from {table.name} where {where}", key)))
 
 
+def has_one_writer(url: str) -> bool:
+    """Whether a server has such a database for itself."""
+    return dialect_of(url) == FILE
+
+
 def is_held(url: str) -> bool:
-    """Whether a server has the database for itself."""
-    if dialect_of(url) != FILE:
+    """Whether a server has the database for itself now."""
+    if not has_one_writer(url):
         return False
     try:
         acquire(sqlite_path(url)).close()

@@ -5,5 +5,5 @@ https://hl7.org/fhir/R4/task.html
 
 All versions are kept, a Task shows them side by side (`task`), and what a person chooses is the
 next version of all of them (`resolving`). `keeping` says what is written when a conflict begins,
-changes and ends.
+changes and ends; `asked` answers the commands.
 """
