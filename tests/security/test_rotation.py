@@ -23,6 +23,7 @@ def authority(store, clock):
 def bringing(new=NEW, by=None, clock=None, **changes):
     """The form: proven by the key before, of the moment."""
     claims = said() if clock is None else said(iat=clock.now // 1000, exp=clock.now // 1000 + 200)
+    claims = {"next_key": new.thumbprint()} | claims
     proof = dict(form(signed(claims, by=by) if by else signed(claims)))
     told = {name: proof[name] for name in ("client_assertion", "client_assertion_type")}
     return list((told | {"jwks": key_set(new)} | changes).items())
@@ -91,6 +92,26 @@ async def test_what_is_no_key_that_follows_is_refused(store, authority, clock, c
     assert await authority.token(form(), BASE), "and the one before is good as ever"
 
 
+async def test_a_key_that_was_followed_brings_no_other(store, authority, clock):
+    """Who found a disk that was thrown away would be the node for ever."""
+    await register(store)
+    await authority.rotate(bringing(), BASE)
+    clock.now += 10 * DAY
+    thief = bringing(OTHER, clock=clock)
+    assert await refused(authority.rotate(thief, BASE)) == "invalid_grant"
+    clock.now += 25 * DAY
+    assert await authority.token(asking(NEW, clock), BASE)
+    assert await refused(authority.token(asking(OTHER, clock), BASE)) == "invalid_client"
+
+
+async def test_an_assertion_that_was_made_to_get_a_token_brings_no_key(store, authority):
+    await register(store)
+    for claimed in ({}, {"next_key": OTHER.thumbprint()}, {"next_key": 5}):
+        proof = dict(form(signed(said(**claimed)), jwks=key_set(NEW)))
+        told = [pair for pair in proof.items() if pair[0] not in ("grant_type", "scope")]
+        assert await refused(authority.rotate(told, BASE)) == "invalid_request"
+
+
 async def test_a_proof_is_good_once_and_of_this_client(store, authority, clock):
     await register(store)
     told = bringing()
@@ -105,17 +126,22 @@ async def test_a_proof_is_good_once_and_of_this_client(store, authority, clock):
 
 async def test_there_are_never_more_keys_than_the_bound(store, authority, clock):
     await register(store, keys=tuple(public(key())))
+    before = key()
     for number in range(2, MOST + 1):
-        await authority.rotate(bringing(key("ES384", f"k-{number}")), BASE)
-    assert await refused(authority.rotate(bringing(OTHER), BASE)) == "invalid_request"
+        new = key("ES384", f"k-{number}")
+        await authority.rotate(bringing(new, by=before), BASE)
+        before = new
+    more = bringing(OTHER, by=before)
+    assert await refused(authority.rotate(more, BASE)) == "invalid_request"
     clock.now += KEPT
     last = key("ES384", f"k-{MOST}")
     assert await authority.rotate(bringing(OTHER, by=last, clock=clock), BASE)
 
 
-async def test_two_that_rotate_at_once_both_do(store, authority):
+async def test_of_two_that_rotate_at_once_one_does(store, authority):
     await register(store)
     told = await asyncio.gather(
-        *(authority.rotate(bringing(each), BASE) for each in (NEW, OTHER, NEW))
+        *(authority.rotate(bringing(each), BASE) for each in (NEW, OTHER, NEW, OTHER)),
+        return_exceptions=True,
     )
-    assert [each["kid"] for each, _ in told] == ["post-2", "post-3", "post-2"]
+    assert sorted(getattr(each, "error", "") for each in told) == ["", ""] + ["invalid_grant"] * 2

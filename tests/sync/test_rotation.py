@@ -95,6 +95,22 @@ async def test_an_old_key_is_followed_by_itself(met, file, days, age, is_new):
     assert (key.read(file).jwk["kid"] != old.jwk["kid"]) is is_new
 
 
+async def test_an_answer_that_was_lost_until_the_old_key_had_ended_is_no_harm(met, file):
+    before = met.asking.line.key
+    found = await met.asking.line.rotate(file)
+    key.write(file, before)  # as if this had never been told
+    key.write(file.with_name(f"{file.name}.next"), found)
+    row = await met.hub.store.access.client("tyt-hue")
+    (_, new) = clients.of(row).keys
+    ended = replace(clients.of(row), keys=(new,), changed=row.changed + 1)
+    assert await met.hub.store.access.register(clients.row(ended), replaces=row.changed)
+    line = Line(before, file)
+    try:
+        assert await line.rotate(file) == found == key.read(file)
+    finally:
+        await line.close()
+
+
 async def test_a_revoked_node_brings_no_key(met, file):
     row = await met.hub.store.access.client("tyt-hue")
     gone = replace(clients.of(row), revoked=1)

@@ -232,8 +232,8 @@ class Authority:
         """Take the key that follows, of a client that proves itself by the one before. Raises
         OAuthError."""
         form = oauth.form(pairs)
-        whose = await self._proving.once(form, base)
-        found = await rotation.rotate(self._store.access, whose, form, self._clock())
+        whose, claims = await self._proving.once_with_claims(form, base)
+        found = await rotation.rotate(self._store.access, form, whose, claims, self._clock())
         told = {"client_id": whose.id, "kid": found.key["kid"], "until": found.until // 1000}
         return told, caller_of(whose, {}, "")
 

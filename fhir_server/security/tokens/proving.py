@@ -56,9 +56,14 @@ class Proving:
 
     async def once(self, form: Mapping[str, str], base: str) -> Client:
         """The client whose assertion a form holds, which is good no more. Raises OAuthError."""
+        whose, _ = await self.once_with_claims(form, base)
+        return whose
+
+    async def once_with_claims(self, form: Mapping[str, str], base: str) -> tuple[Client, Claims]:
+        """As once, with what the assertion claims. Raises OAuthError."""
         whose, claims = await self.proven(form, base)
         await self._spend(assertion.spent(claims))
-        return whose
+        return whose, claims
 
     async def application(self, form: Mapping[str, str], base: str) -> Client:
         """Who brings a code or a refresh token, or takes a token back: one with a key proves

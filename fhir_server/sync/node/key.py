@@ -38,7 +38,7 @@ class NodeKey:
     jwk: dict[str, Any]
     made: float = 0.0  # seconds since 1970 UTC, by this machine's clock; 0: nobody wrote it down
 
-    def assertion(self, now: float) -> str:
+    def assertion(self, now: float, **claimed: str) -> str:
         """Who this is, signed, for the hub's token endpoint. now: seconds, by the hub's clock."""
         key = jwk.import_key(self.jwk)
         claims = {
@@ -48,6 +48,7 @@ class NodeKey:
             "iat": int(now),
             "exp": int(now) + LIVES,
             "jti": secrets.token_urlsafe(16),
+            **claimed,
         }
         head = {"alg": ALGORITHM, "kid": self.jwk["kid"], "typ": "JWT"}
         return jwt.encode(head, claims, key, algorithms=[ALGORITHM])

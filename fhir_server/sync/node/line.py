@@ -211,7 +211,15 @@ class Line:
         following = await asyncio.to_thread(follower, file, self.key)
         own = jwk.import_key(following.jwk)
         assert isinstance(own, jwk.ECKey)
-        await self._proven(f"{self.key.hub}/oauth/rotate", {"jwks": public(own)})
+        url, form = f"{self.key.hub}/oauth/rotate", {"jwks": public(own)}
+        claims = {"next_key": own.thumbprint()}
+        try:
+            await self._proven(url, form, self.key, **claims)
+        except Refusal as refusal:
+            if refusal.status != httpx.codes.UNAUTHORIZED:
+                raise
+            # The hub may have it since long ago, and this one have ended: it says so itself.
+            await self._proven(url, form, following, **claims)
         await asyncio.to_thread(follow, file, following)
         self.key = following
         return following
@@ -225,7 +233,7 @@ class Line:
     async def _have_token(self) -> None:
         self._look_at_key()
         form = {"grant_type": "client_credentials", "scope": self.key.scope}
-        told = await self._proven(self.key.token_url, form)
+        told = await self._proven(self.key.token_url, form, self.key)
         token, lives = told.get("access_token"), told.get("expires_in")
         if not isinstance(token, str) or not isinstance(lives, int):
             raise Refusal("The hub's token endpoint gave no token.")
@@ -240,20 +248,24 @@ class Line:
         if (found.hub, found.client) == (self.key.hub, self.key.client):
             self.key = found
 
-    async def _proven(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _proven(
+        self, url: str, form: Mapping[str, str], key: NodeKey, **claimed: str
+    ) -> Mapping[str, Any]:
         """What the hub answers to a form that says who this is. Raises Away, Refusal."""
         before = self.offset
         try:
-            return await self._posted(url, form)
+            return await self._posted(url, form, key, claimed)
         except Refusal:
             if abs(self.offset - before) <= SKEW:
                 raise
-            return await self._posted(url, form)  # dated as the hub's answer was
+            return await self._posted(url, form, key, claimed)  # dated as the hub's answer was
 
-    async def _posted(self, url: str, form: Mapping[str, str]) -> Mapping[str, Any]:
+    async def _posted(
+        self, url: str, form: Mapping[str, str], key: NodeKey, claimed: Mapping[str, str]
+    ) -> Mapping[str, Any]:
         proof = {
             "client_assertion_type": KIND,
-            "client_assertion": self.key.assertion(time.time() + self.offset),
+            "client_assertion": key.assertion(time.time() + self.offset, **claimed),
         }
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         asked = {"data": {**form, **proof}, "headers": headers}
