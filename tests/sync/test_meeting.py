@@ -152,7 +152,7 @@ async def meeting(store, tmp_path):
         if found.asking is not None:
             await found.asking.line.close()
         wire.end()
-        served.should_exit = True
+        served.should_exit = served.force_exit = True  # a pull may be waiting for something new
         with suppress(asyncio.CancelledError):
             await serving
         await of_node.close()
