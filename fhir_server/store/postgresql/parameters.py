@@ -11,10 +11,10 @@ of the same resources take, for versions that are still current then.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, Error, errors
 
 from fhir_server.foundation.outcome import Unavailable
 from fhir_server.store import parameters
@@ -138,6 +138,9 @@ class PostgresqlParameters:
                 row = await (await connection.execute(ALONE.encode())).fetchone()
             yield row == (True,)
         finally:
+            # Closing says goodbye and waits for nobody: who asks next must not find it locked.
+            with suppress(Error):
+                await connection.execute(b"select pg_advisory_unlock_all()")
             await connection.close()
 
 
