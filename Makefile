@@ -4,7 +4,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n auto --dist worksteal
+# One more than there are cores: tests wait for processes and disks a quarter of their time.
+PYTEST_ARGS ?= -n $(shell expr $$(nproc) + 1) --dist worksteal
 
 # A stamp is as new as the dependencies it was made from.
 INSTALLED := $(VENV)/.installed
