@@ -1,7 +1,7 @@
 """python -m bench.sync — what a line between a post and its hub carries, and how fast.
 
     python -m bench.sync [--visits 1000] [--only bytes,offline,push,pull,idle,notice]
-                         [--database sqlite|postgresql] [--pages 200]
+                         [--database sqlite|postgresql] [--pages 200] [--workers 1]
     python -m bench.sync --visits 50 --only long --versions 1000000
 
 A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
     parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--workers", type=int, default=1, help="of the hub, on postgresql")
     parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name, on(asked.database, name) as url:
@@ -222,8 +223,9 @@ def main() -> None:
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
         with Province(
-            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET
-        ) as province:
+            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET,
+            workers=asked.workers,
+        ) as province:  # fmt: skip
             bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)
