@@ -4,10 +4,10 @@
                          [--database sqlite|postgresql] [--pages 200] [--workers 1]
     python -m bench.sync --visits 50 --only long --versions 1000000
 
-A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
-this machine, with the line of the tests between them. A visit is an Encounter, two Observations,
-a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP, with HTTP's
-headers and without TLS.
+A hub that asks for tokens, and one post, which both check by all profiles, as processes of their
+own on this machine, with the line of the tests between them. A visit is an Encounter, two
+Observations, a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP,
+with HTTP's headers and without TLS.
 """
 
 from __future__ import annotations
@@ -222,10 +222,13 @@ def main() -> None:
             f"sync, hub on {asked.database}, {asked.visits} visits; {os.cpu_count()} cores,"
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
-        with Province(
+        province = Province(
             url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET,
             workers=asked.workers,
-        ) as province:  # fmt: skip
+        )  # fmt: skip
+        for post in province.posts:  # as a health post has it
+            post.settings |= {"profiles": "", "reference_targets": "error"}
+        with province:
             bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)
