@@ -27,6 +27,7 @@ AT_ONCE = 64  # packets of one line, before another is looked at
 WAITING = 96_000  # bytes that wait where a line is slow; what comes more is lost
 LATER = 0.05  # seconds at most by which a packet comes too late
 DEVICE = "line"
+IDLE = 0.1  # seconds after which it is looked whether all is over
 
 
 class Cut(Enum):
@@ -195,7 +196,7 @@ class Passing:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            wait = min(self._due[0][0] - time.monotonic(), 0.5) if self._due else 0.5
+            wait = min(self._due[0][0] - time.monotonic(), IDLE) if self._due else IDLE
             for key, _ in self._selector.select(max(0.0, wait)):
                 self._read(*key.data)
             now = time.monotonic()
