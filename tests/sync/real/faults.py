@@ -37,7 +37,7 @@ WEATHERS = (
     Weather(delay=0.03, late=0.3, again=0.2),
 )
 OFF = (-YEAR, -10_800, 0, 10_800, YEAR)  # seconds by which a clock is set wrong
-SCANS = 100  # documents at most, until a full disk takes no more
+SCANS = 30  # documents at most, until a full disk takes no more
 LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or amid a write
 
 

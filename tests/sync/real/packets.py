@@ -26,6 +26,11 @@ class Segment(NamedTuple):
     size: int
 
     @property
+    def says(self) -> bool:
+        """More than that something has arrived."""
+        return bool(self.size or self.flags & (SYN | FIN))
+
+    @property
     def flow(self) -> Flow:
         return frozenset((self.of, self.to))
 

@@ -16,7 +16,7 @@ from tests.sync.real.packets import ACK, SYN, Segment, resets, segment
 from tests.sync.real.spaces import Space, are_allowed
 from tests.sync.real.wire import Cut, Wire
 
-SHORT = 0.3  # seconds after which whoever hears nothing gives up
+SHORT, LONG = 0.3, 20.0  # seconds after which whoever hears nothing gives up
 needs = pytest.mark.skipif(not are_allowed(), reason="networks of their own may not be had here")
 WHOLE = b"x" * 50_000
 
@@ -27,7 +27,7 @@ class Post:
     def __init__(self, space: Space, wire: Wire, port: int) -> None:
         self.space, self.wire, self.port = space, wire, port
 
-    def connected(self, timeout: float = 10.0) -> socket.socket:
+    def connected(self, timeout: float = LONG) -> socket.socket:
         with self.space.inside():
             return socket.create_connection((HUB, self.port), timeout)
 
@@ -107,6 +107,10 @@ CUTS = [
 ]
 
 
+def patience(told: type[OSError]) -> float:
+    return SHORT if told is TimeoutError else LONG
+
+
 @needs
 @pytest.mark.parametrize(("how", "new", "old"), CUTS, ids=[how.value for how, *_ in CUTS])
 def test_a_line_that_is_cut_says_so_or_says_nothing(
@@ -115,8 +119,8 @@ def test_a_line_that_is_cut_says_so_or_says_nothing(
     before, quiet = post.connected(), post.connected()
     post.wire.cut(how)
     with pytest.raises(new):
-        post.connected(SHORT)
-    before.settimeout(SHORT)
+        post.connected(patience(new))
+    before.settimeout(patience(old))
     with pytest.raises(old):
         post.say(b"x", before)
     post.wire.mend()
@@ -135,7 +139,7 @@ def test_a_talk_breaks_off_or_is_heard_no_more_and_others_are_not_touched(
         other = post.connected()
         post.wire.break_at(phase)
         talk = post.connected()
-        talk.settimeout(SHORT)
+        talk.settimeout(LONG if phase.half else SHORT)
         with pytest.raises(OSError, match="reset" if phase.half else "timed out"):
             assert post.say(b"x" * 20_000, talk) == b"x" * 20_000
             raise OSError("it did not break off")

@@ -122,7 +122,7 @@ class Wire:
             return []  # neighbours that look for each other: there is one
         if self._is_cut(way) or found.flow in self._dead:
             self.lost += 1
-            if self._cut is Cut.RESET:
+            if self._cut is Cut.RESET and found.says:
                 return [(now, 1 - way, resets(found)[0])]
             return []
         if found.size and self._ends(found, way):
