@@ -19,7 +19,7 @@ from joserfc import jwe, jwk, jws
 from joserfc.errors import JoseError
 
 from fhir_server.foundation.resource import ID
-from fhir_server.security.tokens.keys import BadKeys, Jwk, Strict, chosen, read
+from fhir_server.security.tokens.keys import MAX_KID, BadKeys, Jwk, Strict, chosen, read
 from fhir_server.security.tokens.ring import Kind
 from fhir_server.sync import wire
 
@@ -66,7 +66,7 @@ DAMAGED = Why(
     "Mảnh này đã bị sửa hoặc bị cắt từ khi niêm phong nên không mở được.",
 )
 MOVED = Why(
-    "The piece says outside that it is of another node, copy, place or hub than its node has signed.",
+    "The piece says outside that it is of another node, copy, place or hub than was signed.",
     "Mảnh này ghi bên ngoài một nơi khác với nơi mà máy trạm đã ký.",
     "security",
 )
@@ -127,9 +127,7 @@ def sealed(head: Head, body: bytes, key: Jwk, to: Jwk) -> str:
     told = asdict(head)
     own = jwk.import_key(dict(key))
     signing = {"alg": key.get("alg", SIGNED[0]), "kid": key["kid"], "typ": INSIDE, "for": to["kid"]}
-    signed = jws.serialize_compact(
-        {**signing, **told}, wire.packed(body), own, registry=_SIGNING
-    )
+    signed = jws.serialize_compact({**signing, **told}, wire.packed(body), own, registry=_SIGNING)
     sealing = {"alg": ALGORITHM, "enc": CONTENT, "kid": to["kid"], "typ": OUTSIDE}
     public = jwk.import_key({**to, "use": "enc"})
     return jwe.encrypt_compact({**sealing, **told}, signed.encode(), public, registry=_SEALING)
@@ -177,13 +175,14 @@ def sealing_key(text: str | bytes) -> Jwk | None:
     """The first key of a published set that is for sealing; None: there is none. Raises BadKeys."""
     for one in read(text):
         if isinstance(one, dict) and (one.get("kty"), one.get("crv")) == ("EC", CURVE):
-            public = {name: one.get(name) for name in ("kty", "crv", "x", "y", "kid")}
-            if all(isinstance(value, str) for value in public.values()) and len(public["kid"]) < 99:
-                try:
-                    jwk.import_key(dict(public))
-                except ERRORS:
-                    continue
-                return public
+            public = {name: str(one.get(name)) for name in ("kty", "crv", "x", "y", "kid")}
+            if max(map(len, public.values())) > MAX_KID:
+                continue
+            try:
+                jwk.import_key(dict(public))
+            except ERRORS:
+                continue
+            return public
     return None
 
 
