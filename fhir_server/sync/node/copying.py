@@ -31,10 +31,11 @@ from fhir_server.sync.node import outbox, own, working
 from fhir_server.sync.node.asking import settled
 from fhir_server.sync.node.copy_state import MINE, SEAL, CopyState, copy_state, kept, text_of
 from fhir_server.sync.node.copy_writer import Sealing, TooLarge, Writer, removed
+from fhir_server.sync.node.hub_key import hub_key
 from fhir_server.sync.node.key import BadKey, NodeKey
 from fhir_server.sync.node.life import OWN, PARKED, Life, Name, name_of, new_name
 from fhir_server.sync.node.life import kept as kept_life
-from fhir_server.sync.node.line import Away, Line, Refusal
+from fhir_server.sync.node.line import Refusal, client_of
 from fhir_server.sync.node.own import Own
 
 log = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ class Copying:
         """The hub for its key, each day, beside everything else: the line may be slow."""
         while True:
             wait = TENDED
-            with suppress(BadKey, Away, Refusal, FhirError, Stale):
+            with suppress(BadKey, Unready, Refusal, FhirError, Stale):
                 key = working.enrolled(self.settings.of_node)
                 at, known = await _hub_key(server, key)
                 if time.time() - at > DAY or not known:
@@ -349,13 +350,10 @@ async def _hub_key(server: Server, key: NodeKey) -> tuple[float, Jwk]:
 
 
 async def _asked(server: Server, key: NodeKey) -> None:
-    """Raises Away, Refusal."""
-    line = Line(key)
-    try:
-        found = await line.copy_key()
-    finally:
-        await line.close()
+    """Raises Unready, Refusal."""
+    async with client_of(key.hub) as asking:
+        found = await hub_key(asking, key.hub)
     if found is None:
-        raise Refusal("The hub is of before there were copies.")
+        raise Unready(NO_KEY)
     told = {"hub": key.hub, "key": dict(found), "at": time.time()}
     await server.store.commit(kept(SEAL, orjson.dumps(told).decode()))

@@ -25,7 +25,7 @@ from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
-from fhir_server.sync.copy.piece import sealing_key
+from fhir_server.sync.node.hub_key import hub_key
 from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
 from fhir_server.sync.words.answer import issue
@@ -155,21 +155,6 @@ class Line:
                 raise Refusal(f"The hub's receipt keys cannot be read: {error}") from None
             self._receipt_keys = found
         return self._receipt_keys
-
-    async def copy_key(self) -> Jwk | None:
-        """For which a copy is sealed; None: the hub is of before there were copies. Raises Away,
-        Refusal."""
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        url = f"{self.key.hub}/oauth/copy-keys"
-        status, said, body, _ = await self._asked("GET", url, headers=headers)
-        if status == httpx.codes.NOT_FOUND:
-            return None
-        if status != httpx.codes.OK:
-            raise _failure(status, said, body)
-        try:
-            return sealing_key(body)
-        except BadKeys as error:
-            raise Refusal(f"The hub's copy keys cannot be read: {error}") from None
 
     # --- asking ---
 
@@ -319,7 +304,7 @@ async def enrol(hub: str, code: str) -> NodeKey:
         try:
             form = {"code": code, "jwks": public(key)}
             response = await asking.post(f"{hub}/oauth/enrol", data=form)
-            seal = await _seal(asking, hub) if response.is_success else {}
+            seal = await hub_key(asking, hub) if response.is_success else None
         except httpx.HTTPError as error:
             raise Away(_why(error)) from error
     if response.status_code != httpx.codes.OK:
@@ -331,17 +316,9 @@ async def enrol(hub: str, code: str) -> NodeKey:
         raise Refusal("What the hub answered to the code is no enrolment.") from None
     own = dict(key.as_dict(private=True))
     now = time.time()
-    return NodeKey(hub, str(client), str(token_url), str(scope), own, made=now, seal=seal)
-
-
-async def _seal(asking: httpx.AsyncClient, hub: str) -> dict[str, Any]:
-    """The key for a copy, so that one can be kept where the line never came again; none where it
-    cannot be had: it is asked for later, too."""
-    try:
-        response = await asking.get(f"{hub}/oauth/copy-keys")
-        return dict(sealing_key(response.content) or {}) if response.is_success else {}
-    except (httpx.HTTPError, BadKeys):
-        return {}
+    return NodeKey(
+        hub, str(client), str(token_url), str(scope), own, made=now, seal=dict(seal or {})
+    )
 
 
 def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
