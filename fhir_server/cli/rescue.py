@@ -1,4 +1,4 @@
-"""rescue — the commands that bring what a lost disk had, from the copy of it: at a node, at a hub."""
+"""rescue — what a lost disk had is brought from the copy of it: by a node, or at the hub."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhir_server.cli.database import prepare, reaching
+from fhir_server.cli.asking import ask
 from fhir_server.cli.exits import Exit, refuse
 from fhir_server.cli.options import takes
-from fhir_server.cli.words import moment, size
+from fhir_server.cli.sync import moment, size
 from fhir_server.settings import Gathered
 
 if TYPE_CHECKING:
-    from fhir_server.settings import Settings
+    from fhir_server.interaction.context import Circumstances, Server
     from fhir_server.sync.copy.folder import Copy, Found
     from fhir_server.sync.node.rescuing import Told
+    from fhir_server.sync.node.working import Settings
 
 FOLDER = typer.Argument(help="Where the copy lies: a stick, or a folder of it.", metavar="FOLDER")
 BAD = ("parked", "refused", "conflict")
@@ -111,7 +112,7 @@ def _ranges(numbers: Sequence[int]) -> str:
     return f"pieces {', '.join(told)}"
 
 
-async def _bring(of_node: working.Settings, copy: Copy) -> bool:
+async def _bring(of_node: Settings, copy: Copy) -> bool:
     from fhir_server.sync.node import rescuing, working
     from fhir_server.sync.node.line import Line
 
@@ -146,7 +147,7 @@ def _told(copy: Copy, told: Told) -> bool:
 # --- at the hub ----------------------------------------------------------------------------------
 
 
-@takes("database_url")
+@takes("database_url", "zone", "public_base_url", "matching")
 def at_hub(
     gathered: Gathered,
     *,
@@ -162,33 +163,43 @@ def at_hub(
 
     \b
     Example:
-      fhir-server nodes rescue /media/stick/fhir-copy
+      fhir-server rescue /media/stick/fhir-copy
     """
-    from fhir_server.store.upkeep import side
-
     found = _found(folder)
     bad = _tell(found)
-    settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
-    with reaching(settings):
-        if side.is_held(settings.database_url):
-            refuse(
-                Exit.MISUSED,
-                "A server is running on this database: stop it first, or let a node of the facility"
-                " bring the copy (`fhir-server sync rescue`).",
-            )
-        bad |= asyncio.run(_take(settings, found, also_revoked=revoked))
+    what = f"{folder} --revoked" if revoked else str(folder)
+    bad |= ask(gathered, "rescue", lambda server, by: _take(server, by, found, revoked), what)
     if bad:
         sys.exit(Exit.FOUND)
 
 
-async def _take(settings: Settings, found: Found, *, also_revoked: bool) -> bool:
-    from fhir_server.cli.running import opened
+async def _take(server: Server, by: Circumstances, found: Found, revoked: bool) -> bool:  # noqa: FBT001 - handed on
     from fhir_server.sync.hub import homes
 
-    async with opened(settings) as server:
-        await homes.begin(server)
-        bad = False
-        for copy in found.copies:
-            told = await _taken(server, copy, also_revoked=also_revoked)
-            bad |= _told(copy, told)
+    await homes.begin(server)
+    bad = False
+    for copy in found.copies:
+        bad |= _told(copy, await _taken(server, by, copy, revoked))
     return bad
+
+
+async def _taken(server: Server, by: Circumstances, copy: Copy, revoked: bool) -> Told:  # noqa: FBT001 - handed on
+    """Twice, where something waits for what may have come behind it."""
+    from fhir_server.sync.hub.bringing import brought
+    from fhir_server.sync.node.rescuing import Told
+    from fhir_server.sync.words import Outcome
+
+    told = Told()
+    ahead = [piece for piece in copy.pieces if piece.head.count]
+    for piece in (*ahead, *ahead):
+        if told.pieces >= len(ahead) and not told.count(Outcome.PARKED.value):
+            break
+        became = await brought(server, piece.line(), by, by_operator=True, also_revoked=revoked)
+        told.pieces += 1
+        if became.refused is not None:
+            told.refused[piece.head.piece] = became.refused.diagnostics
+        for one in became.versions:
+            version = f"{one.key}/_history/{one.rev}"
+            told.outcomes[version] = one.outcome.value
+            told.said[version] = tuple(each.vietnamese or each.diagnostics for each in one.issues)
+    return told

@@ -81,7 +81,7 @@ def unknown(node: str) -> Why:
 def anothers(node: str) -> Why:
     return Why(
         f"The piece is of `{node}`, a node of another facility. A node of that facility may bring"
-        " it, or who runs the hub: `fhir-server nodes rescue FOLDER`.",
+        " it, or who runs the hub: `fhir-server rescue FOLDER`.",
         f"Mảnh này là của `{node}` thuộc cơ sở khác; hãy để cơ sở đó, hoặc người quản trị máy chủ"
         " tỉnh, đưa lên.",
         "forbidden",
@@ -91,7 +91,7 @@ def anothers(node: str) -> Why:
 def revoked(node: str) -> Why:
     return Why(
         f"`{node}` is revoked, and whoever has its disk could have signed the piece since. Who runs"
-        " the hub decides: `fhir-server nodes rescue FOLDER --revoked`.",
+        " the hub decides: `fhir-server rescue FOLDER --revoked`.",
         f"`{node}` đã bị thu hồi; người quản trị máy chủ tỉnh quyết định có nhận hay không.",
         "security",
     )
