@@ -1,13 +1,13 @@
 """python -m bench.sync — what a line between a post and its hub carries, and how fast.
 
     python -m bench.sync [--visits 1000] [--only bytes,offline,push,pull,idle,notice]
-                         [--database sqlite|postgresql] [--pages 200]
+                         [--database sqlite|postgresql] [--pages 200] [--workers 1]
     python -m bench.sync --visits 50 --only long --versions 1000000
 
-A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
-this machine, with the line of the tests between them. A visit is an Encounter, two Observations,
-a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP, with HTTP's
-headers and without TLS.
+A hub that asks for tokens, and one post, which both check by all profiles, as processes of their
+own on this machine, with the line of the tests between them. A visit is an Encounter, two
+Observations, a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP,
+with HTTP's headers and without TLS.
 """
 
 from __future__ import annotations
@@ -213,6 +213,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
     parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--workers", type=int, default=1, help="of the hub, on postgresql")
     parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name, on(asked.database, name) as url:
@@ -221,9 +222,13 @@ def main() -> None:
             f"sync, hub on {asked.database}, {asked.visits} visits; {os.cpu_count()} cores,"
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
-        with Province(
-            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET
-        ) as province:
+        province = Province(
+            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET,
+            workers=asked.workers,
+        )  # fmt: skip
+        for post in province.posts:  # as a health post has it
+            post.settings |= {"profiles": "", "reference_targets": "error"}
+        with province:
             bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)

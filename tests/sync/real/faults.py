@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import httpx
 
+from tests.sync.real.checking import KEYS
 from tests.sync.real.clock import YEAR
 from tests.sync.real.disk import Disk
 from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
 from tests.sync.real.province import Fallible, Hub, Place, Post, Province, Refused
 from tests.sync.real.restoring import restore
+from tests.sync.real.wire import Cut
 
 KBIT = 125  # bytes a second of a kbit/s
 WEATHERS = (
@@ -32,9 +34,10 @@ WEATHERS = (
     Weather(breaks=0.2, again=0.3),
     Weather(again=0.8),
     Weather(delay=0.1, loss=0.1, breaks=0.03, again=0.3),
+    Weather(delay=0.03, late=0.3, again=0.2),
 )
 OFF = (-YEAR, -10_800, 0, 10_800, YEAR)  # seconds by which a clock is set wrong
-SCANS = 100  # documents at most, until a full disk takes no more
+SCANS = 30  # documents at most, until a full disk takes no more
 LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or amid a write
 
 
@@ -110,8 +113,9 @@ class Faults:
 
     def cut(self, post: Post) -> None:
         """And back a moment later, or not before something else happens."""
-        post.line.cut()
-        self.say(f"{post.name}: cut")
+        how = self.draw.choice(tuple(Cut))
+        post.line.cut(how)
+        self.say(f"{post.name}: cut, {how.value}")
         if self.draw.random() < 0.7:
             time.sleep(self.draw.uniform(0.0, 0.4))
             post.line.mend()
@@ -153,7 +157,7 @@ class Faults:
         """What is free in files that are there is written full, too; how that is refused."""
         post = server if isinstance(server, Post) else self.draw.choice(self.province.posts)
         places = self.province.at_post if server is post else self.province.at_hub
-        place = Place(server.name, server.base, places[post.facility].key)
+        place = Place(server.name, server.base, places[post.facility].key, server.space)
         worker = Worker(place, post.facility, self.book, f"{self.seed}s", at_post=server is post)
         told = 0
         try:
@@ -191,9 +195,10 @@ class Faults:
 
     def hub_has_signed(self) -> bool:
         """Its key for receipts is in its backups, or what it signed could not be verified."""
+        place = self.province.at_hub[self.province.posts[0].facility]
         try:
-            found = httpx.get(f"{self.province.hub.base}/oauth/receipt-keys", timeout=20)
-        except httpx.HTTPError:
+            found = place.ask("GET", KEYS)
+        except (httpx.HTTPError, Refused):
             return False
         return found.status_code == 200 and bool(found.json()["keys"])
 

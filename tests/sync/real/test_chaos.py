@@ -84,6 +84,6 @@ def test_chaos(tmp_path):
         folder.mkdir()
         with (
             database() if number % 2 else nullcontext("") as url,
-            Province(url, folder, number, MORE_POSTS, whole=True) as province,
+            Province(url, folder, number, MORE_POSTS, whole=True, apart=number % 5 > 0) as province,
         ):
             rounds(province, some, LONG, within=600.0)
