@@ -61,6 +61,16 @@ async def until(is_so, seconds=10.0):
         await asyncio.sleep(0.005)
 
 
+async def shown(node, is_so):
+    """How the copy stands, as everybody may look it up."""
+    for _ in range(1000):
+        state = await copy_state(node.store.side)
+        if state is not None and is_so(state):
+            return state
+        await asyncio.sleep(0.01)
+    raise AssertionError("it is not shown")
+
+
 async def begun(copy):
     await until(lambda: copy._works)
     return copy
@@ -165,15 +175,13 @@ async def test_a_folder_that_fails_holds_nobody_up_is_told_and_made_up_for(
         await copy.covered()
         await until(lambda: not copy._works)
         await node.noticed()
-        await until(lambda: copy._state.missing == 1 or copy._state.missing == 2)
-        state = await copy_state(node.store.side)
-        assert state.failing
+        state = await shown(node, lambda state: state.failing and state.missing)
         assert state.why
         assert not stick.exists(), "nothing is copied to where the stick was"
         gone.rename(stick)
         await begun(copy)
         assert set(inside(stick)) == {"Patient/p1 PUT", "Patient/p2 PUT"}
-        assert (await copy_state(node.store.side)).failing == 0
+        await shown(node, lambda state: not state.failing)
 
 
 async def test_a_line_that_broke_off_is_written_again_to_another_file(
@@ -237,7 +245,6 @@ async def test_without_a_key_of_the_hub_nothing_is_copied_and_that_is_told(
     file = settings.of_node.key_file
     node_key.write(file, copying.replace(node_key.read(file), seal={}))
     async with running(node, settings) as copy:
-        await until(lambda: copy._state.failing)
-    state = await copy_state(node.store.side)
+        state = await shown(node, lambda state: state.failing)
     assert "no key yet" in state.why
     assert not list(stick.rglob("*.pieces"))
