@@ -33,7 +33,8 @@ from fhir_server.sync.node.line import Line as Asking
 from fhir_server.sync.node.line import enrol
 from fhir_server.sync.words import page
 from tests.sync.real.line import CALM, Weather
-from tests.sync.real.province import Place, Post, Province
+from tests.sync.real.place import Place
+from tests.sync.real.province import Post, Province
 
 POST = "my-khanh"
 NARROW = Weather(rate=8000, loss=0.05)  # 64 kbit/s

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 import orjson
@@ -25,6 +26,7 @@ from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
+from fhir_server.sync.node.alive import asked
 from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
 from fhir_server.sync.words.answer import issue
@@ -44,7 +46,7 @@ SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 
 
 class Away(Exception):
@@ -282,9 +284,15 @@ def client_of(hub: str) -> httpx.AsyncClient:
     if parts.scheme != "https" and not is_here:
         raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
+    direct = None
+    if is_here or not getproxies():  # by a transport of one's own, httpx asks for no proxy
+        direct = httpx.AsyncHTTPTransport(
+            limits=limits, trust_env=not is_here, socket_options=asked()
+        )
     found = httpx.AsyncClient(
-        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here
-    )
+        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here,
+        transport=direct,
+    )  # fmt: skip
     found.headers.clear()  # what httpx says by itself tells the hub nothing, and costs 100 bytes
     return found
 

@@ -16,10 +16,10 @@ import httpx
 
 from tests.sync.real.checking import KEYS
 from tests.sync.real.clock import YEAR
-from tests.sync.real.disk import Disk
 from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
-from tests.sync.real.province import Fallible, Hub, Place, Post, Province, Refused
+from tests.sync.real.place import Place, Refused
+from tests.sync.real.province import Fallible, Hub, Post, Province
 from tests.sync.real.restoring import restore
 from tests.sync.real.wire import Cut
 
@@ -146,12 +146,15 @@ class Faults:
     def full(self) -> None:
         """No room, until the round ends or its server is killed."""
         server = self.any_server()
-        disk: Disk | None = server.disk
+        disk = server.disk
         if disk is not None and disk.can_be_full:
             leave = self.draw.choice(LEFT)
             disk.fill(leave)
             told = self.scan(server)
-            self.say(f"{server.name}: its disk is full but for {leave} bytes; it answers {told}")
+            self.say(
+                f"{server.name}: its disk of {disk.name} is full but for {leave} bytes; it answers"
+                f" {told}"
+            )
 
     def scan(self, server: Hub | Post) -> int:
         """What is free in files that are there is written full, too; how that is refused."""
