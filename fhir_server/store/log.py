@@ -70,6 +70,11 @@ def edge_of(cursor: str | None, epochs: Rows) -> Edge:
     raise EpochEnded
 
 
+def cursor_of(edge: Edge, epochs: Rows) -> str:
+    number, mark = epochs[-1][:2]
+    return f"{number}.{mark}.{edge.seq}.{edge.num + 1}.{edge.what}"
+
+
 def told_epochs(epochs: Rows) -> list[Epoch]:
     ends = [Position(start + 1) for _, _, start, *_ in epochs[1:]]
     return [Epoch(f"{epoch[1]:x}", end) for epoch, end in zip(epochs, [*ends, None], strict=True)]
@@ -88,7 +93,7 @@ def log_sql(
 ) -> Rendered:
     """The horizon, how many rows were looked at, the last of them, and those that are wanted."""
     wanted = _wanted(facility, everywhere, dialect)
-    looked = _looked(after, limit, dialect)
+    looked = looked_at(after, limit, dialect)
     join = (
         "left join lateral (select * from version x where x.rid = w.rid and x.seq = w.at_seq"
         " and x.num = w.at_num offset 0) v on true"
@@ -113,7 +118,8 @@ def log_sql(
     return Rendered(text, (*looked.values, *wanted.values))
 
 
-def _looked(after: Edge, limit: int, dialect: Dialect) -> Part:
+def looked_at(after: Edge, limit: int, dialect: Dialect) -> Part:
+    """The next rows of the log, versions and marks, up to `h.horizon`."""
     mark, num = dialect.mark, "v.num" if dialect.postgresql else "0"
     beyond = ">" if after.what else ">="
     later = f"(v.seq, v.num) > ({mark}, {mark})" if dialect.postgresql else "v.seq > ?"
@@ -152,16 +158,15 @@ def read_log(rows: Rows, epochs: Rows, after: Edge, limit: int, codec: Codec) ->
     if after.seq >= horizon and after != START:
         raise EpochEnded
     edge = Edge(*rows[0][14:17]) if looked else after
-    number, mark = epochs[-1][:2]
     end = Edge(max(horizon - 1, 0), LAST)
     return Log(
         [_row(row, codec) for row in rows if row[17] is not None],
-        f"{number}.{mark}.{edge.seq}.{edge.num + 1}.{edge.what}",
+        cursor_of(edge, epochs),
         looked >= limit,
         edge.position,
         Position(horizon),
         end.position,
-        f"{number}.{mark}.{end.seq}.{end.num + 1}.{end.what}",
+        cursor_of(end, epochs),
     )
 
 

@@ -12,10 +12,11 @@ from fhir_server.store import lineage, log
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Position, Stored, rid
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import stored
 from fhir_server.store.sqlite_connection import Reader, Row
+from fhir_server.store.stirring import read_stirred, stirred_sql
 
 HORIZON = (
     "max(coalesce((select max(seq) from version), 0), coalesce((select max(seq) from mark), 0)) + 1"
@@ -36,6 +37,15 @@ def read(
         asked = log.log_sql(after, facility, everywhere, limit, SQLITE, HORIZON)
         rows = reader.rows(asked.text, asked.values)
     return log.read_log(rows, known, after, limit, codec)
+
+
+def stirred(reader: Reader, cursor: str, limit: int) -> Stirred:
+    with reader.snapshot():
+        known = epochs(reader)
+        after = log.edge_of(cursor, known)
+        asked = stirred_sql(after, limit, SQLITE, HORIZON)
+        rows = reader.rows(asked.text, asked.values)
+    return read_stirred(rows, known, after, limit)
 
 
 def epochs(reader: Reader) -> list[Row]:

@@ -134,6 +134,31 @@ async def test_what_changes_patient_is_told_to_whom_it_was_and_to_whom_it_is(sto
         assert (found[-1].whom, owner_of(found[-1].body)) == (MINE, THEIRS)
 
 
+async def test_whom_new_rows_may_concern_is_told_without_them(store):
+    await live(store)
+    end = (await store.log(None, facility=0, everywhere=(), limit=0)).end
+    moved = owned("Encounter/t", MINE, "b", before=rows(owner=THEIRS))
+    moved = replace(moved, follows=await newest(store, "Encounter/t"))
+    for what, whom, everybody in (
+        (unit(owned("Encounter/m3", MINE)), {HERE}, False),  # home has ended, and may be told of
+        (unit(owned("Encounter/t2", THEIRS), owned("Encounter/m4", MINE)), {HERE, THERE}, False),
+        (unit(owned("Encounter/n", rid(Key("Patient", "new")))), set(), False),
+        (unit(version("Organization/o2")), set(), True),
+        (marks(home(MINE, THERE)), {THERE}, False),
+        (marks(Mark(HELD, 3, HERE), Mark(OUTSIDE, 3, 77)), {77}, False),
+        (unit(moved), {HERE, THERE}, True),
+    ):
+        await store.commit(what)
+        found = await store.stirred(end, limit=1)
+        looked = [found]
+        while looked[-1].more:
+            looked.append(await store.stirred(looked[-1].next, limit=1))
+        assert set().union(*(each.whom for each in looked)) == whom
+        assert any(each.everybody for each in looked) is everybody
+        end = looked[-1].next
+    assert not (await store.stirred(end, limit=1)).whom
+
+
 async def test_homes_are_those_of_the_last_mark_up_to_a_place(store):
     one = await store.commit(marks(home(1), home(2), home(1, THERE)))
     two = await store.commit(marks(home(1, HERE, HOME_OUT), home(3)))
@@ -179,6 +204,8 @@ async def test_a_cursor_of_another_history_or_from_beyond_the_end_has_ended(stor
     for cursor in (f"{number}.{int(mark) + 1}.0.0.1", f"{number}.{mark}.{2**60}.0.0"):
         with pytest.raises(EpochEnded):
             await store.log(cursor, facility=HERE, everywhere=(), limit=5)
+        with pytest.raises(EpochEnded):
+            await store.stirred(cursor, limit=5)
 
 
 async def test_a_follower_meets_every_row_once_in_order_while_many_write(store):

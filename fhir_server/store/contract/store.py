@@ -14,7 +14,7 @@ from fhir_server.store.contract.access import AccessTable
 from fhir_server.store.contract.audit import AuditLog
 from fhir_server.store.contract.index import Beneath, KeyIs, UriStarts
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.contract.order import NEWEST, Order, Place
 from fhir_server.store.contract.parameter import ParameterTable
 from fhir_server.store.contract.place import Position
@@ -188,6 +188,9 @@ class Store(Protocol):
         the oldest transaction that is still open: versions of what the facility ever had a home
         of, or of the types that are known everywhere and are no patient's; marks that name the
         facility; and every OWNER and OUTSIDE. None starts at the beginning. Raises EpochEnded."""
+
+    async def stirred(self, after: str, *, limit: int) -> Stirred:
+        """Whom the next `limit` rows of the log after the cursor may concern. Raises EpochEnded."""
 
     async def homes(
         self, patients: Sequence[int], facility: int | None = None, at: Position | None = None

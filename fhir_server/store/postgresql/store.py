@@ -41,7 +41,7 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.contract.side import SideTables
 from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check
@@ -229,6 +229,9 @@ class PostgresqlStore:
         self, after: str | None, *, facility: int, everywhere: Sequence[str], limit: int
     ) -> Log:
         return await log.read(self._readers, self._codec, after, facility, everywhere, limit)
+
+    async def stirred(self, after: str, *, limit: int) -> Stirred:
+        return await log.stirred(self._readers, after, limit)
 
     async def homes(
         self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
