@@ -9,6 +9,8 @@ tell nobody. Whoever waits for an answer there waits as long as for any: more th
 from __future__ import annotations
 
 import socket
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 ASKED = {
     "TCP_KEEPIDLE": 10,  # seconds in which nothing is said
@@ -24,3 +26,10 @@ def asked() -> list[tuple[int, int, int]]:
     known = {name: value for name, value in ASKED.items() if hasattr(socket, name)}
     found = [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in known.items()]
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *found]
+
+
+def is_proxied(url: str) -> bool:
+    """Whether the environment says that it is asked by a proxy."""
+    parts = urlsplit(url)
+    told = getproxies()
+    return (parts.scheme in told or "all" in told) and not proxy_bypass(parts.hostname or "")

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import httpx
 import orjson
@@ -26,7 +25,7 @@ from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
-from fhir_server.sync.node.alive import asked
+from fhir_server.sync.node.alive import asked, is_proxied
 from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
 from fhir_server.sync.words.answer import issue
@@ -285,7 +284,7 @@ def client_of(hub: str) -> httpx.AsyncClient:
         raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
     direct = None
-    if is_here or not getproxies():  # by a transport of one's own, httpx asks for no proxy
+    if is_here or not is_proxied(hub):  # by a transport of one's own, httpx asks for no proxy
         direct = httpx.AsyncHTTPTransport(
             limits=limits, trust_env=not is_here, socket_options=asked()
         )

@@ -15,6 +15,7 @@ import pytest
 
 from fhir_server.sync import wire
 from fhir_server.sync.node import line as lines
+from fhir_server.sync.node.alive import is_proxied
 from fhir_server.sync.node.key import NodeKey, made
 from fhir_server.sync.node.line import Away, Line, Refusal, client_of
 
@@ -154,3 +155,26 @@ async def test_a_hub_beyond_this_machine_is_asked_by_the_proxy_of_the_environmen
             with suppress(httpx.HTTPError):
                 await asking.get("https://hub.example/fhir/metadata")
     assert (await asked).startswith(b"CONNECT hub.example:443 ")
+
+
+# what the environment says,                                      whom,                    by it?
+PROXIED = [
+    ({}, "https://hub.example/fhir", False),
+    ({"HTTPS_PROXY": "http://p:1"}, "https://hub.example/fhir", True),
+    ({"HTTP_PROXY": "http://p:1"}, "https://hub.example/fhir", False),
+    ({"ALL_PROXY": "http://p:1"}, "https://hub.example/fhir", True),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://hub.example/fhir", False),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "hub.example"}, "https://hub.example/fhir", False),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "other"}, "https://hub.example/fhir", True),
+    ({"NO_PROXY": "*"}, "https://hub.example/fhir", False),
+]
+
+
+@pytest.mark.parametrize(("told", "hub", "by_it"), PROXIED)
+def test_a_proxy_is_asked_where_the_environment_says_so(monkeypatch, told, hub, by_it):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        for spelled in (name, name.lower()):
+            monkeypatch.delenv(spelled, raising=False)
+        if name in told:
+            monkeypatch.setenv(name, told[name])
+    assert is_proxied(hub) == by_it

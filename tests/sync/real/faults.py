@@ -21,7 +21,7 @@ from tests.sync.real.people import Book, Worker
 from tests.sync.real.place import Place, Refused
 from tests.sync.real.province import Fallible, Hub, Post, Province
 from tests.sync.real.restoring import restore
-from tests.sync.real.wire import Cut
+from tests.sync.real.wire import Cut, Wire
 
 KBIT = 125  # bytes a second of a kbit/s
 WEATHERS = (
@@ -134,6 +134,12 @@ class Faults:
             post.line.mend()
             time.sleep(self.draw.uniform(0.0, 0.25))
 
+    def forget(self, post: Post) -> None:
+        """What is connected is heard no more."""
+        if isinstance(post.line, Wire):
+            post.line.forget()
+            self.say(f"{post.name}: forgotten")
+
     # --- to a server ---
 
     def kill(self) -> None:
@@ -208,7 +214,7 @@ class Faults:
 
 ON_LINES: tuple[Callable[[Faults, Post], None], ...] = (
     Faults.weather, Faults.weather, Faults.calm, Faults.cut, Faults.phase, Faults.phase,
-    Faults.flap,
+    Faults.flap, Faults.forget,
 )  # fmt: skip
 
 
