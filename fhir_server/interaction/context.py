@@ -252,6 +252,8 @@ class Server:
     anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     renewing: Renewing | None = None  # None: the policy has no file that could change
+    # waited for before a write is answered: a second copy of it; None: none is kept
+    copied: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
     departments: Departments = field(default_factory=Departments, compare=False)
     waiting: Waiting = field(default_factory=Waiting, compare=False)
     stirring: Stirring = field(default_factory=Stirring, compare=False)  # for who waits for a part
