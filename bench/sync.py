@@ -28,7 +28,8 @@ from bench.visits import Resource, bundle, visits
 from fhir_server.foundation import wire
 from fhir_server.store.migrate import migrate
 from tests.sync.real.line import CALM, Weather
-from tests.sync.real.province import Place, Post, Province
+from tests.sync.real.place import Place
+from tests.sync.real.province import Post, Province
 
 POST = "my-khanh"
 NARROW = Weather(rate=8000, loss=0.05)  # 64 kbit/s

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.sync.real.province import Place, Refused
+from tests.sync.real.place import Place, Refused
 
 MARK = "urn:x-mark"  # the system of identifiers by which a record is known again
 GENDERS = ("male", "female", "other", "unknown")
