@@ -43,12 +43,13 @@ LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """seconds: people write so long. pause: between what one writes. kills: so many servers. The
-    others are how likely it is, once a round."""
+    """seconds: people write so long. pause: between what one writes. kills: so many servers. most:
+    what one writes, where something takes long. The others are how likely it is, once a round."""
 
     seconds: float
     pause: float
     kills: int
+    most: int = 60
     full: float = 0.0
     clock: float = 0.0
     restored: float = 0.0
@@ -228,7 +229,8 @@ def round_of(faults: Faults, round: Round) -> None:
         ):  # fmt: skip
             workers.append(Worker(place, post.facility, book, faults.seed, at_post=at_post))
     over = threading.Event()
-    threads = [threading.Thread(target=worker.work, args=(over, round.pause)) for worker in workers]
+    told = (over, round.pause, round.most)
+    threads = [threading.Thread(target=worker.work, args=told) for worker in workers]
     for thread in threads:
         thread.start()
     try:
