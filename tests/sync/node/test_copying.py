@@ -244,7 +244,7 @@ async def test_without_a_key_of_the_hub_nothing_is_copied_and_that_is_told(
     monkeypatch.setattr(copying, "SOON", 0.02)
     file = settings.of_node.key_file
     node_key.write(file, copying.replace(node_key.read(file), seal={}))
-    async with running(node, settings) as copy:
+    async with running(node, settings):
         state = await shown(node, lambda state: state.failing)
     assert "no key yet" in state.why
     assert not list(stick.rglob("*.pieces"))
