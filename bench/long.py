@@ -23,7 +23,8 @@ from bench.growing import grow
 from fhir_server.security.caller import Caller
 from fhir_server.sync import wire
 from fhir_server.sync.hub.standing import opened
-from tests.sync.real.province import Hub, Place
+from tests.sync.real.place import Place
+from tests.sync.real.province import Hub
 
 TICK = os.sysconf("SC_CLK_TCK")
 SOME = 20  # pages of which a median is told

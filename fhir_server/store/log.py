@@ -207,14 +207,18 @@ def read_homes(rows: Rows) -> dict[tuple[int, int], bool]:
     return {(rid, whom): kind == HOME_IN for rid, whom, kind in rows}
 
 
-def compartment_sql(patient: int, after: int | None, limit: int, dialect: Dialect) -> Rendered:
+def compartments_sql(
+    patients: Sequence[int], after: int | None, limit: int, dialect: Dialect
+) -> Rendered:
     """Apart, so that it is read by the owner and not by the number."""
     num = ", c.num" if dialect.postgresql else ""
+    theirs = member("c.owner", patients, dialect)
     text = (
         f"with mine as materialized (select c.rid, c.seq{num}, c.main_lo, c.owner from current c"
-        f" where c.owner = {dialect.mark} and c.owner <> 0)"
-        f" select {dialect.columns}, p.main_lo, p.owner from (select * from mine"
-        f" where rid > {dialect.mark} order by rid limit {limit:d}) p {dialect.version}"
-        " order by p.rid"
+        f" where {theirs.text} and c.owner <> 0)"
+        f" select {dialect.columns}, p.main_lo, p.owner from (select * from mine where"
+        f" (owner, rid) > ({dialect.mark}, {dialect.mark}) order by owner, rid limit {limit:d}) p"
+        f" {dialect.version} order by p.owner, p.rid"
     )
-    return Rendered(text, (patient, -1 if after is None else after))
+    first = (patients[0], -1 if after is None else after) if patients else (0, 0)
+    return Rendered(text, (*theirs.values, *first))

@@ -258,9 +258,11 @@ class SqliteStore:
     ) -> Mapping[tuple[int, int], bool]:
         return await self._ask(lambda r: sqlite_log.homes(r, patients, facility, at))
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
         return await self._ask(
-            lambda r: sqlite_log.compartment(r, self._codec, patient, after, limit)
+            lambda r: sqlite_log.compartments(r, self._codec, patients, after, limit)
         )
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:

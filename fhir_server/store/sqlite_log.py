@@ -64,10 +64,10 @@ def homes(
     return log.read_homes(reader.rows(asked.text, asked.values))
 
 
-def compartment(
-    reader: Reader, codec: Codec, patient: int, after: int | None, limit: int
+def compartments(
+    reader: Reader, codec: Codec, patients: Sequence[int], after: int | None, limit: int
 ) -> list[Stored]:
-    asked = log.compartment_sql(patient, after, limit, SQLITE)
+    asked = log.compartments_sql(patients, after, limit, SQLITE)
     return [stored(row, codec, *row[12:]) for row in reader.rows(asked.text, asked.values)]
 
 

@@ -180,13 +180,25 @@ async def test_a_compartment_is_walked_by_rid_deletions_and_all(store):
     gone = version(keys[3], "deleted", before=mine, follows=await newest(store, keys[3]))
     await store.commit(unit(gone))
     met, after = [], None
-    while page := await store.compartment(MINE, after, limit=3):
+    while page := await store.compartments([MINE], after, limit=3):
         met += page
         after = rid(page[-1].key)
     assert [rid(one.key) for one in met] == sorted(rid(one.key) for one in met)
     assert {str(one.key) for one in met} == set(keys)
     assert [str(one.key) for one in met if one.deleted] == [keys[3]]
-    assert await store.compartment(0, None, limit=3) == []
+    assert await store.compartments([0], None, limit=3) == []
+    assert await store.compartments([], None, limit=3) == []
+    both = sorted((MINE, THEIRS))
+    for after, limit in ((None, 100), (None, 2), (max(map(rid_of, met)), 100)):
+        found = await store.compartments(both, after, limit=limit)
+        everything = [*met, *await store.compartments([THEIRS], None, limit=9)]
+        told = sorted((one.owner, rid_of(one)) for one in everything)
+        told = [one for one in told if after is None or one > (both[0], after)]
+        assert [(one.owner, rid_of(one)) for one in found] == told[:limit]
+
+
+def rid_of(stored):
+    return rid(stored.key)
 
 
 FOREIGN = ("", "1", "1.2.3.4", "1.2.3.4.2", "a.b.c.d.e", "1.2.3.4.5.6", f"1.2.{2**62}.0.0")

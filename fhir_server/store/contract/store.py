@@ -198,9 +198,11 @@ class Store(Protocol):
         """Whether patients are at home at facilities, by the last mark up to a place and with it
         (None: by the last); who never was is left out."""
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
-        """The newest versions of what is a patient's, deletions included, by rid, from beyond
-        `after` on."""
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
+        """The newest versions of what is some patients', deletions included, by patient and rid;
+        of the first patient from beyond `after` on. patients: in the order of their numbers."""
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
         """Every version known of each that is known at all, in the order they came; those of which

@@ -54,10 +54,10 @@ async def homes(
     return log.read_homes(await rows(pool, asked.text, asked.values))
 
 
-async def compartment(
-    pool: Pool, codec: Codec, patient: int, after: int | None, limit: int
+async def compartments(
+    pool: Pool, codec: Codec, patients: Sequence[int], after: int | None, limit: int
 ) -> list[Stored]:
-    asked = log.compartment_sql(patient, after, limit, POSTGRESQL)
+    asked = log.compartments_sql(patients, after, limit, POSTGRESQL)
     return [stored(row, codec, *row[12:]) for row in await rows(pool, asked.text, asked.values)]
 
 

@@ -238,8 +238,10 @@ class PostgresqlStore:
     ) -> Mapping[tuple[int, int], bool]:
         return await log.homes(self._readers, patients, facility, at)
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
-        return await log.compartment(self._readers, self._codec, patient, after, limit)
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
+        return await log.compartments(self._readers, self._codec, patients, after, limit)
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
         return await log.known(self._readers, keys)

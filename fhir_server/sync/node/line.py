@@ -25,6 +25,7 @@ from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
+from fhir_server.sync.node.alive import asked, is_proxied
 from fhir_server.sync.node.hub_key import hub_key
 from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
@@ -45,7 +46,7 @@ SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 
 
 class Away(Exception):
@@ -290,9 +291,15 @@ def client_of(hub: str) -> httpx.AsyncClient:
     if parts.scheme != "https" and not is_here:
         raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
+    direct = None
+    if is_here or not is_proxied(hub):  # by a transport of one's own, httpx asks for no proxy
+        direct = httpx.AsyncHTTPTransport(
+            limits=limits, trust_env=not is_here, socket_options=asked()
+        )
     found = httpx.AsyncClient(
-        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here
-    )
+        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here,
+        transport=direct,
+    )  # fmt: skip
     found.headers.clear()  # what httpx says by itself tells the hub nothing, and costs 100 bytes
     return found
 

@@ -310,7 +310,7 @@ async def catchment(server, facility, people):
     place, found = rid(Key("Organization", facility)), {}
     for number in (rid(Key("Patient", of)) for of in people):
         if (await server.store.homes([number], place)).get((number, place)):
-            for row in await server.store.compartment(number, None, limit=100):
+            for row in await server.store.compartments([number], None, limit=100):
                 found |= {} if row.deleted else {str(row.key): row.version_id}
     return found
 

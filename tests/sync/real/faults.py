@@ -16,12 +16,12 @@ import httpx
 
 from tests.sync.real.checking import KEYS
 from tests.sync.real.clock import YEAR
-from tests.sync.real.disk import Disk
 from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
-from tests.sync.real.province import Fallible, Hub, Place, Post, Province, Refused
+from tests.sync.real.place import Place, Refused
+from tests.sync.real.province import Fallible, Hub, Post, Province
 from tests.sync.real.restoring import restore
-from tests.sync.real.wire import Cut
+from tests.sync.real.wire import Cut, Wire
 
 KBIT = 125  # bytes a second of a kbit/s
 WEATHERS = (
@@ -43,12 +43,13 @@ LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """seconds: people write so long. pause: between what one writes. kills: so many servers. The
-    others are how likely it is, once a round."""
+    """seconds: people write so long. pause: between what one writes. kills: so many servers. most:
+    what one writes, where something takes long. The others are how likely it is, once a round."""
 
     seconds: float
     pause: float
     kills: int
+    most: int = 60
     full: float = 0.0
     clock: float = 0.0
     restored: float = 0.0
@@ -134,6 +135,12 @@ class Faults:
             post.line.mend()
             time.sleep(self.draw.uniform(0.0, 0.25))
 
+    def forget(self, post: Post) -> None:
+        """What is connected is heard no more."""
+        if isinstance(post.line, Wire):
+            post.line.forget()
+            self.say(f"{post.name}: forgotten")
+
     # --- to a server ---
 
     def kill(self) -> None:
@@ -146,12 +153,15 @@ class Faults:
     def full(self) -> None:
         """No room, until the round ends or its server is killed."""
         server = self.any_server()
-        disk: Disk | None = server.disk
+        disk = server.disk
         if disk is not None and disk.can_be_full:
             leave = self.draw.choice(LEFT)
             disk.fill(leave)
             told = self.scan(server)
-            self.say(f"{server.name}: its disk is full but for {leave} bytes; it answers {told}")
+            self.say(
+                f"{server.name}: its disk of {disk.name} is full but for {leave} bytes; it answers"
+                f" {told}"
+            )
 
     def scan(self, server: Hub | Post) -> int:
         """What is free in files that are there is written full, too; how that is refused."""
@@ -205,7 +215,7 @@ class Faults:
 
 ON_LINES: tuple[Callable[[Faults, Post], None], ...] = (
     Faults.weather, Faults.weather, Faults.calm, Faults.cut, Faults.phase, Faults.phase,
-    Faults.flap,
+    Faults.flap, Faults.forget,
 )  # fmt: skip
 
 
@@ -219,7 +229,8 @@ def round_of(faults: Faults, round: Round) -> None:
         ):  # fmt: skip
             workers.append(Worker(place, post.facility, book, faults.seed, at_post=at_post))
     over = threading.Event()
-    threads = [threading.Thread(target=worker.work, args=(over, round.pause)) for worker in workers]
+    told = (over, round.pause, round.most)
+    threads = [threading.Thread(target=worker.work, args=told) for worker in workers]
     for thread in threads:
         thread.start()
     try:

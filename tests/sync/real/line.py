@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -18,6 +19,11 @@ from dataclasses import dataclass
 from tests.sync.real.spaces import Space, within
 
 LOOPBACK = "127.0.0.1"
+ALIVE = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 2,  # seconds
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
+}
 PIECE = 1460  # bytes, as a packet
 KEPT = 40  # requests that may be said again
 HEAD = b"\r\n\r\n"
@@ -156,7 +162,10 @@ class Line:
 
     async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         trust = self._where.space.trust if self._where.space else None
-        return await asyncio.open_connection(*self.target, ssl=trust)
+        found = await asyncio.open_connection(*self.target, ssl=trust)
+        for name, value in ALIVE.items():  # what ends over there, ends here soon
+            found[1].get_extra_info("socket").setsockopt(*name, value)
+        return found
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

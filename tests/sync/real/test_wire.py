@@ -129,6 +129,16 @@ def test_a_line_that_is_cut_says_so_or_says_nothing(
 
 
 @needs
+def test_a_connection_that_is_forgotten_is_heard_no_more_and_a_new_one_is(post: Post) -> None:
+    before = post.connected()
+    post.wire.forget()
+    before.settimeout(SHORT)
+    with pytest.raises(TimeoutError):
+        post.say(b"x", before)
+    assert post.say(WHOLE) == WHOLE
+
+
+@needs
 @pytest.mark.parametrize("way", (0, 1), ids=["to the hub", "from it"])
 def test_a_talk_breaks_off_or_is_heard_no_more_and_others_are_not_touched(
     post: Post, way: int

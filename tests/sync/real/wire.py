@@ -19,7 +19,7 @@ from contextlib import suppress
 from enum import Enum
 
 from tests.sync.real.line import CALM, Line, Phase, Weather
-from tests.sync.real.packets import Flow, Segment, resets, segment
+from tests.sync.real.packets import SYN, Flow, Segment, resets, segment
 from tests.sync.real.spaces import Space, switch, tunnel
 
 LARGEST = 65_536  # bytes of a packet
@@ -53,6 +53,7 @@ class Wire:
         self._phase: Phase | None = None
         self._counted = 0  # pieces that passed, since a phase was asked for
         self._dead: set[Flow] = set()
+        self._alive: set[Flow] | None = None  # all others are heard no more
         self._free = [0.0, 0.0]  # from when on the line has time for more, each way
         self._random = random.Random(seed)
         self._post = post
@@ -96,10 +97,15 @@ class Wire:
         else:
             self._counted, self._phase = 0, phase
 
+    def forget(self) -> None:
+        """What is connected is heard no more, and nobody is told; who connects anew is heard: as
+        when a modem is set back."""
+        self._alive = set()
+
     def mend(self) -> None:
         if self._cut is Cut.DOWN:
             self._switch(up=True)
-        self._cut = self._phase = None
+        self._cut = self._phase = self._alive = None
         self._dead.clear()
         if self.proxy is not None:
             self.proxy.mend()
@@ -120,7 +126,7 @@ class Wire:
         found = segment(packet)
         if found is None:
             return []  # neighbours that look for each other: there is one
-        if self._is_cut(way) or found.flow in self._dead:
+        if self._is_cut(way) or self._is_dead(found):
             self.lost += 1
             if self._cut is Cut.RESET and found.says:
                 return [(now, 1 - way, resets(found)[0])]
@@ -135,6 +141,13 @@ class Wire:
 
     def _is_cut(self, way: int) -> bool:
         return self._cut is not None and self._cut is not (Cut.DEAF, Cut.MUTE)[way]
+
+    def _is_dead(self, found: Segment) -> bool:
+        if self._alive is not None and found.flags & SYN:
+            self._alive.add(found.flow)
+        return found.flow in self._dead or (
+            self._alive is not None and found.flow not in self._alive
+        )
 
     def _ends(self, found: Segment, way: int) -> bool:
         """Whether this connection is reset now; or it is heard no more."""
