@@ -81,7 +81,9 @@ async def _together(
             return new
         try:
             taking = await taken(server, circumstances, sender, new, judging, broken)
-            life = lives.moved(told, chunk, new[-1].number)
+            # Read before it is written: whatever copy has the life as it will be is whole up to it.
+            whole = (await server.store.whole()).seq
+            life = lives.moved(told, chunk, new[-1].number, whole=whole)
             await _commit(server, circumstances, _with(taking.unit, life, taking.receipts()))
         except Stale:
             if attempt % RENEWED == 1 and server.following.declaring is not None:
