@@ -35,7 +35,8 @@ from fhir_server.foundation.resource import Key
 from fhir_server.sync import wire
 from fhir_server.sync.node.line import enrol
 from fhir_server.sync.words import Push, Pushed, push
-from tests.sync.real.province import Hub, Place, organization
+from tests.sync.real.place import Place
+from tests.sync.real.province import Hub, organization
 
 PUSH, TRANSACTION = "/fhir/$sync-push", "/fhir"
 ID = re.compile(rb'(?<=[/"])(?=[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-)')

@@ -1,19 +1,18 @@
 """python -m bench.sync — what a line between a post and its hub carries, and how fast.
 
     python -m bench.sync [--visits 1000] [--only bytes,offline,push,pull,idle,notice]
-                         [--database sqlite|postgresql] [--pages 200]
+                         [--database sqlite|postgresql] [--pages 200] [--workers 1]
     python -m bench.sync --visits 50 --only long --versions 1000000
 
-A hub that asks for tokens and checks by all profiles, and one post, as processes of their own on
-this machine, with the line of the tests between them. A visit is an Encounter, two Observations,
-a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP, with HTTP's
-headers and without TLS.
+A hub that asks for tokens, and one post, which both check by all profiles, as processes of their
+own on this machine, with the line of the tests between them. A visit is an Encounter, two
+Observations, a Condition and a MedicationRequest, some with a new Patient. Bytes are those of TCP,
+with HTTP's headers and without TLS.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -28,12 +27,9 @@ from bench import floor, long, pushing
 from bench.visits import Resource, bundle, visits
 from fhir_server.foundation import wire
 from fhir_server.store.migrate import migrate
-from fhir_server.sync.node.key import NodeKey
-from fhir_server.sync.node.line import Line as Asking
-from fhir_server.sync.node.line import enrol
-from fhir_server.sync.words import page
 from tests.sync.real.line import CALM, Weather
-from tests.sync.real.province import Place, Post, Province
+from tests.sync.real.place import Place
+from tests.sync.real.province import Post, Province
 
 POST = "my-khanh"
 NARROW = Weather(rate=8000, loss=0.05)  # 64 kbit/s
@@ -135,29 +131,20 @@ class Bench:
             pushing.report(self.number, (1, 8), 500, workers)
 
     def pull(self) -> None:
-        asyncio.run(self.pull_all())
-
-    async def pull_all(self) -> None:
-        """Everything from the beginning, by who has nothing of it."""
-        asking = await self.client("tyt-pull", POST)
-        cursor, rows, times = "", 0, []
-        for _ in range(self.pages):
-            begun = time.monotonic()
-            told = await asking.pull({"cursor": cursor, "incarnation": "none"})
-            times.append(time.monotonic() - begun)
-            found = await asyncio.to_thread(page.read, told.bundle)
-            rows += len(found.rows)
-            cursor = found.next
-            if not found.more and not found.entering:
-                break
-        await asking.close()
-        tell("pull: rows", rows)
-        tell("pull: pages", len(times))
-        tell("pull: rows a second of the hub's time and the line's", rows / sum(times))
+        """Everything from the beginning, by who has nothing of it, and reads bytes."""
+        place = self.province.hub.place("tyt-pull", "node", POST)
+        cursor, rows, times, more = "", 0, [], True
+        while more and len(times) < self.pages:
+            spent, told, cursor, more = long.page(place, cursor)
+            rows += told
+            times.append(spent)
+        place.close()
+        tell("pull, from nothing: rows", rows)
+        tell("pull, from nothing: rows a second, one client", rows / sum(times))
         if len(times) >= 6:
             third = len(times) // 3
-            tell("pull: ms a page, first third", 1000 * median(times[:third]))
-            tell("pull: ms a page, last third", 1000 * median(times[-third:]))
+            tell("pull, from nothing: ms a page, first third", 1000 * median(times[:third]))
+            tell("pull, from nothing: ms a page, last third", 1000 * median(times[-third:]))
 
     def long(self) -> None:
         """A log of many versions, page by page."""
@@ -197,11 +184,6 @@ class Bench:
                 f"seconds until a line is noticed that was away {away} s", time.monotonic() - begun
             )
 
-    async def client(self, id: str, facility: str) -> Asking:
-        hub = self.province.hub
-        key: NodeKey = await enrol(hub.base, hub.code(id, "node", facility))
-        return Asking(key)
-
 
 def tell(what: str, value: float) -> None:
     print(f"  {what:<64} {value:>12,.1f}", flush=True)
@@ -213,6 +195,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=10_000, help="of the pull, at most")
     parser.add_argument("--versions", type=int, default=1_000_000, help="of the long log")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--workers", type=int, default=1, help="of the hub, on postgresql")
     parser.add_argument("--only", default="bytes,offline,push,hub,pull,idle,notice")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name, on(asked.database, name) as url:
@@ -221,9 +204,13 @@ def main() -> None:
             f"sync, hub on {asked.database}, {asked.visits} visits; {os.cpu_count()} cores,"
             f" load {load:.1f} before, Python {platform.python_version()}"
         )
-        with Province(
-            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET
-        ) as province:
+        province = Province(
+            url, Path(name), 1, (POST,), profiles="", client_rate=0, secret=long.SECRET,
+            workers=asked.workers,
+        )  # fmt: skip
+        for post in province.posts:  # as a health post has it
+            post.settings |= {"profiles": "", "reference_targets": "error"}
+        with province:
             bench = Bench(province, asked.visits, asked.pages, asked.versions)
             for each in asked.only.split(","):
                 figure: Callable[[], None] = getattr(bench, each)

@@ -53,7 +53,8 @@ from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.rules import built_in as built_in_rules
 from fhir_server.sync.matching.rules import of_file as of_rules
-from fhir_server.sync.node import working
+from fhir_server.sync.node import copying, working
+from fhir_server.sync.node.copying import Copying
 from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
 from fhir_server.terminology.terms import Terms
@@ -78,6 +79,7 @@ def build(settings: Settings) -> Server:
     authority = authority_of(settings, store) if settings.access == "on" else None
     gate, renewing = gate_of(settings, authority, store, live, knowledge)
     declaring = Declaring(live, store, partial(folder_parameters, settings, knowledge))
+    copies = copying_of(settings)
     return Server(
         definitions=known,
         links=Links(known),
@@ -97,7 +99,8 @@ def build(settings: Settings) -> Server:
         operations=Table(OPERATIONS),
         linker=linker_of(settings),
         waiting=Waiting(max(1, settings.concurrency // 2)),
-        background=background_of(settings, gate),
+        background=background_of(settings, gate, copies),
+        copied=copies.covered if copies else None,
         measures=(sync_figures,),
         audit=is_audited(settings),
         anchoring=anchoring_of(settings, store),
@@ -135,23 +138,35 @@ def kept_at(settings: Settings, indexer: Indexer) -> Store:
     )
 
 
-def background_of(settings: Settings, gate: Gate) -> list[Work]:
+def background_of(settings: Settings, gate: Gate, copies: Copying | None = None) -> list[Work]:
     """What goes on beside the requests: on a hub homes are kept and conflicts tended; a node talks
     with its hub."""
     found: list[Work] = [partial(keep, partial(policy_of_gate, gate))]
     if not settings.hub:
         found.append(tending.keep)
     else:
-        of_node = working.Settings(
-            settings.hub.rstrip("/"),
-            node_key_file(settings),
-            several=settings.workers > 1,
-            key_days=settings.hub_key_days,
-        )
-        found.append(partial(working.work, of_node))
+        found.append(partial(working.work, node_of(settings)))
+    if copies is not None:
+        found.append(copies.work)
     if has_one_writer(settings.database_url):
         found.append(asked.keep)  # commands beside the server have it answer
     return found
+
+
+def node_of(settings: Settings) -> working.Settings:
+    return working.Settings(
+        settings.hub.rstrip("/"),
+        node_key_file(settings),
+        several=settings.workers > 1,
+        key_days=settings.hub_key_days,
+    )
+
+
+def copying_of(settings: Settings) -> Copying | None:
+    """What keeps a node's copy; None: none is kept."""
+    if not (settings.hub and settings.hub_copy):
+        return None
+    return Copying(copying.Settings(Path(settings.hub_copy), node_of(settings)))
 
 
 def policy_of_gate(gate: Gate) -> AccessPolicy | None:

@@ -96,10 +96,14 @@ def user() -> dict[str, Any]:
 
 
 class Cluster:
-    """One PostgreSQL server in a folder of its own, reached through a socket in it."""
+    """One PostgreSQL server in a folder of its own, reached through a socket in it. made_with: what
+    else initdb is told."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, str], made_with: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
+        self.made_with = made_with
         self.settings = {**ALWAYS, **settings}
         self.programs = programs()
         self.user = user()
@@ -116,7 +120,7 @@ class Cluster:
     def make(self) -> None:
         # A run on another file system is not told about the machine's language.
         self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                  "--locale=C", "--no-sync", "--no-instructions")  # fmt: skip
+                  "--locale=C", "--no-sync", "--no-instructions", *self.made_with)  # fmt: skip
 
     def start(self) -> None:
         options = itertools.chain(*(("-c", f"{k}={v.strip(chr(39))}") for k, v in self._options()))
@@ -146,6 +150,11 @@ class Cluster:
                     os.kill(child, how)
             self.process.wait(timeout=60)
             self.process = None
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself: it was started, and is there no more."""
+        return self.process is not None and self.process.poll() is not None
 
     def _children(self) -> list[int]:
         assert self.process is not None

@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.sync.real.province import Place, Post, Province
+from tests.sync.real.place import Place
+from tests.sync.real.province import Post, Province
 
 MY_KHANH, NHON_AI = "my-khanh", "nhon-ai"
 NAMES = {MY_KHANH: "Trạm Y tế Mỹ Khánh", NHON_AI: "Trạm Y tế Nhơn Ái"}

@@ -19,6 +19,7 @@ from fhir_server.cli import (
     package,
     records,
     reindex,
+    rescue,
     serve,
     sync,
     terminology,
@@ -55,6 +56,8 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(command.__name__)(command)
+app.command("rescue")(rescue.at_hub)
+sync.app.command("rescue")(rescue.rescue)
 app.add_typer(access.app, name="access")
 app.add_typer(client.app, name="client")
 app.add_typer(audit.app, name="audit")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fhir_server.settings import Settings
     from fhir_server.store.upkeep.side import Beside
+    from fhir_server.sync.node.copy_state import CopyState
     from fhir_server.sync.node.key import NodeKey
     from fhir_server.sync.node.standing import Standing
 
@@ -258,7 +259,7 @@ async def _hurry(side: Beside) -> None:
             refuse(Exit.MISUSED, NO_NODE)
         if found.line.failing > asked or (found.line.failing and not found.waiting):
             refuse(Exit.FOUND, found.line.why)
-        before, said = said, f"{found.waiting:,} wait ({_size(found.bytes)}, {_span(found.left)})."
+        before, said = said, f"{found.waiting:,} wait ({size(found.bytes)}, {_span(found.left)})."
         if said != before:
             typer.echo(said)
         if not found.waiting and found.line.contact > asked:
@@ -292,13 +293,13 @@ async def _meet(settings: Settings) -> tuple[int, int]:
                 await server.store.commit(state.unit)
                 if (found := await standing(server.store.side)) is not None:
                     typer.echo(
-                        f"Sent {sent:,} ({_size(line.up)}), {found.waiting:,} wait"
-                        f" ({_size(found.bytes)}, {_span(found.left)})."
+                        f"Sent {sent:,} ({size(line.up)}), {found.waiting:,} wait"
+                        f" ({size(found.bytes)}, {_span(found.left)})."
                     )
             while True:
                 more = await asking.pull(0)
                 came += 1
-                typer.echo(f"Page {came:,}: {_size(line.down)} came.")
+                typer.echo(f"Page {came:,}: {size(line.down)} came.")
                 if not more:
                     break
             await server.store.commit(state.answered(line.up, line.down).unit)
@@ -328,15 +329,17 @@ def _not_begun(settings: Settings) -> str:
 def _told(found: Standing) -> list[tuple[str, str]]:
     line = found.line
     told = [
-        ("Waiting", f"{found.waiting:,} versions, about {_size(found.bytes)}"),
+        ("Waiting", f"{found.waiting:,} versions, about {size(found.bytes)}"),
         ("Urgent", f"{found.urgent:,} prescriptions and referrals among them"),
         ("Time left", _span(found.left)),
         ("Kept apart", f"{found.parked:,} parked, {found.refused:,} refused"),
         ("Line", f"fails since {moment(line.failing)}: {line.why}" if line.failing else "works"),
         ("Last contact", moment(line.contact)),
-        ("Bytes", f"{_size(line.up)} up, {_size(line.down)} down"),
+        ("Bytes", f"{size(line.up)} up, {size(line.down)} down"),
         ("Clock", f"the hub's is {found.offset / 1000:+.1f} s from this one"),
     ]
+    if found.copy is not None:
+        told.append(("Copy", _of_copy(found.copy)))
     if found.whole:
         told.append(("Fetching", "everything is being sent by the hub"))
     if found.paused:
@@ -344,11 +347,22 @@ def _told(found: Standing) -> list[tuple[str, str]]:
     return told
 
 
+def _of_copy(copy: CopyState) -> str:
+    there = f"{copy.versions:,} versions ({size(copy.octets)}) in {copy.folder}"
+    large = f"; {copy.large:,} are too large for one" if copy.large else ""
+    if copy.failing:
+        return (
+            f"fails since {moment(copy.failing)}: {copy.why} {copy.missing:,} versions are here"
+            f" alone; {there}{large}"
+        )
+    return f"whole, {there}, as of {moment(copy.at)}{large}"
+
+
 def moment(at: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1000)) if at else "never"
 
 
-def _size(bytes: float) -> str:
+def size(bytes: float) -> str:
     return f"{bytes / 1024:,.1f} KB" if bytes < 1024 * 1024 else f"{bytes / 1024 / 1024:,.1f} MB"
 
 

@@ -17,18 +17,12 @@ from functools import cache, lru_cache, partial
 import orjson
 
 from fhir_server.conformance.canonicals import Canonical, Canonicals
-from fhir_server.conformance.definitions import R4_FOLDER, Definitions, load
+from fhir_server.conformance.definitions import R4_FOLDER
 from fhir_server.foundation import wire
 from fhir_server.foundation.resource import Resource
 
 ARCHIVE = R4_FOLDER / "resources.zip"
 SOURCE = "R4"
-
-
-@cache
-def definitions_of_r4() -> Definitions:
-    """The compact facts, loaded once for those who are not given them."""
-    return load()
 
 
 @cache

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.conformance.canonicals import Canonical, Canonicals
-from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.definitions import Definitions, load
 from fhir_server.conformance.problem import Problem
-from fhir_server.conformance.r4_resources import definitions_of_r4
 from fhir_server.conformance.shape import wrong_shape
 from fhir_server.conformance.snapshot import BrokenProfile, Snapshots, generate
 from fhir_server.foundation.fhirpath.evaluate import compile
@@ -73,7 +72,7 @@ def all_unsound(
 ) -> list[Problem]:
     """What makes the definitions of a package unfit. canonicals: with those of the package."""
     snapshots = Snapshots(canonicals)
-    known = definitions or definitions_of_r4()
+    known = definitions or load()
     asked = (Asked(e.load(), _name(e), canonicals, snapshots, known) for e in entries)
     return [problem for each in asked for problem in _unsound(each)]
 

@@ -17,6 +17,7 @@ from fhir_server.interaction.following import Following
 from fhir_server.interaction.reindexing import Reindexing
 from fhir_server.interaction.renewing import Renewing
 from fhir_server.interaction.sourcing import Source
+from fhir_server.interaction.stirring import Stirring
 from fhir_server.interaction.text_following import TextFollowing
 from fhir_server.interaction.waiting import Waiting
 from fhir_server.search.index import Indexer
@@ -251,8 +252,11 @@ class Server:
     anchoring: Anchoring | None = None  # None: the audit is anchored nowhere
     reindexing: Reindexing | None = None  # None: no index is filled in the background
     renewing: Renewing | None = None  # None: the policy has no file that could change
+    # waited for before a write is answered: a second copy of it; None: none is kept
+    copied: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
     departments: Departments = field(default_factory=Departments, compare=False)
     waiting: Waiting = field(default_factory=Waiting, compare=False)
+    stirring: Stirring = field(default_factory=Stirring, compare=False)  # for who waits for a part
     # what goes on beside the requests from the start to the stop, each given the server
     background: list[Callable[[Server], Coroutine[Any, Any, None]]] = field(
         default_factory=list, compare=False

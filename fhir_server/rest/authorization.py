@@ -26,6 +26,7 @@ from fhir_server.security.tokens.fetching import Unfetched
 from fhir_server.security.tokens.oauth import MAX_PARAMETERS, NOT_TOLD, OAuthError
 from fhir_server.security.tokens.ring import Ring
 from fhir_server.sync import receipts
+from fhir_server.sync.copy import piece
 
 FORM = "application/x-www-form-urlencoded"
 Told = Mapping[str, Any]
@@ -85,7 +86,9 @@ BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may 
 CONFIGURATION, OPENID = b".well-known/smart-configuration", b".well-known/openid-configuration"
 KEYS, AUTHORIZE = b"oauth/keys", b"oauth/authorize"
 RECEIPT_KEYS = b"oauth/receipt-keys"  # by which what nodes were told can be verified without us
-TOLD_TO_ANY_PAGE = frozenset({CONFIGURATION, OPENID, KEYS, RECEIPT_KEYS})  # SMART 2.2
+COPY_KEYS = b"oauth/copy-keys"  # for which nodes seal their copies
+TOLD_TO_ANY_PAGE = frozenset({CONFIGURATION, OPENID, KEYS, RECEIPT_KEYS, COPY_KEYS})  # SMART 2.2
+RINGS = {RECEIPT_KEYS: receipts.KEYS, COPY_KEYS: piece.KEYS}
 PATHS = frozenset({*POSTED, LAUNCH, *TOLD_TO_ANY_PAGE, AUTHORIZE})
 METHODS = dict.fromkeys(TOLD_TO_ANY_PAGE, ("GET", "HEAD")) | {AUTHORIZE: ("GET", "POST")}
 
@@ -122,8 +125,8 @@ async def _published(server: Server, authority: Authority, request: Request, pat
         return authority.openid(request.base)
     if path == KEYS:
         return await authority.keys()
-    if path == RECEIPT_KEYS:
-        ring = Ring(server.store, server.lasting_secret, receipts.KEYS)
+    if path in RINGS:
+        ring = Ring(server.store, server.lasting_secret, RINGS[path])
         return await ring.published(time.time_ns() // 1_000_000)
     try:
         return await authority.configuration(request.base)

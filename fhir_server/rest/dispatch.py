@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -245,7 +245,7 @@ class Dispatcher:
         name = request.row.interaction
         perform = PERFORM[name]
         if name not in READS and name not in SEARCHES:
-            return await perform(self.server, request)
+            return await self._written(perform(self.server, request))
         doing = perform(self.server, request)
         try:
             waits = doing.send(None)
@@ -269,6 +269,13 @@ class Dispatcher:
                 f"The {name} was given up after {seconds:g} seconds (`request_timeout`). Ask for"
                 " less: more criteria, a shorter period, a smaller `_count`."
             ) from None
+
+    async def _written(self, doing: Awaitable[Answer]) -> Answer:
+        """A node whose disk may be lost has a second copy of it first."""
+        answer = await doing
+        if self.server.copied is not None:
+            await self.server.copied()
+        return answer
 
     def _options(self, request: Request) -> Reply:
         request.interaction = "options"

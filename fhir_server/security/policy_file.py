@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fhir_server.conformance.r4_resources import definitions_of_r4
+from fhir_server.conformance.definitions import load
 from fhir_server.foundation.toml_rows import BadFile, Row, Table, Wanted, of_path, read
 from fhir_server.security import purpose
 from fhir_server.security.policy import (
@@ -156,7 +156,7 @@ def _made(source: str, rows: Rows) -> Policy:
     for name, found in rows.items():
         if len(found) > MAX_ROWS:
             found[MAX_ROWS].complain(f"there are more than {MAX_ROWS} tables `[[{name}]]`.")
-    types = definitions_of_r4().resource_types
+    types = load().resource_types
     purposes = {
         key: Purpose(row["code"], row["basis"], row["law"])
         for key, row in _named(rows, "purpose", "code").items()

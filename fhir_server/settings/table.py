@@ -223,6 +223,12 @@ class Settings:
         " `./data/hub-key.json` for PostgreSQL.",
         FOLDER,
     )
+    hub_copy: str = setting(
+        "",
+        "A folder on another disk or a USB stick, where a node keeps a sealed copy of what its hub"
+        " has not confirmed; empty: it keeps none. The folder must be there.",
+        FOLDER,
+    )
     hub_key_days: int = setting(
         365,
         "Days after which a node makes another key, and has its hub know it by that. 0: never.",

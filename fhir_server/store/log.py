@@ -80,6 +80,11 @@ def parted(epochs: Rows, name: str, whole: Position) -> tuple[int, int, int] | N
     return number + 1, secrets.randbits(62), max(whole.seq - 1, start)
 
 
+def cursor_of(edge: Edge, epochs: Rows) -> str:
+    number, mark = epochs[-1][:2]
+    return f"{number}.{mark}.{edge.seq}.{edge.num + 1}.{edge.what}"
+
+
 def told_epochs(epochs: Rows) -> list[Epoch]:
     ends = [Position(start + 1) for _, _, start, *_ in epochs[1:]]
     return [Epoch(f"{epoch[1]:x}", end) for epoch, end in zip(epochs, [*ends, None], strict=True)]
@@ -98,7 +103,7 @@ def log_sql(
 ) -> Rendered:
     """The horizon, how many rows were looked at, the last of them, and those that are wanted."""
     wanted = _wanted(facility, everywhere, dialect)
-    looked = _looked(after, limit, dialect)
+    looked = looked_at(after, limit, dialect)
     join = (
         "left join lateral (select * from version x where x.rid = w.rid and x.seq = w.at_seq"
         " and x.num = w.at_num offset 0) v on true"
@@ -123,7 +128,8 @@ def log_sql(
     return Rendered(text, (*looked.values, *wanted.values))
 
 
-def _looked(after: Edge, limit: int, dialect: Dialect) -> Part:
+def looked_at(after: Edge, limit: int, dialect: Dialect) -> Part:
+    """The next rows of the log, versions and marks, up to `h.horizon`."""
     mark, num = dialect.mark, "v.num" if dialect.postgresql else "0"
     beyond = ">" if after.what else ">="
     later = f"(v.seq, v.num) > ({mark}, {mark})" if dialect.postgresql else "v.seq > ?"
@@ -162,16 +168,15 @@ def read_log(rows: Rows, epochs: Rows, after: Edge, limit: int, codec: Codec) ->
     if after.seq >= horizon and after != START:
         raise EpochEnded
     edge = Edge(*rows[0][14:17]) if looked else after
-    number, mark = epochs[-1][:2]
     end = Edge(max(horizon - 1, 0), LAST)
     return Log(
         [_row(row, codec) for row in rows if row[17] is not None],
-        f"{number}.{mark}.{edge.seq}.{edge.num + 1}.{edge.what}",
+        cursor_of(edge, epochs),
         looked >= limit,
         edge.position,
         Position(horizon),
         end.position,
-        f"{number}.{mark}.{end.seq}.{end.num + 1}.{end.what}",
+        cursor_of(end, epochs),
     )
 
 
@@ -212,14 +217,18 @@ def read_homes(rows: Rows) -> dict[tuple[int, int], bool]:
     return {(rid, whom): kind == HOME_IN for rid, whom, kind in rows}
 
 
-def compartment_sql(patient: int, after: int | None, limit: int, dialect: Dialect) -> Rendered:
+def compartments_sql(
+    patients: Sequence[int], after: int | None, limit: int, dialect: Dialect
+) -> Rendered:
     """Apart, so that it is read by the owner and not by the number."""
     num = ", c.num" if dialect.postgresql else ""
+    theirs = member("c.owner", patients, dialect)
     text = (
         f"with mine as materialized (select c.rid, c.seq{num}, c.main_lo, c.owner from current c"
-        f" where c.owner = {dialect.mark} and c.owner <> 0)"
-        f" select {dialect.columns}, p.main_lo, p.owner from (select * from mine"
-        f" where rid > {dialect.mark} order by rid limit {limit:d}) p {dialect.version}"
-        " order by p.rid"
+        f" where {theirs.text} and c.owner <> 0)"
+        f" select {dialect.columns}, p.main_lo, p.owner from (select * from mine where"
+        f" (owner, rid) > ({dialect.mark}, {dialect.mark}) order by owner, rid limit {limit:d}) p"
+        f" {dialect.version} order by p.owner, p.rid"
     )
-    return Rendered(text, (patient, -1 if after is None else after))
+    first = (patients[0], -1 if after is None else after) if patients else (0, 0)
+    return Rendered(text, (*theirs.values, *first))

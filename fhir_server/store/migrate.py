@@ -9,8 +9,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
-
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 
 
@@ -25,7 +23,7 @@ def migrate(url: str) -> list[str]:
         return []
     if had is not None and had > SCHEMA:
         raise SchemaUnknown(unknown(url, had))
-    from fhir_server.store.migrations.run import run  # noqa: PLC0415 - alembic takes 250 ms
+    from fhir_server.store.migrations.run import run  # alembic takes 250 ms
 
     return run(url, had)
 
@@ -34,6 +32,8 @@ def schema_of(url: str) -> str | None:
     """The database's schema, or None where it is empty."""
     if dialect_of(url) == SQLITE:
         return sqlite_schema(sqlite_path(url))
+    import psycopg
+
     with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
         row = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if row is None or row[0] is None:

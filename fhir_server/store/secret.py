@@ -12,8 +12,6 @@ import secrets
 import sqlite3
 from contextlib import closing
 
-import psycopg
-
 from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
 
 NAME = "secret"
@@ -32,6 +30,8 @@ def secret_of(url: str) -> str:
                 connection.execute(KEEP.format("?"), (NAME, made))
                 found = connection.execute(LOOK.format("?"), (NAME,)).fetchone()
     else:
+        import psycopg
+
         with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as reached:
             found = reached.execute(LOOK.format("%s").encode(), (NAME,)).fetchone()
             if found is None:

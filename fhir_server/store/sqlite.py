@@ -54,7 +54,7 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.contract.side import SideTables
 from fhir_server.store.contract.watch import WATCH
 from fhir_server.store.migrate import check, sqlite_schema
@@ -250,14 +250,19 @@ class SqliteStore:
             lambda r: sqlite_log.read(r, self._codec, after, facility, everywhere, limit)
         )
 
+    async def stirred(self, after: str, *, limit: int) -> Stirred:
+        return await self._ask(lambda r: sqlite_log.stirred(r, after, limit))
+
     async def homes(
         self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
     ) -> Mapping[tuple[int, int], bool]:
         return await self._ask(lambda r: sqlite_log.homes(r, patients, facility, at))
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
         return await self._ask(
-            lambda r: sqlite_log.compartment(r, self._codec, patient, after, limit)
+            lambda r: sqlite_log.compartments(r, self._codec, patients, after, limit)
         )
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:

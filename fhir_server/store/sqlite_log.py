@@ -13,10 +13,11 @@ from fhir_server.store import lineage, log
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Position, Stored, rid
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.dialect import SQLITE
 from fhir_server.store.row import stored
 from fhir_server.store.sqlite_connection import Reader, Row
+from fhir_server.store.stirring import read_stirred, stirred_sql
 
 HORIZON = (
     "max(coalesce((select max(seq) from version), 0), coalesce((select max(seq) from mark), 0)) + 1"
@@ -37,6 +38,15 @@ def read(
         asked = log.log_sql(after, facility, everywhere, limit, SQLITE, HORIZON)
         rows = reader.rows(asked.text, asked.values)
     return log.read_log(rows, known, after, limit, codec)
+
+
+def stirred(reader: Reader, cursor: str, limit: int) -> Stirred:
+    with reader.snapshot():
+        known = epochs(reader)
+        after = log.edge_of(cursor, known)
+        asked = stirred_sql(after, limit, SQLITE, HORIZON)
+        rows = reader.rows(asked.text, asked.values)
+    return read_stirred(rows, known, after, limit)
 
 
 def epochs(reader: Reader) -> list[Row]:
@@ -68,10 +78,10 @@ def homes(
     return log.read_homes(reader.rows(asked.text, asked.values))
 
 
-def compartment(
-    reader: Reader, codec: Codec, patient: int, after: int | None, limit: int
+def compartments(
+    reader: Reader, codec: Codec, patients: Sequence[int], after: int | None, limit: int
 ) -> list[Stored]:
-    asked = log.compartment_sql(patient, after, limit, SQLITE)
+    asked = log.compartments_sql(patients, after, limit, SQLITE)
     return [stored(row, codec, *row[12:]) for row in reader.rows(asked.text, asked.values)]
 
 

@@ -18,6 +18,7 @@ from fhir_server.interaction.context import Answer, Circumstances, Figure, Serve
 from fhir_server.operation.call import Call, Operation
 from fhir_server.sync.hub import nodes
 from fhir_server.sync.hub.nodes import Known
+from fhir_server.sync.node.copy_state import CopyState
 from fhir_server.sync.node.standing import Standing, standing
 
 NAME = "sync-status"
@@ -58,6 +59,17 @@ def _of_node(own: Standing) -> Iterator[dict[str, Any]]:
         yield {"name": "why", "valueString": own.line.why}
     yield {"name": "offset", "valueQuantity": _seconds(own.offset / 1000)}
     yield {"name": "entering", "valueBoolean": own.whole}
+    if own.copy is not None:
+        yield {"name": "copy", "part": list(_of_copy(own.copy))}
+
+
+def _of_copy(copy: CopyState) -> Iterator[dict[str, Any]]:
+    yield from _moment("whole", copy.at)
+    yield from _moment("failing", copy.failing)
+    if copy.failing and copy.why:
+        yield {"name": "why", "valueString": copy.why}
+    for name in ("versions", "octets", "missing", "large"):
+        yield {"name": name, "valueUnsignedInt": min(getattr(copy, name), 2**31 - 1)}
 
 
 def _of_hub(node: Known) -> Iterator[dict[str, Any]]:
@@ -99,6 +111,11 @@ async def figures(server: Server) -> list[Figure]:
             )
         silent = (now - own.line.contact) / 1000 if own.line.contact else -1.0
         found.append(("sync_hub_silent_seconds", "Seconds since the hub answered.", "", silent))
+        if own.copy is not None:
+            since = own.copy.failing
+            failing = (now - since) / 1000 if since else 0.0
+            found.append(("sync_copy_missing", MISSING, "", own.copy.missing + own.copy.large))
+            found.append(("sync_copy_failing_seconds", FAILING, "", failing))
     for node in await nodes.known(side):
         silent = (now - node.heard) / 1000
         found.append(("sync_node_silent_seconds", SILENT, node.node, silent))
@@ -116,6 +133,8 @@ async def figures(server: Server) -> list[Figure]:
 SILENT = "Seconds since a node was heard."
 BEHIND = "1 where there was more for a node when it asked last."
 ALARM = "1 where two disks have been speaking under a node's name."
+MISSING = "Versions that are neither at the hub nor in the copy."
+FAILING = "Seconds since the copy cannot be written; 0: it can."
 WAITING = "Versions a node has still to send, as it said."
 
 OPERATIONS: tuple[Operation, ...] = (

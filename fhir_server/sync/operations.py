@@ -9,7 +9,7 @@ from fhir_server.operation import table
 from fhir_server.operation.call import Operation
 from fhir_server.sync import figures
 from fhir_server.sync.conflicts import operation as conflicts
-from fhir_server.sync.hub import origin, pulling, receiving
+from fhir_server.sync.hub import origin, pulling, receiving, rescuing
 
 OF_SYNC: tuple[Operation, ...] = (
     *conflicts.OPERATIONS,
@@ -17,5 +17,6 @@ OF_SYNC: tuple[Operation, ...] = (
     *receiving.OPERATIONS,
     *figures.OPERATIONS,
     *origin.OPERATIONS,
+    *rescuing.OPERATIONS,
 )
 OPERATIONS: tuple[Operation, ...] = (*table.OPERATIONS, *OF_SYNC)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ class Serving:
     """One server on one port; it may be started again and again."""
 
     program: tuple[str, ...] = ("fhir_server", "serve")  # a module, and what it is told
+    trust: ssl.SSLContext | None = None  # whose certificate it shows, where it speaks TLS
 
     def __init__(self, url: str, folder: Path, **settings: Any) -> None:
         self.url = url
@@ -90,11 +92,16 @@ class Serving:
             begun = time.monotonic()
             time.sleep(0.02)
 
+    @property
+    def root(self) -> str:
+        """Without the base path."""
+        return f"http://127.0.0.1:{self.port}"
+
     def ready(self) -> tuple[int, Any]:
         """What /readyz says; 0 where nobody answers."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.port}/readyz", timeout=20
+                f"{self.root}/readyz", timeout=20, context=self.trust
             ) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as refused:

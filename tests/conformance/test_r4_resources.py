@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.conformance.r4_resources import ARCHIVE, canonicals_of_r4, definitions_of_r4
+from fhir_server.conformance.definitions import load
+from fhir_server.conformance.r4_resources import ARCHIVE, canonicals_of_r4
 from fhir_server.conformance.shape import wrong_shape
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +51,11 @@ def test_every_resource_is_the_one_its_entry_names_and_has_its_shape(known):
             resource = entry.load()
             assert resource["resourceType"] == entry.type
             assert resource["url"].partition("|")[0] == url
-            assert wrong_shape(definitions_of_r4(), resource) is None
+            assert wrong_shape(load(), resource) is None
 
 
 def test_every_type_of_r4_has_its_definition_with_snapshot_and_differential(known):
-    definitions = definitions_of_r4()
+    definitions = load()
     for name in definitions.all_types:
         structure = known.get(CORE + name, "StructureDefinition")
         paths = [e["path"] for e in structure["snapshot"]["element"]]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.conformance.canonicals import Canonicals
+from fhir_server.conformance.definitions import load
 from fhir_server.conformance.package import folder_of_definitions, layered
-from fhir_server.conformance.r4_resources import canonicals_of_r4, definitions_of_r4
+from fhir_server.conformance.r4_resources import canonicals_of_r4
 from fhir_server.terminology.site import OWN
 from fhir_server.terminology.terms import Terms
 from fhir_server.validation.policy import Policy
@@ -34,7 +35,7 @@ def validator(*, enforcing: bool = False) -> Validator:
     """enforcing: by the policy that comes with the program, beside what is asked for."""
     policy = Policy.of(PROFILES / "policy.toml") if enforcing else None
     known = canonicals()
-    return Validator(definitions_of_r4(), canonicals=known, terms=Terms(known), policy=policy)
+    return Validator(load(), canonicals=known, terms=Terms(known), policy=policy)
 
 
 def profiles() -> list[Json]:

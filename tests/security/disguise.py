@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fhir_server.conformance.r4_resources import canonicals_of_r4, definitions_of_r4
+from fhir_server.conformance.definitions import load
+from fhir_server.conformance.r4_resources import canonicals_of_r4
 from fhir_server.foundation.resource import Key, literal
 from fhir_server.security.deidentify import Means
 from fhir_server.security.pseudonym import Pseudonyms
@@ -18,7 +19,7 @@ def own(reference: str) -> Key | None:
 
 def means(client: str = "study") -> Means:
     terms = Terms(canonicals_of_r4())
-    return Means(definitions_of_r4(), terms, Pseudonyms(SECRET, client), own)
+    return Means(load(), terms, Pseudonyms(SECRET, client), own)
 
 
 MEANS = means()

@@ -10,8 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fhir_server.conformance.definitions import Field
-from fhir_server.conformance.r4_resources import definitions_of_r4
+from fhir_server.conformance.definitions import Field, load
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.security import vouched
 from fhir_server.security.deidentify import (
@@ -27,7 +26,7 @@ from fhir_server.security.pseudonym import Pseudonyms
 from fhir_server.store.contract import rid
 from tests.security.disguise import MEANS, means
 
-R4 = definitions_of_r4()
+R4 = load()
 HOW = tuple(TRANSFORMATIONS)
 CANARY, DAY, YEAR = "Nguyen-Van-Canary", "1987-06-05", "1987"
 VALUES: dict[str, Any] = {

@@ -176,7 +176,7 @@ async def test_a_deletion_told_again_stays_a_deletion_of_the_same_patient(store)
     again = await newest(store, "Encounter/e")
     assert (again.version_id, again.deleted, again.owner) == (rev(gone), True, 7)
     assert await store.census() == {}
-    assert [one.key.id for one in await store.compartment(7, None, limit=9)] == ["e"]
+    assert [one.key.id for one in await store.compartments([7], None, limit=9)] == ["e"]
 
 
 async def test_who_changes_patient_is_told_in_the_log_at_that_version(store):

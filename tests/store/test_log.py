@@ -134,6 +134,31 @@ async def test_what_changes_patient_is_told_to_whom_it_was_and_to_whom_it_is(sto
         assert (found[-1].whom, owner_of(found[-1].body)) == (MINE, THEIRS)
 
 
+async def test_whom_new_rows_may_concern_is_told_without_them(store):
+    await live(store)
+    end = (await store.log(None, facility=0, everywhere=(), limit=0)).end
+    moved = owned("Encounter/t", MINE, "b", before=rows(owner=THEIRS))
+    moved = replace(moved, follows=await newest(store, "Encounter/t"))
+    for what, whom, everybody in (
+        (unit(owned("Encounter/m3", MINE)), {HERE}, False),  # home has ended, and may be told of
+        (unit(owned("Encounter/t2", THEIRS), owned("Encounter/m4", MINE)), {HERE, THERE}, False),
+        (unit(owned("Encounter/n", rid(Key("Patient", "new")))), set(), False),
+        (unit(version("Organization/o2")), set(), True),
+        (marks(home(MINE, THERE)), {THERE}, False),
+        (marks(Mark(HELD, 3, HERE), Mark(OUTSIDE, 3, 77)), {77}, False),
+        (unit(moved), {HERE, THERE}, True),
+    ):
+        await store.commit(what)
+        found = await store.stirred(end, limit=1)
+        looked = [found]
+        while looked[-1].more:
+            looked.append(await store.stirred(looked[-1].next, limit=1))
+        assert set().union(*(each.whom for each in looked)) == whom
+        assert any(each.everybody for each in looked) is everybody
+        end = looked[-1].next
+    assert not (await store.stirred(end, limit=1)).whom
+
+
 async def test_homes_are_those_of_the_last_mark_up_to_a_place(store):
     one = await store.commit(marks(home(1), home(2), home(1, THERE)))
     two = await store.commit(marks(home(1, HERE, HOME_OUT), home(3)))
@@ -155,13 +180,25 @@ async def test_a_compartment_is_walked_by_rid_deletions_and_all(store):
     gone = version(keys[3], "deleted", before=mine, follows=await newest(store, keys[3]))
     await store.commit(unit(gone))
     met, after = [], None
-    while page := await store.compartment(MINE, after, limit=3):
+    while page := await store.compartments([MINE], after, limit=3):
         met += page
         after = rid(page[-1].key)
     assert [rid(one.key) for one in met] == sorted(rid(one.key) for one in met)
     assert {str(one.key) for one in met} == set(keys)
     assert [str(one.key) for one in met if one.deleted] == [keys[3]]
-    assert await store.compartment(0, None, limit=3) == []
+    assert await store.compartments([0], None, limit=3) == []
+    assert await store.compartments([], None, limit=3) == []
+    both = sorted((MINE, THEIRS))
+    for after, limit in ((None, 100), (None, 2), (max(map(rid_of, met)), 100)):
+        found = await store.compartments(both, after, limit=limit)
+        everything = [*met, *await store.compartments([THEIRS], None, limit=9)]
+        told = sorted((one.owner, rid_of(one)) for one in everything)
+        told = [one for one in told if after is None or one > (both[0], after)]
+        assert [(one.owner, rid_of(one)) for one in found] == told[:limit]
+
+
+def rid_of(stored):
+    return rid(stored.key)
 
 
 FOREIGN = ("", "1", "1.2.3.4", "1.2.3.4.2", "a.b.c.d.e", "1.2.3.4.5.6", f"1.2.{2**62}.0.0")
@@ -179,6 +216,8 @@ async def test_a_cursor_of_another_history_or_from_beyond_the_end_has_ended(stor
     for cursor in (f"{number}.{int(mark) + 1}.0.0.1", f"{number}.{mark}.{2**60}.0.0"):
         with pytest.raises(EpochEnded):
             await store.log(cursor, facility=HERE, everywhere=(), limit=5)
+        with pytest.raises(EpochEnded):
+            await store.stirred(cursor, limit=5)
 
 
 async def test_a_follower_meets_every_row_once_in_order_while_many_write(store):

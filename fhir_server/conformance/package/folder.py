@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.definitions import Definitions, load
 from fhir_server.conformance.package.archive import Bounds, Broken, Member
 from fhir_server.conformance.package.reading import (
     MANIFEST,
@@ -19,7 +19,6 @@ from fhir_server.conformance.package.reading import (
     one_file,
     read_package,
 )
-from fhir_server.conformance.r4_resources import definitions_of_r4
 
 EXAMPLES = "examples"  # resources that are no definitions
 
@@ -34,7 +33,7 @@ def folder_of_definitions(
     there (CSV, TOML, Markdown) is for others.
     """
     bounds = bounds or Bounds()
-    definitions = definitions or definitions_of_r4()
+    definitions = definitions or load()
     dropped: list[Path] = []
     reader = Reader(path.name, definitions, bounds)
     try:

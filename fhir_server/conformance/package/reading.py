@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server.conformance.canonicals import CONFORMANCE_TYPES, Canonical, of_resource
-from fhir_server.conformance.definitions import Definitions
+from fhir_server.conformance.definitions import Definitions, load
 from fhir_server.conformance.package.archive import Bounds, Broken, Member, members
 from fhir_server.conformance.package.shelf import Shelf
 from fhir_server.conformance.problem import Problem
-from fhir_server.conformance.r4_resources import definitions_of_r4
 from fhir_server.conformance.shape import wrong_shape
 from fhir_server.conformance.xml import from_xml
 from fhir_server.foundation import wire
@@ -64,7 +63,7 @@ def read_package(
     Its problems say what could not be used. Raises nothing but MemoryError.
     """
     bounds = bounds or Bounds()
-    reader = Reader(path.name, definitions or definitions_of_r4(), bounds)
+    reader = Reader(path.name, definitions or load(), bounds)
     try:
         if path.is_dir():
             top = path / "package" if (path / "package" / MANIFEST).is_file() else path

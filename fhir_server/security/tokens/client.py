@@ -46,6 +46,7 @@ class Client:
     purposes: tuple[str, ...] = ()  # the first is meant where a token says none
     patient: str = ""  # the Patient it is all about: a citizen's own application
     keys: tuple[Jwk, ...] = ()
+    former: tuple[Jwk, ...] = ()  # it had before: they prove nobody, but what they have signed
     keys_url: str = ""
     redirects: tuple[str, ...] = ()  # where a person's browser may be led back to, exactly
     provider: bool = False  # its tokens come from the outside OpenID provider
@@ -56,13 +57,14 @@ class Client:
 
 
 UNTIL = "until"  # of a key that another has followed: milliseconds since 1970 UTC
+FORMER = 24  # keys of before that are kept
 OWN = ("id", "changed", "revoked")  # columns; the rest is in `facts`
 
 
 def of(row: Registered) -> Client:
     """The client of a row."""
     facts: dict[str, Any] = json.loads(row.facts)
-    for name in ("roles", "purposes", "keys", "redirects"):
+    for name in ("roles", "purposes", "keys", "former", "redirects"):
         facts[name] = tuple(facts.get(name, ()))
     known = {name: facts[name] for name in Client.__slots__ if name in facts}
     return Client(id=row.id, changed=row.changed, revoked=row.revoked, **known)
@@ -129,8 +131,16 @@ def is_redirect(uri: str) -> bool:
 def rotated(client: Client, keys: Sequence[Jwk], *, keep: bool) -> Client:
     """With these keys; keep: beside those of before, until the next rotation."""
     kids = {key["kid"] for key in keys}
-    kept = tuple(key for key in client.keys if key["kid"] not in kids) if keep else ()
-    return replace(client, keys=(*kept, *keys), keys_url="", provider=False)
+    before = tuple(key for key in client.keys if key["kid"] not in kids)
+    kept, gone = (before, ()) if keep else ((), before)
+    former = remembered(client, gone)
+    return replace(client, keys=(*kept, *keys), former=former, keys_url="", provider=False)
+
+
+def remembered(client: Client, gone: Iterable[Jwk]) -> tuple[Jwk, ...]:
+    """Its former keys, with these."""
+    bare = ({name: value for name, value in key.items() if name != UNTIL} for key in gone)
+    return (*client.former, *bare)[-FORMER:]
 
 
 def living(keys: Iterable[Jwk], now: int) -> tuple[Jwk, ...]:

@@ -36,7 +36,7 @@ class Kind:
     published: days that it can be had after another has taken its place. many: at once."""
 
     name: str
-    algorithm: Literal["RS256", "ES256"]
+    algorithm: Literal["RS256", "ES256", "ECDH-ES+A256KW"]
     quarter: int
     published: int
     many: int
@@ -52,7 +52,8 @@ class Kept:
 
 
 class Ring:
-    """The keys of one kind. The newest signs; each that is published verifies."""
+    """The keys of one kind. The newest signs, or is sealed to; each that is published verifies, or
+    opens."""
 
     def __init__(self, store: Store, secret: bytes, kind: Kind) -> None:
         self.kind = kind
@@ -66,6 +67,13 @@ class Ring:
         """The key to sign with."""
         _, key = await self._keys(now)
         return key
+
+    async def by_kid(self, kid: str, now: int) -> jwk.Key | None:
+        """The key that is published under this name; None: there is none, or it was kept under
+        another secret."""
+        kept, _ = await self._keys(now)
+        found = next((each for each in kept if each.public["kid"] == kid), None)
+        return None if found is None else self._opened(found)
 
     async def published(self, now: int) -> Mapping[str, Any]:
         """The JWK Set by which others verify what is signed here."""
@@ -93,6 +101,9 @@ class Ring:
             ),
             "RS256": lambda: jwk.generate_key(
                 "RSA", BITS, {"kid": kid, "use": "sig", "alg": "RS256"}
+            ),
+            "ECDH-ES+A256KW": lambda: jwk.generate_key(
+                "EC", "P-256", {"kid": kid, "use": "enc", "alg": "ECDH-ES+A256KW"}
             ),
         }
         key = made[self.kind.algorithm]()

@@ -95,6 +95,7 @@ def _with(before: Client, key: Jwk, signer: object, now: int) -> Rotated:
         )
     if known is None:
         ending = tuple({**each, UNTIL: each.get(UNTIL, now + KEPT)} for each in good)
-        before = replace(before, keys=(*ending, key))
+        former = client.remembered(before, [each for each in before.keys if each not in good])
+        before = replace(before, keys=(*ending, key), former=former)
     until = max((each[UNTIL] for each in before.keys if UNTIL in each), default=now)
     return Rotated(before, key, until)

@@ -39,6 +39,7 @@ __all__ = [
     "Log",
     "LogRow",
     "Mark",
+    "Stirred",
     "owner_body",
     "owner_of",
 ]
@@ -81,6 +82,20 @@ class Log:
     horizon: Position
     last: Position
     end: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stirred:
+    """Whom rows of the log may concern.
+
+    whom: the facilities where a patient of theirs ever was at home, and whoever marks name.
+    everybody: something is no patient's, or another patient's than before. next, more: as of a Log.
+    """
+
+    whom: frozenset[int]
+    everybody: bool
+    next: str
+    more: bool
 
 
 class Epoch(NamedTuple):

@@ -14,7 +14,7 @@ from fhir_server.store.contract.access import AccessTable
 from fhir_server.store.contract.audit import AuditLog
 from fhir_server.store.contract.index import Beneath, KeyIs, UriStarts
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.contract.order import NEWEST, Order, Place
 from fhir_server.store.contract.parameter import ParameterTable
 from fhir_server.store.contract.place import Position
@@ -189,15 +189,20 @@ class Store(Protocol):
         of, or of the types that are known everywhere and are no patient's; marks that name the
         facility; and every OWNER and OUTSIDE. None starts at the beginning. Raises EpochEnded."""
 
+    async def stirred(self, after: str, *, limit: int) -> Stirred:
+        """Whom the next `limit` rows of the log after the cursor may concern. Raises EpochEnded."""
+
     async def homes(
         self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
     ) -> Mapping[tuple[int, int], bool]:
         """Whether patients are at home at facilities, by the last mark up to a place and with it
         (None: by the last); who never was is left out."""
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
-        """The newest versions of what is a patient's, deletions included, by rid, from beyond
-        `after` on."""
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
+        """The newest versions of what is some patients', deletions included, by patient and rid;
+        of the first patient from beyond `after` on. patients: in the order of their numbers."""
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
         """Every version known of each that is known at all, in the order they came; those of which

@@ -12,11 +12,12 @@ from fhir_server.store import lineage, log
 from fhir_server.store.codec import Codec
 from fhir_server.store.contract import Position, Stored, rid
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.dialect import POSTGRESQL
 from fhir_server.store.postgresql.connection import Pool, rows
 from fhir_server.store.postgresql.reading import BASE
 from fhir_server.store.row import stored
+from fhir_server.store.stirring import read_stirred, stirred_sql
 
 HORIZON = f"{BASE} + pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
@@ -35,6 +36,13 @@ async def read(
     return log.read_log(await rows(pool, asked.text, asked.values), epochs, after, limit, codec)
 
 
+async def stirred(pool: Pool, cursor: str, limit: int) -> Stirred:
+    epochs = await rows(pool, log.EPOCHS, ())
+    after = log.edge_of(cursor, epochs)
+    asked = stirred_sql(after, limit, POSTGRESQL, HORIZON)
+    return read_stirred(await rows(pool, asked.text, asked.values), epochs, after, limit)
+
+
 async def told_epochs(pool: Pool) -> list[Epoch]:
     return log.told_epochs(await rows(pool, log.EPOCHS, ()))
 
@@ -46,10 +54,10 @@ async def homes(
     return log.read_homes(await rows(pool, asked.text, asked.values))
 
 
-async def compartment(
-    pool: Pool, codec: Codec, patient: int, after: int | None, limit: int
+async def compartments(
+    pool: Pool, codec: Codec, patients: Sequence[int], after: int | None, limit: int
 ) -> list[Stored]:
-    asked = log.compartment_sql(patient, after, limit, POSTGRESQL)
+    asked = log.compartments_sql(patients, after, limit, POSTGRESQL)
     return [stored(row, codec, *row[12:]) for row in await rows(pool, asked.text, asked.values)]
 
 

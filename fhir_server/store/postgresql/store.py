@@ -41,7 +41,7 @@ from fhir_server.store.contract import (
     UriStarts,
 )
 from fhir_server.store.contract.lineage import Known
-from fhir_server.store.contract.log import Epoch, Log
+from fhir_server.store.contract.log import Epoch, Log, Stirred
 from fhir_server.store.contract.side import SideTables
 from fhir_server.store.gathering import Gathering
 from fhir_server.store.migrate import check
@@ -230,13 +230,18 @@ class PostgresqlStore:
     ) -> Log:
         return await log.read(self._readers, self._codec, after, facility, everywhere, limit)
 
+    async def stirred(self, after: str, *, limit: int) -> Stirred:
+        return await log.stirred(self._readers, after, limit)
+
     async def homes(
         self, patients: Sequence[int], facility: int | None = None, at: Position | None = None
     ) -> Mapping[tuple[int, int], bool]:
         return await log.homes(self._readers, patients, facility, at)
 
-    async def compartment(self, patient: int, after: int | None, *, limit: int) -> Sequence[Stored]:
-        return await log.compartment(self._readers, self._codec, patient, after, limit)
+    async def compartments(
+        self, patients: Sequence[int], after: int | None, *, limit: int
+    ) -> Sequence[Stored]:
+        return await log.compartments(self._readers, self._codec, patients, after, limit)
 
     async def lineage(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Known]]:
         return await log.known(self._readers, keys)

@@ -3,17 +3,17 @@
 https://hl7.org/fhir/R4/http.html#versioning
 
 One function for each, whichever database the URL speaks of; every failure of the world is an
-Unreachable, SchemaUnknown, BadBackup or FileExistsError, whose message says what to do.
+Unreachable, SchemaUnknown, BadBackup or FileExistsError, whose message says what to do. What one
+database needs is loaded when it is that one: a driver and its helpers take 20 MB of a laptop.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-
-import psycopg
 
 from fhir_server.store import sqlite_care, sqlite_stamp
 from fhir_server.store.contract import Parameterised
@@ -22,9 +22,9 @@ from fhir_server.store.parameters import ALL, read
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import READER, DatabaseInUse, connect
 from fhir_server.store.stamp import REMEDY, IndexDiffers, Stamp, difference
-from fhir_server.store.upkeep import archive, postgresql, rebuilding, sqlite
+from fhir_server.store.upkeep import sqlite
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
-from fhir_server.store.upkeep.rebuilding import Index, Progress, Reindexed
+from fhir_server.store.upkeep.rebuilding.batch import Index, Progress, Reindexed
 
 __all__ = [
     "BadBackup",
@@ -64,6 +64,8 @@ def examine(url: str) -> Sequence[Finding]:
     with reaching(url):
         if dialect_of(url) == SQLITE:
             return sqlite.examine(sqlite_path(url))
+        from fhir_server.store.upkeep import postgresql
+
         return postgresql.examine(url)
 
 
@@ -80,6 +82,8 @@ def backup(url: str, file: Path) -> None:
         if dialect_of(url) == SQLITE:
             sqlite_care.backup(sqlite_path(url), file)
         else:
+            from fhir_server.store.upkeep import archive
+
             archive.backup(url, file)
 
 
@@ -95,6 +99,8 @@ def restore(url: str, file: Path, *, replace: bool = False) -> None:
                 raise FileExistsError(f"`{path}` is there already. Say `--replace` to replace it.")
             sqlite_care.restore(file, path, replace=replace)
         else:
+            from fhir_server.store.upkeep import archive
+
             archive.restore(url, file, replace=replace)
 
 
@@ -103,6 +109,8 @@ def verify(url: str) -> list[str]:
     with reaching(url):
         if dialect_of(url) == SQLITE:
             return sqlite_care.verify(sqlite_path(url))
+        from fhir_server.store.upkeep import postgresql
+
         return postgresql.verify(url)
 
 
@@ -113,6 +121,8 @@ def reindex(
 
     numbers: of the parameters beside R4's own that `index` makes rows of.
     """
+    from fhir_server.store.upkeep import rebuilding
+
     with reaching(url):
         check(shown(url), schema_of(url))
         return rebuilding.reindex(url, index, stamp, progress, numbers)
@@ -125,6 +135,8 @@ def parameters(url: str) -> Parameterised:
         if dialect_of(url) == SQLITE:
             with closing(connect(sqlite_path(url), READER)) as file:
                 return read(file.execute(ALL).fetchall())
+        from fhir_server.store.upkeep import postgresql
+
         with postgresql.connect(url) as connection:
             return read(connection.execute(ALL.encode()).fetchall())
 
@@ -137,6 +149,8 @@ def indexed(url: str, stamp: Stamp) -> Finding:
         if dialect_of(url) == SQLITE:
             kept, filled = sqlite_stamp.look(sqlite_path(url))
         else:
+            from fhir_server.store.upkeep import postgresql
+
             kept, filled = postgresql.stamp(url)
     told = difference(stamp, kept) if filled else None
     if told is not None:
@@ -146,6 +160,8 @@ def indexed(url: str, stamp: Stamp) -> Finding:
 
 def refuse_other(file: Path) -> None:
     """Raise BadBackup for a file that cannot be one of SQLite's."""
+    from fhir_server.store.upkeep import archive
+
     with file.open("rb") as opened:
         head = opened.read(len(archive.MAGIC))
     if head == archive.MAGIC:
@@ -173,10 +189,19 @@ def reaching(url: str) -> Iterator[None]:
         raise Unreachable(f"{told}: {error.strerror or error}.") from error
     except Exception as error:
         cause = getattr(error, "orig", None) or error  # SQLAlchemy's wrap the driver's
-        if not isinstance(cause, psycopg.Error | sqlite3.Error):
+        if not isinstance(cause, drivers_errors()):
             raise
         told = str(cause).strip() or type(cause).__name__
         raise Unreachable(
             f"The database `{shown(url)}` cannot be used: {told.splitlines()[0]}. "
             "Is it running, and is `FHIR_DATABASE_URL` right?"
         ) from error
+
+
+def drivers_errors() -> tuple[type[Exception], ...]:
+    """Of the drivers that are loaded: another has raised nothing."""
+    if "psycopg" not in sys.modules:
+        return (sqlite3.Error,)
+    import psycopg
+
+    return (sqlite3.Error, psycopg.Error)

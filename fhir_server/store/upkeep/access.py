@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fhir_server.store import access
 from fhir_server.store.asking import Asking, answered
@@ -23,7 +23,9 @@ from fhir_server.store.schema import dialect_of, sqlite_path
 from fhir_server.store.select import Rendered
 from fhir_server.store.sqlite_connection import WRITER, connect
 from fhir_server.store.sqlite_parameters import rows
-from fhir_server.store.upkeep import postgresql
+
+if TYPE_CHECKING:
+    from fhir_server.store.upkeep.postgresql import Connection, Row
 
 T = TypeVar("T")
 
@@ -81,6 +83,8 @@ def _one(
 def done(url: str, asking: Asking[T]) -> T:
     """All of it in one transaction."""
     if dialect_of(url) != FILE:
+        from fhir_server.store.upkeep import postgresql
+
         with postgresql.connect(url) as connection, connection.transaction():
             return answered(asking, partial(_rows, connection))
     with closing(connect(sqlite_path(url), WRITER)) as file:
@@ -94,6 +98,6 @@ def done(url: str, asking: Asking[T]) -> T:
     return told
 
 
-def _rows(connection: postgresql.Connection, asked: Rendered) -> list[postgresql.Row]:
+def _rows(connection: Connection, asked: Rendered) -> list[Row]:
     cursor = connection.execute(asked.text.encode(), asked.values)
     return cursor.fetchall() if cursor.description else []

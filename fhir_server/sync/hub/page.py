@@ -69,6 +69,8 @@ LOOKED = 1000  # rows of the log that are looked at in one go
 LOOKS = 20  # goes for one answer
 STEPS = 2 * LIMIT  # from one patient to the next, for one answer
 MARKS = 256  # marks read at once
+PATIENTS = 64  # read at once
+GUESS = (1, 100)
 RECEIPTS = 1000  # receipts read at once
 TAKEN_WORDS = frozenset(outcome.value for outcome in TAKEN)
 NOWHERE = Position(0, -1)
@@ -102,7 +104,8 @@ class Filling:
         self._log: Log | None = None
         self._ahead: list[LogRow] = []  # of the log page, what is not told yet
         self._receipts: list[ReceiptRow] = []
-        self._coming: list[int] | None = None  # patients at home that were read already
+        self._coming: list[int] = []  # patients who are or were at home, by number
+        self._sent = GUESS  # patients, and how many rows they had
 
     @property
     def is_full(self) -> bool:
@@ -147,28 +150,37 @@ class Filling:
         if self.standing.sending:
             await self._send()
             return True
-        found = await self._next()
-        if found is None:
-            self._go(stage="outside", patient=0)
+        if not self._coming:
+            marks = await self._store.side.range(
+                MARK,
+                "by_whom",
+                prefix=(self._facility,),
+                beyond=(self.standing.patient,),
+                limit=MARKS,
+            )
+            self._coming = list(dict.fromkeys(mark.rid for mark in marks))
+        if self._coming:
+            await self._send_some()
         else:
-            self._go(patient=found, sending=True, last=None)
+            self._go(stage="outside", patient=0)
         return True
 
-    async def _next(self) -> int | None:
-        """The next patient who is at home, by number."""
-        after = self.standing.patient
-        while True:
-            if self._coming:
-                return self._coming.pop(0)
-            marks = await self._store.side.range(
-                MARK, "by_whom", prefix=(self._facility,), beyond=(after,), limit=MARKS
-            )
-            if not marks:
-                return None
-            patients = list(dict.fromkeys(mark.rid for mark in marks))
-            at_home = await self._at_home(patients)
-            self._coming = [one for one in patients if one in at_home]
-            after = patients[-1]
+    async def _send_some(self) -> None:
+        """The next patients, as many as there is about room for: each who is at home, whole. Who
+        does not fit is gone on with in the next page."""
+        limit = max(1, LIMIT - len(self.rows))
+        many = min(PATIENTS, max(1, limit * self._sent[0] // max(1, self._sent[1])))
+        some, self._coming = self._coming[:many], self._coming[many:]
+        at_home = sorted(await self._at_home(some))
+        found = await self._store.compartments(at_home, None, limit=limit)
+        await self._heads([(stored, stored.owner) for stored in found])
+        self._sent = (self._sent[0] + len(some), self._sent[1] + len(found))
+        if len(found) < limit:
+            self._go(patient=some[-1])
+            return
+        last = found[-1]
+        self._go(patient=last.owner, sending=True, last=rid(last.key))
+        self._coming = [*(one for one in some if one > last.owner), *self._coming]
 
     async def _send(self) -> None:
         """Some of what is a patient's, if they are at home still."""
@@ -177,7 +189,7 @@ class Filling:
             self._go(sending=False, last=None)
             return
         limit = max(1, LIMIT - len(self.rows))
-        found = await self._store.compartment(patient, last, limit=limit)
+        found = await self._store.compartments([patient], last, limit=limit)
         await self._heads([(stored, patient) for stored in found])
         if len(found) < limit:
             self._go(sending=False, last=None)

@@ -24,6 +24,7 @@ from fhir_server.store.contract.side import HELD, LIFE, RECEIPT, Values
 from fhir_server.sync import words
 from fhir_server.sync.hub import homes, nodes, noticing
 from fhir_server.sync.hub.gathering import Gathering
+from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
 from fhir_server.sync.hub.places import epochs_of, place_of
 from fhir_server.sync.hub.quarantine import version_key
@@ -58,13 +59,15 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
     await noticing.look(server, asked.shown, circumstances.caller.client)
     # Who shows a receipt may be about to be told of another epoch.
     wait = 0.0 if asked.shown else max(float(asked.wait), circumstances.wait)
+    since = await server.stirring.moment(server.store) if wait > 0 else 0
     try:
         page = await _page(server, circumstances, asked)
 
         async def look() -> bool:
-            nonlocal page
-            if not await _is_stirred(server, circumstances, page.next):
+            nonlocal page, since
+            if not await _is_stirred(server, circumstances, asked, page.next, since):
                 return False
+            since = await server.stirring.moment(server.store)
             begins = page.cursor if page.rows else page.next  # what was not told is told then
             again = replace(asked, cursor=begins)
             page = replace(await _page(server, circumstances, again), cursor=asked.cursor)
@@ -84,9 +87,16 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
     return Answer(200, body)
 
 
-async def _is_stirred(server: Server, circumstances: Circumstances, cursor: str) -> bool:
-    """Whether anything was written since: one question for each look of who waits."""
-    standing = opened(feeding.lasting(server), cursor, to=circumstances.caller.identity)
+async def _is_stirred(
+    server: Server, circumstances: Circumstances, asked: Asked, cursor: str, since: int
+) -> bool:
+    """Whether anything that may concern the node was written since. What it holds as parked may be
+    anybody's: then whether anything was written at all."""
+    caller = circumstances.caller
+    if not asked.parked and not asked.named:
+        whom = (rid(Key("Organization", caller.facility)), number_of(caller.client))
+        return await server.stirring.concerns(server.store, whom, since)
+    standing = opened(feeding.lasting(server), cursor, to=caller.identity)
     log = await server.store.log(standing.log, facility=0, everywhere=(), limit=1)
     return log.more
 

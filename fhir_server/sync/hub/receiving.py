@@ -59,12 +59,17 @@ def demand_own(chunk: Push, circumstances: Circumstances) -> None:
             f"The chunk is of the node `{chunk.node}`, and you are `{client}`.",
             vietnamese=f"Gói này là của máy chủ `{chunk.node}`, còn bạn là `{client}`.",
         )
-    if any(parse_version_id(one.rev) is None for one in chunk.entries):
-        raise Invalid("A version is said to have a longer history than versions have.")
     if chunk.first < 1 or (chunk.first > 1 and not chunk.before):
         raise Invalid(
             "Numbers begin with 1, and `before` names the version at the number before the first."
         )
+    demand_groups(chunk)
+
+
+def demand_groups(chunk: Push) -> None:
+    """They can be stored whole. Raises Invalid."""
+    if any(parse_version_id(one.rev) is None for one in chunk.entries):
+        raise Invalid("A version is said to have a longer history than versions have.")
     for members in groups(chunk.entries):
         if len(members) > MOST_GROUP:
             raise Invalid(f"A group has more than {MOST_GROUP} versions. Send it in several.")
@@ -90,13 +95,14 @@ async def answered(server: Server, chunk: Push, circumstances: Circumstances) ->
 async def _stored(judging: Judging, chunk: Push, reached: int) -> Refused | None:
     """One transaction after the other; while one is being written, the next is judged."""
     until = time.monotonic() + PATIENCE
+    sending = storing.pushed(judging.server, chunk)
     waiting = [some for some in batches(chunk.entries) if some[-1][-1].number > reached]
     for some, after in zip_longest(waiting, waiting[1:], fillvalue=()):
         if time.monotonic() > until:
             break
         ahead = asyncio.create_task(judging.ahead(chain.from_iterable(after)))
         try:
-            refused = await storing.store(judging, chunk, some)
+            refused = await storing.store(judging, sending, some)
         finally:
             ahead.cancel()
         if refused is not None:

@@ -13,8 +13,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fhir_server.foundation.outcome import Conflict, FhirError, Issue, TooMany, TooSlow
 from fhir_server.interaction.context import Circumstances, Server
@@ -45,20 +46,52 @@ class Broken(Exception):
         self.issues = tuple(issues)
 
 
+class Booked(NamedTuple):
+    """Which of some versions are to be taken, and what is written with them."""
+
+    new: list[Pushed]
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Whose versions these are. book: looks up which of some were not taken yet; Refused: why
+    nothing of them is looked at; None: all are taken."""
+
+    sender: Sender
+    book: Callable[[Sequence[Pushed]], Awaitable[Booked | Refused | None]]
+
+
+def pushed(server: Server, chunk: Push) -> Sending:
+    """Versions that a node sends as its own, numbered without a gap."""
+
+    async def book(members: Sequence[Pushed]) -> Booked | Refused | None:
+        told = await lives.heard(server, chunk)
+        new = await _ahead(server, told, chunk, members)
+        if not isinstance(new, list):
+            return new
+        # Read before it is written: whatever copy has the life as it will be is whole up to it.
+        whole = (await server.store.whole()).seq
+        return Booked(new, lives.moved(told, chunk, new[-1].number, whole=whole))
+
+    offset = chunk.sent - time.time_ns() // 1_000_000
+    return Sending(Sender(chunk.node, chunk.incarnation, offset), book)
+
+
 async def store(
-    judging: Judging, chunk: Push, groups: Sequence[Sequence[Pushed]]
+    judging: Judging, sending: Sending, groups: Sequence[Sequence[Pushed]]
 ) -> Refused | None:
     """Why they are not looked at: others have sent for the same life meanwhile. Raises Conflict."""
     members = [one for group in groups for one in group]
     try:
-        return await _together(judging, chunk, members)
+        return await _together(judging, sending, members)
     except Broken as broken:
         parts = groups if len(groups) > 1 else [[one] for one in members]
         if len(parts) == 1:
-            return await _together(judging, chunk, members, broken.issues)
+            return await _together(judging, sending, members, broken.issues)
     middle = len(parts) // 2
     for some in (parts[:middle], parts[middle:]):
-        refused = await store(judging, chunk, some)
+        refused = await store(judging, sending, some)
         if refused is not None:
             return refused
     return None
@@ -66,25 +99,20 @@ async def store(
 
 async def _together(
     judging: Judging,
-    chunk: Push,
+    sending: Sending,
     members: Sequence[Pushed],
     broken: Sequence[Issue] = (),
 ) -> Refused | None:
     """One transaction; others may be sending the same. Raises Conflict, Broken."""
     server, circumstances = judging.server, judging.circumstances
-    offset = chunk.sent - time.time_ns() // 1_000_000
-    sender = Sender(chunk.node, chunk.incarnation, offset)
     for attempt in range(server.limits.attempts):
-        told = await lives.heard(server, chunk)
-        new = await _ahead(server, told, chunk, members)
-        if not isinstance(new, list):
-            return new
+        booked = await sending.book(members)
+        if not isinstance(booked, Booked):
+            return booked
         try:
-            taking = await taken(server, circumstances, sender, new, judging, broken)
-            # Read before it is written: whatever copy has the life as it will be is whole up to it.
-            whole = (await server.store.whole()).seq
-            life = lives.moved(told, chunk, new[-1].number, whole=whole)
-            await _commit(server, circumstances, _with(taking.unit, life, taking.receipts()))
+            taking = await taken(server, circumstances, sending.sender, booked.new, judging, broken)
+            unit = _with(taking.unit, booked.unit, taking.receipts())
+            await _commit(server, circumstances, unit)
         except Stale:
             if attempt % RENEWED == 1 and server.following.declaring is not None:
                 await server.following.declaring.refresh()  # it may be the rules that moved
@@ -97,7 +125,8 @@ async def _together(
         except OSError:
             raise
         except Exception as error:  # whatever it is in one version, the others are not to wait
-            log.warning("What the node `%s` sent could not be taken.", chunk.node, exc_info=True)
+            node = sending.sender.node
+            log.warning("What the node `%s` sent could not be taken.", node, exc_info=True)
             raise Broken((BROKEN,)) from error
         await waking.wake(server, taking.stored)
         return None

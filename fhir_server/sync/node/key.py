@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class NodeKey:
     scope: str
     jwk: dict[str, Any]
     made: float = 0.0  # seconds since 1970 UTC, by this machine's clock; 0: nobody wrote it down
+    seal: dict[str, Any] = field(default_factory=dict)  # the hub's, for which copies are sealed
 
     def assertion(self, now: float, **claimed: str) -> str:
         """Who this is, signed, for the hub's token endpoint. now: seconds, by the hub's clock."""

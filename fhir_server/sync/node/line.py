@@ -25,6 +25,8 @@ from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
+from fhir_server.sync.node.alive import asked, is_proxied
+from fhir_server.sync.node.hub_key import hub_key
 from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
 from fhir_server.sync.receipts import ALGORITHM
 from fhir_server.sync.words.answer import issue
@@ -44,7 +46,7 @@ SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
 
 
 class Away(Exception):
@@ -108,34 +110,40 @@ class Line:
         url = f"{self.key.hub}/$sync-pull"
         if not said.get("shown"):
             return await self._answered("GET", url, params=said, timeout=patience)
-        # A receipt is longer than a URL may be.
         listed = [{"name": name, "valueString": value} for name, value in said.items()]
-        body = orjson.dumps({"resourceType": "Parameters", "parameter": listed})
-        headers = {"Content-Type": JSON}
-        return await self._answered("POST", url, content=body, headers=headers, timeout=patience)
+        body = orjson.dumps({"resourceType": "Parameters", "parameter": listed})  # too long for it
+        told = {"content": body, "headers": {"Content-Type": JSON}, "timeout": patience}
+        return await self._answered("POST", url, **told)
 
     async def push(self, body: bytes, small: bytes = b"") -> Told:
-        """As the hub takes it: a coding it does not know is left for the next. small: the body as
-        it is sent first, if that is at hand. Raises Away, Refusal."""
+        """small: the body as it is sent first, if that is at hand. Raises Away, Refusal."""
+        return await self._posted_as_taken("$sync-push", body, small)
+
+    async def rescue(self, body: bytes) -> Told:
+        """Bring pieces of a copy. Raises Away, Refusal."""
+        return await self._posted_as_taken("$sync-rescue", body, b"")
+
+    async def _posted_as_taken(self, name: str, body: bytes, small: bytes) -> Told:
+        """As the hub takes it: a coding it does not know is left for the next."""
         if time.monotonic() > self._coding_until:
             self._coding = 0
         while True:
             try:
-                return await self._pushed(body, small, wire.CODINGS[self._coding])
+                return await self._packed(name, body, small, wire.CODINGS[self._coding])
             except Refusal as refusal:
                 if refusal.status != UNKNOWN_CODING or self._coding + 1 == len(wire.CODINGS):
                     raise
             self._coding += 1
             self._coding_until = time.monotonic() + TRIED_AGAIN
 
-    async def _pushed(self, body: bytes, small: bytes, coding: str) -> Told:
+    async def _packed(self, name: str, body: bytes, small: bytes, coding: str) -> Told:
         packed = small if coding == wire.CODING else b""
         if not packed:
             packed = await asyncio.to_thread(wire.packed, body, wire.SMALL, coding)
         headers = {"Content-Type": JSON}
         if coding != wire.IDENTITY:
             headers["Content-Encoding"] = coding
-        url = f"{self.key.hub}/$sync-push"
+        url = f"{self.key.hub}/{name}"
         return await self._answered("POST", url, content=packed, headers=headers)
 
     async def receipt_keys(self, *, anew: bool = False) -> Sequence[Jwk]:
@@ -288,9 +296,15 @@ def client_of(hub: str) -> httpx.AsyncClient:
     if parts.scheme != "https" and not is_here:
         raise Refusal(f"`{hub}` must begin with `https://`: records travel there.")
     limits = httpx.Limits(max_connections=4, max_keepalive_connections=2, keepalive_expiry=60)
+    direct = None
+    if is_here or not is_proxied(hub):  # by a transport of one's own, httpx asks for no proxy
+        direct = httpx.AsyncHTTPTransport(
+            limits=limits, trust_env=not is_here, socket_options=asked()
+        )
     found = httpx.AsyncClient(
-        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here
-    )
+        timeout=PATIENCE, limits=limits, follow_redirects=False, trust_env=not is_here,
+        transport=direct,
+    )  # fmt: skip
     found.headers.clear()  # what httpx says by itself tells the hub nothing, and costs 100 bytes
     return found
 
@@ -302,6 +316,7 @@ async def enrol(hub: str, code: str) -> NodeKey:
         try:
             form = {"code": code, "jwks": public(key)}
             response = await asking.post(f"{hub}/oauth/enrol", data=form)
+            seal = await hub_key(asking, hub) if response.is_success else None
         except httpx.HTTPError as error:
             raise Away(_why(error)) from error
     if response.status_code != httpx.codes.OK:
@@ -312,7 +327,10 @@ async def enrol(hub: str, code: str) -> NodeKey:
     except KeyError:
         raise Refusal("What the hub answered to the code is no enrolment.") from None
     own = dict(key.as_dict(private=True))
-    return NodeKey(hub, str(client), str(token_url), str(scope), own, made=time.time())
+    now = time.time()
+    return NodeKey(
+        hub, str(client), str(token_url), str(scope), own, made=now, seal=dict(seal or {})
+    )
 
 
 def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:

@@ -75,7 +75,7 @@ async def notice(store: Store) -> bool:
         return True
     if not page.rows:
         return False
-    rows = {name_of(row.key, row.version_id): row for row in page.rows if _is_sent(row)}
+    rows = {name_of(row.key, row.version_id): row for row in page.rows if is_sent(row)}
     known = await store.side.rows(PLACE, list(rows))
     found = [
         PlaceRow(*name, _state(row.key.type), 0, 0, 0, "", 0, row.updated, b"")
@@ -86,7 +86,7 @@ async def notice(store: Store) -> bool:
     return len(page.rows) == PAGE
 
 
-def _is_sent(row: Stored) -> bool:
+def is_sent(row: Stored) -> bool:
     return row.method != LEFT and row.key.type not in LOCAL
 
 

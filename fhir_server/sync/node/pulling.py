@@ -153,7 +153,7 @@ async def _compartment(store: Store, patient: int) -> set[int]:
         beyond = (rows[-1].rid,)
     after: int | None = None
     while True:
-        page = await store.compartment(patient, after, limit=AT_ONCE)
+        page = await store.compartments([patient], after, limit=AT_ONCE)
         numbers = [rid(stored.key) for stored in page]
         others = await store.side.rows(WHOSE, [(number,) for number in numbers])
         found |= {number for number in numbers if (number,) not in others}

@@ -15,6 +15,7 @@ import orjson
 
 from fhir_server.store.contract import Unit
 from fhir_server.store.contract.side import PLACE, STATE, PlaceRow, Put, SideTables, StateRow
+from fhir_server.sync.node.copy_state import CopyState, copy_state
 from fhir_server.sync.node.life import (
     IS_URGENT,
     PACKED,
@@ -84,6 +85,7 @@ class Standing:
     whole: bool
     offset: int
     line: LineState
+    copy: CopyState | None = None  # None: none is kept
 
     @property
     def bytes(self) -> int:
@@ -125,6 +127,7 @@ async def standing(side: SideTables) -> Standing | None:
         whole=found.life.whole,
         offset=found.life.offset,
         line=await line_state(side),
+        copy=await copy_state(side),
     )
 
 

@@ -58,7 +58,7 @@ async def work(settings: Settings, server: Server) -> None:
     while True:
         try:
             key = enrolled(settings)
-            if not settings.several or await _holds(server.store, me):
+            if not settings.several or await holds(server.store, me):
                 await Working(server, key, settings, me if settings.several else "").run()
         except (BadKey, Refusal, FhirError) as error:
             if str(error) != said:  # once, and not each time
@@ -80,14 +80,14 @@ def enrolled(settings: Settings) -> NodeKey:
     return key
 
 
-async def _holds(store: Store, me: str) -> bool:
+async def holds(store: Store, me: str, work: str = HOLDER) -> bool:
     """Whether this process is the one to do the work for a while."""
-    row = (await store.side.rows(STATE, [(HOLDER,)])).get((HOLDER,))
+    row = (await store.side.rows(STATE, [(work,)])).get((work,))
     whose, _, until = row.value.partition(" ") if row else ("", "", "0")
     if whose not in ("", me) and float(until) > time.time():
         return False
-    mine = StateRow(HOLDER, f"{me} {time.time() + HELD}")
-    unit = Unit((), side=(Put(STATE, (mine,)),), expects=(Expect(STATE, (HOLDER,), row),))
+    mine = StateRow(work, f"{me} {time.time() + HELD}")
+    unit = Unit((), side=(Put(STATE, (mine,)),), expects=(Expect(STATE, (work,), row),))
     try:
         await store.commit(unit)
     except Stale:
@@ -120,7 +120,7 @@ class Working:
                     tasks.create_task(self._again_and_again(self._pull)),
                     tasks.create_task(self._again_and_again(self._renew)),
                 ]
-                while not self._me or await _holds(self.server.store, self._me):
+                while not self._me or await holds(self.server.store, self._me):
                     await asyncio.sleep(HELD / 3)
                 for loop in loops:
                     loop.cancel()

@@ -15,6 +15,7 @@ import pytest
 from fhir_server.foundation.outcome import Forbidden, Gone, Invalid
 from fhir_server.foundation.resource import Key
 from fhir_server.interaction import delete, feeding
+from fhir_server.interaction.stirring import Stirring
 from fhir_server.interaction.waiting import Waiting
 from fhir_server.interaction.writing import new_version
 from fhir_server.operation.call import Call, Given
@@ -309,7 +310,7 @@ async def catchment(server, facility, people):
     place, found = rid(Key("Organization", facility)), {}
     for number in (rid(Key("Patient", of)) for of in people):
         if (await server.store.homes([number], place)).get((number, place)):
-            for row in await server.store.compartment(number, None, limit=100):
+            for row in await server.store.compartments([number], None, limit=100):
                 found |= {} if row.deleted else {str(row.key): row.version_id}
     return found
 
@@ -488,7 +489,7 @@ async def test_a_cursor_of_an_epoch_that_ended_is_gone(server):
 
 
 async def test_a_node_that_waits_is_told_as_soon_as_there_is_something(server):
-    server = replace(server, waiting=Waiting(pause=0.01))
+    server = replace(server, waiting=Waiting(pause=0.01), stirring=Stirring(pause=0.0))
     await world(server)
     post = await Post(server, "hue").pull()
     waits = asyncio.create_task(post.ask(wait="30"))
@@ -500,9 +501,20 @@ async def test_a_node_that_waits_is_told_as_soon_as_there_is_something(server):
     assert found.cursor == post.cursor
 
 
+async def test_who_waits_is_answered_when_somebody_comes_home(server):
+    server = replace(server, waiting=Waiting(pause=0.01), stirring=Stirring(pause=0.0))
+    await world(server)
+    post = await Post(server, "hue").pull()
+    waits = asyncio.create_task(post.ask(wait="30"))
+    while not server.waiting.here:
+        await asyncio.sleep(0.01)
+    await written(server, person("b", "hue"))
+    assert {str(row.key) for row in (await waits).rows} >= {"Patient/b", "Observation/bo"}
+
+
 async def test_that_its_own_is_stored_waits_until_there_is_more_to_say(server):
     """A receipt has told it: each visit is not one more answer over the line."""
-    server = replace(server, waiting=Waiting(pause=0.01))
+    server = replace(server, waiting=Waiting(pause=0.01), stirring=Stirring(pause=0.0))
     await world(server)
     post = await Post(server, "hue", "mine").pull()
     waits = asyncio.create_task(post.ask(wait="30"))

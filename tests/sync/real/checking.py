@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from fhir_server.foundation.resource import Key
 from fhir_server.store.contract import version_id
 from fhir_server.store.contract.side import PLACE, RECEIPT
@@ -23,6 +21,8 @@ from tests.acceptance.serving import Patience
 from tests.sync.real.people import Book, Written, mark_of
 from tests.sync.real.province import Post, Province
 from tests.sync.real.seeing import PAGE, Seen, key_of, opened, seen
+
+KEYS = "oauth/receipt-keys"
 
 # --- until all has met ---------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ def demand_kept_apart(hub: Seen, book: Book) -> None:
 
 def demand_receipts(province: Province, hub: Seen, counted: Counted) -> None:
     """What each post holds against the hub is signed by it, and true."""
-    keys = httpx.get(f"{province.hub.base}/oauth/receipt-keys").json()["keys"]
+    keys = province.at_hub[province.posts[0].facility].ask("GET", KEYS).json()["keys"]
     for post in province.posts:
         for row in asyncio.run(post.side.range(RECEIPT, limit=100_000)):
             told = json.loads(row.facts)

@@ -31,5 +31,5 @@ def database() -> Iterator[str]:
 @pytest.fixture(scope="package")
 def province(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Province]:
     folder = tmp_path_factory.mktemp("province")
-    with database() as url, Province(url, folder, SEED, POSTS) as found:
+    with database() as url, Province(url, folder, SEED, POSTS, apart=True) as found:
         yield found

@@ -17,7 +17,8 @@ from fhir_server.sync.receipts import revs_of
 from fhir_server.sync.words import TAKEN, Kind, Push, Pushed, answer, page, push
 from tests.sync.hub.disk import version
 from tests.sync.hub.posts import measured, person, visit
-from tests.sync.real.province import Hub, Place, organization
+from tests.sync.real.place import Place
+from tests.sync.real.province import Hub, organization
 
 Named = tuple[str, str]  # a resource, and a version of it
 WITHIN = 300.0  # seconds until everybody has met everything, on a machine that does much else

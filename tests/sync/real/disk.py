@@ -10,8 +10,27 @@ import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 SIZE = 512  # MB; a tmpfs takes only what is written
+
+
+class Fills(Protocol):
+    """What can be full."""
+
+    can_be_full: bool
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def fill(self, leave: int = 0) -> None: ...
+
+    def free(self) -> None: ...
+
+    def end(self) -> None: ...
 
 
 class Disk:
@@ -28,6 +47,10 @@ class Disk:
         except FileNotFoundError:
             self.can_be_full = False
         self._filler = folder / "filler"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     def fill(self, leave: int = 0) -> None:
         """But for so many bytes, and what is free in files that are there already."""

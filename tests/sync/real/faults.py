@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import httpx
 
+from tests.sync.real.checking import KEYS
 from tests.sync.real.clock import YEAR
-from tests.sync.real.disk import Disk
 from tests.sync.real.line import CALM, PHASES, Weather
 from tests.sync.real.people import Book, Worker
-from tests.sync.real.province import Fallible, Hub, Place, Post, Province, Refused
+from tests.sync.real.place import Place, Refused
+from tests.sync.real.province import Fallible, Hub, Post, Province
 from tests.sync.real.restoring import restore
+from tests.sync.real.wire import Cut, Wire
 
 KBIT = 125  # bytes a second of a kbit/s
 WEATHERS = (
@@ -32,20 +34,22 @@ WEATHERS = (
     Weather(breaks=0.2, again=0.3),
     Weather(again=0.8),
     Weather(delay=0.1, loss=0.1, breaks=0.03, again=0.3),
+    Weather(delay=0.03, late=0.3, again=0.2),
 )
 OFF = (-YEAR, -10_800, 0, 10_800, YEAR)  # seconds by which a clock is set wrong
-SCANS = 100  # documents at most, until a full disk takes no more
+SCANS = 30  # documents at most, until a full disk takes no more
 LEFT = (0, 20_000, 300_000)  # bytes a full disk still has: it fails at once, or amid a write
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """seconds: people write so long. pause: between what one writes. kills: so many servers. The
-    others are how likely it is, once a round."""
+    """seconds: people write so long. pause: between what one writes. kills: so many servers. most:
+    what one writes, where something takes long. The others are how likely it is, once a round."""
 
     seconds: float
     pause: float
     kills: int
+    most: int = 60
     full: float = 0.0
     clock: float = 0.0
     restored: float = 0.0
@@ -110,8 +114,9 @@ class Faults:
 
     def cut(self, post: Post) -> None:
         """And back a moment later, or not before something else happens."""
-        post.line.cut()
-        self.say(f"{post.name}: cut")
+        how = self.draw.choice(tuple(Cut))
+        post.line.cut(how)
+        self.say(f"{post.name}: cut, {how.value}")
         if self.draw.random() < 0.7:
             time.sleep(self.draw.uniform(0.0, 0.4))
             post.line.mend()
@@ -130,6 +135,12 @@ class Faults:
             post.line.mend()
             time.sleep(self.draw.uniform(0.0, 0.25))
 
+    def forget(self, post: Post) -> None:
+        """What is connected is heard no more."""
+        if isinstance(post.line, Wire):
+            post.line.forget()
+            self.say(f"{post.name}: forgotten")
+
     # --- to a server ---
 
     def kill(self) -> None:
@@ -142,18 +153,21 @@ class Faults:
     def full(self) -> None:
         """No room, until the round ends or its server is killed."""
         server = self.any_server()
-        disk: Disk | None = server.disk
+        disk = server.disk
         if disk is not None and disk.can_be_full:
             leave = self.draw.choice(LEFT)
             disk.fill(leave)
             told = self.scan(server)
-            self.say(f"{server.name}: its disk is full but for {leave} bytes; it answers {told}")
+            self.say(
+                f"{server.name}: its disk of {disk.name} is full but for {leave} bytes; it answers"
+                f" {told}"
+            )
 
     def scan(self, server: Hub | Post) -> int:
         """What is free in files that are there is written full, too; how that is refused."""
         post = server if isinstance(server, Post) else self.draw.choice(self.province.posts)
         places = self.province.at_post if server is post else self.province.at_hub
-        place = Place(server.name, server.base, places[post.facility].key)
+        place = Place(server.name, server.base, places[post.facility].key, server.space)
         worker = Worker(place, post.facility, self.book, f"{self.seed}s", at_post=server is post)
         told = 0
         try:
@@ -191,16 +205,17 @@ class Faults:
 
     def hub_has_signed(self) -> bool:
         """Its key for receipts is in its backups, or what it signed could not be verified."""
+        place = self.province.at_hub[self.province.posts[0].facility]
         try:
-            found = httpx.get(f"{self.province.hub.base}/oauth/receipt-keys", timeout=20)
-        except httpx.HTTPError:
+            found = place.ask("GET", KEYS)
+        except (httpx.HTTPError, Refused):
             return False
         return found.status_code == 200 and bool(found.json()["keys"])
 
 
 ON_LINES: tuple[Callable[[Faults, Post], None], ...] = (
     Faults.weather, Faults.weather, Faults.calm, Faults.cut, Faults.phase, Faults.phase,
-    Faults.flap,
+    Faults.flap, Faults.forget,
 )  # fmt: skip
 
 
@@ -214,7 +229,8 @@ def round_of(faults: Faults, round: Round) -> None:
         ):  # fmt: skip
             workers.append(Worker(place, post.facility, book, faults.seed, at_post=at_post))
     over = threading.Event()
-    threads = [threading.Thread(target=worker.work, args=(over, round.pause)) for worker in workers]
+    told = (over, round.pause, round.most)
+    threads = [threading.Thread(target=worker.work, args=told) for worker in workers]
     for thread in threads:
         thread.start()
     try:

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tests.sync.real.spaces import Space, within
+
+LOOPBACK = "127.0.0.1"
+ALIVE = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 2,  # seconds
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 2,
+}
 PIECE = 1460  # bytes, as a packet
 KEPT = 40  # requests that may be said again
 HEAD = b"\r\n\r\n"
@@ -22,13 +32,15 @@ HEAD = b"\r\n\r\n"
 @dataclass(frozen=True, slots=True)
 class Weather:
     """How the line is. delay: seconds one way; rate: bytes a second, 0: as many as come; loss: of
-    pieces; breaks: of pieces at which the connection ends; again: of requests that come again."""
+    pieces; breaks: of pieces at which the connection ends; again: of requests that come again, and
+    of packets; late: of packets that come after those behind them."""
 
     delay: float = 0.0
     rate: int = 0
     loss: float = 0.0
     breaks: float = 0.0
     again: float = 0.0
+    late: float = 0.0
 
 
 CALM = Weather()
@@ -57,11 +69,27 @@ PHASES = (
 )
 
 
-class Line:
-    """Listens on `port`, and speaks to the hub's."""
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A line's own address and the hub's. space: the network it stands in; shown: the certificate
+    it speaks TLS with, and then it speaks TLS to the hub."""
 
-    def __init__(self, target: int, seed: int) -> None:
-        self.target = target
+    own: str = LOOPBACK
+    hub: str = LOOPBACK
+    space: Space | None = None
+    shown: ssl.SSLContext | None = None
+
+
+HERE = Where()
+
+
+class Line:
+    """Listens on `port`, and speaks to the hub's. where: it stands somewhere else than on this
+    machine's loopback."""
+
+    def __init__(self, target: int, seed: int, where: Where = HERE) -> None:
+        self.target = (where.hub, target)
+        self._where = where
         self.weather = CALM
         self.up = True
         self.port = 0
@@ -80,8 +108,8 @@ class Line:
 
     # --- what a test does with it ----------------------------------------------------------------
 
-    def cut(self) -> None:
-        """Nothing passes, and what was under way ends."""
+    def cut(self, how: object = None) -> None:
+        """Nothing passes, and what was under way ends, which is the only way a proxy has."""
         self.up = False
         self._call(self._drop)
 
@@ -116,8 +144,13 @@ class Line:
     # --- how it passes things on -----------------------------------------------------------------
 
     def _run(self) -> None:
+        with within(self._where.space):
+            self._serve()
+
+    def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        opened = asyncio.start_server(self._accept, self._where.own, 0, ssl=self._where.shown)
+        server = self._loop.run_until_complete(opened)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -127,13 +160,20 @@ class Line:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        trust = self._where.space.trust if self._where.space else None
+        found = await asyncio.open_connection(*self.target, ssl=trust)
+        for name, value in ALIVE.items():  # what ends over there, ends here soon
+            found[1].get_extra_info("socket").setsockopt(*name, value)
+        return found
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         hub: asyncio.StreamWriter | None = None
         try:
             if not self.up:
                 return
-            from_hub, hub = await asyncio.open_connection("127.0.0.1", self.target)
+            from_hub, hub = await self._reached()
             self._writers.add(hub)
             ways = [
                 asyncio.ensure_future(self._pass(reader, hub, 0)),
@@ -200,7 +240,7 @@ class Line:
     async def _say(self, request: bytes, after: float) -> None:
         await asyncio.sleep(after)
         with suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.target)
+            reader, writer = await self._reached()
             self._writers.add(writer)
             try:
                 writer.write(request)

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.sync.real.province import Place, Refused
+from tests.sync.real.place import Place, Refused
 
 MARK = "urn:x-mark"  # the system of identifiers by which a record is known again
 GENDERS = ("male", "female", "other", "unknown")
@@ -73,8 +73,11 @@ class Worker:
             acts += [(self.remove, 1), (self.wrong, 1)]
         self._acts = [act for act, weight in acts for _ in range(weight)]
 
-    def work(self, over: threading.Event, pause: float) -> None:
-        while not over.is_set():
+    def work(self, over: threading.Event, pause: float, most: int) -> None:
+        """most: things that are done, however long it takes until it is over."""
+        for _ in range(most):
+            if over.is_set():
+                return
             self.step()
             over.wait(self.draw.uniform(0, 2 * pause))
 

@@ -10,95 +10,35 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from fhir_server.security.tokens import client as clients
 from fhir_server.security.tokens import enrolment
 from fhir_server.store.migrate import migrate
 from fhir_server.store.upkeep import access
 from fhir_server.store.upkeep.side import Beside
-from fhir_server.sync.node import key as node_key
 from fhir_server.sync.node.line import enrol
 from fhir_server.sync.node.standing import Standing, standing
 from tests.acceptance.serving import ROOT, Serving
 from tests.sync.real.clock import Clock, built
-from tests.sync.real.disk import Disk
+from tests.sync.real.disk import Disk, Fills
 from tests.sync.real.line import Line
-
-KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-TOKEN_LIVES = 240.0  # seconds a token is used
-
-
-class Refused(Exception):
-    """A server that is there does not want what it was asked."""
-
-    def __init__(self, why: str, status: int) -> None:
-        super().__init__(f"{why}: {status}")
-        self.status = status
-
-
-class Place:
-    """Where people write: a server's base URL, and who they are there."""
-
-    def __init__(self, name: str, base: str, key: node_key.NodeKey | None = None) -> None:
-        self.name, self.base, self.key = name, base, key
-        self._http = httpx.Client(timeout=20, trust_env=False)
-        self._token, self._until = "", 0.0
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """Raises httpx.HTTPError where nobody answers."""
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"{self.base}/{path}" if path else self.base
-        for turn in range(2):
-            if self.key is not None:
-                told["Authorization"] = f"Bearer {self.token()}"
-            answer = self._http.request(method, url, json=body, headers=told)
-            if answer.status_code != 401 or turn:
-                break
-            self._until = 0.0  # the server's clock was set: what it gave has ended
-        return answer
-
-    def token(self) -> str:
-        """Asked for by the server's clock if ours does not do. Raises Refused."""
-        key = self.key
-        assert key is not None
-        if time.monotonic() > self._until:
-            answer = self._of_token(key, time.time())
-            for _ in range(3):
-                if answer.status_code not in (400, 401) or "date" not in answer.headers:
-                    break  # in its first moment a server tells no time
-                time.sleep(0.5)  # what a server says of its time is up to a second old
-                hers = parsedate_to_datetime(answer.headers["date"]).timestamp()
-                answer = self._of_token(key, hers)
-            if answer.status_code != 200:
-                raise Refused(f"no token for {self.name}, {answer.text}", answer.status_code)
-            self._token = answer.json()["access_token"]
-            self._until = time.monotonic() + TOKEN_LIVES
-        return self._token
-
-    def _of_token(self, key: node_key.NodeKey, now: float) -> httpx.Response:
-        form = {
-            "grant_type": "client_credentials",
-            "scope": key.scope,
-            "client_assertion_type": KIND,
-            "client_assertion": key.assertion(now),
-        }
-        return self._http.post(key.token_url, data=form)
-
-    def close(self) -> None:
-        self._http.close()
+from tests.sync.real.net import HUB, POSTS, Net
+from tests.sync.real.place import Place
+from tests.sync.real.spaces import Space, are_allowed, within
+from tests.sync.real.wire import Wire
 
 
 class Fallible(Serving):
     """A server that can lose its clock, the room on its disk, and what was written since a backup.
 
-    disk: None: the machine's own. Its `clock` is right until it is set."""
+    disk: None: the machine's own. space: None: the machine's own network. Its `clock` is right
+    until it is set."""
 
     program = ("tests.sync.real.watched", "serve")
     name = ""
@@ -107,26 +47,45 @@ class Fallible(Serving):
         self,
         url: str,
         folder: Path,
-        disk: Disk | None = None,
+        disk: Fills | None = None,
         library: Path | None = None,
+        net: Net | None = None,
+        space: Space | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(url, folder, **settings)
-        self.disk = disk
+        self.disk, self.net, self.space = disk, net, space
         self.clock = Clock(folder / f"clock-{self.port}", library)
 
+    @property
+    def base(self) -> str:
+        return f"{self.root}/fhir"
+
+    def begin(self) -> None:
+        with within(self.space):
+            super().begin()
+
+    def ready(self) -> tuple[int, Any]:
+        with within(self.space):
+            return super().ready()
+
     def beside(self) -> dict[str, str]:
-        return self.clock.environment
+        return self.clock.environment | self._trusted
+
+    @property
+    def _trusted(self) -> dict[str, str]:
+        return self.net.trusted if self.net else {}
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One that an operator types."""
         told = {name: text for name, text in os.environ.items() if not name.startswith("FHIR_")}
         told |= {"FHIR_DATABASE_URL": self.url, "FHIR_HUB": self.settings.get("hub", "")}
-        return subprocess.run(
-            [sys.executable, "-m", "fhir_server", *words],
-            cwd=ROOT, env=told | {"FHIR_PROFILES": "off"},
-            capture_output=True, text=True, timeout=3600, check=False,
-        )  # fmt: skip
+        with within(self.space):
+            return subprocess.run(
+                [sys.executable, "-m", "fhir_server", *words],
+                cwd=ROOT, env=told | {"FHIR_PROFILES": "off"} | self._trusted,
+                capture_output=True, text=True, timeout=3600, check=False,
+            )  # fmt: skip
 
     def must(self, *words: str) -> None:
         done = self.command(*words)
@@ -160,15 +119,23 @@ class Hub(Fallible):
         self,
         url: str,
         folder: Path,
-        disk: Disk | None = None,
+        disk: Fills | None = None,
         library: Path | None = None,
+        net: Net | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(url, folder, disk, library, access="on", **settings)
+        space = net.hub if net else None
+        super().__init__(url, folder, disk, library, net, space, access="on", **settings)
+        if net is not None:
+            self.trust = net.own.trust
+            self.settings |= {
+                "host": "0.0.0.0", "public_base_url": self.base,
+                "tls_certificate": net.own.certificate, "tls_key": net.own.key,
+            }  # fmt: skip
 
     @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}/fhir"
+    def root(self) -> str:
+        return f"https://{HUB}:{self.port}" if self.net else super().root
 
     def code(self, id: str, role: str, facility: str = "", purpose: str = "TREAT") -> str:
         """Register a client; the code it is enrolled with."""
@@ -184,29 +151,28 @@ class Hub(Fallible):
 
     def place(self, id: str, role: str, facility: str = "", purpose: str = "TREAT") -> Place:
         """Somebody who works at the hub itself."""
-        key = asyncio.run(enrol(self.base, self.code(id, role, facility, purpose)))
-        return Place(id, self.base, key)
+        code = self.code(id, role, facility, purpose)
+        with within(self.space), believing(self._trusted):
+            key = asyncio.run(enrol(self.base, code))
+        return Place(id, self.base, key, self.space)
 
 
 class Post(Fallible):
     """A health post: a node with a database of its own, behind its own line."""
 
-    def __init__(self, facility: str, folder: Path, hub: Hub, seed: int, found: Found) -> None:
+    def __init__(self, facility: str, folder: Path, hub: Hub, number: int, found: Found) -> None:
         self.facility = self.name = facility
-        self.line = Line(hub.port, seed)
-        self.base = ""
+        self.line, space, of_hub = joined(hub, number, found)
         home = folder / facility
         disk = Disk(home) if found.disks else None
         if disk is None:
             home.mkdir()
         shutil.copy(found.template, home / "node.db")
         url = f"sqlite:///{home}/node.db"
-        of_hub = f"http://127.0.0.1:{self.line.port}/fhir"
         super().__init__(
-            url, folder, disk, found.clocks,
+            url, folder, disk, found.clocks, found.net, space,
             hub=of_hub, reference_targets="off", text_index="false",
         )  # fmt: skip
-        self.base = f"http://127.0.0.1:{self.port}/fhir"
 
     @property
     def id(self) -> str:
@@ -230,12 +196,44 @@ class Post(Fallible):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the servers of a province are made of. template: a database that is migrated, to save
-    the time. disks: each has its own. clocks: what is loaded for a clock of its own."""
+    """What the servers of a province are made of. seed: of what happens on its lines. template: a
+    database that is migrated, to save the time. disks: each has its own. clocks: what is loaded for
+    a clock of its own. net: networks of their own."""
 
+    seed: int
     template: Path
     disks: bool
     clocks: Path | None
+    net: Net | None
+
+
+def joined(hub: Hub, number: int, found: Found) -> tuple[Line | Wire, Space | None, str]:
+    """A post's line, its network, and what the hub is called there. Where posts have a network,
+    each second one speaks to the hub by itself, and the others through a proxy at their end."""
+    seed = found.seed * 100 + number
+    if found.net is None:
+        line = Line(hub.port, seed)
+        return line, None, f"http://127.0.0.1:{line.port}/fhir"
+    space, wire = found.net.join(number, seed)
+    if number % 2 == 0:
+        return wire, space, hub.base
+    wire.proxy = found.net.proxied(space, number, hub.port, seed)
+    return wire, space, f"https://{POSTS[number]}:{wire.proxy.port}/fhir"
+
+
+@contextmanager
+def believing(told: dict[str, str]) -> Iterator[None]:
+    """As programs are told by their environment, so is this one."""
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            if text is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = text
 
 
 def organization(id: str) -> dict[str, Any]:
@@ -257,23 +255,27 @@ class Province:
         posts: tuple[str, ...],
         *,
         whole: bool = False,
+        apart: bool = False,
+        drives: Fills | None = None,
         **of_hub: Any,
     ) -> None:
         """url: empty: the hub's database is a file. whole: each server has a disk and a clock of
-        its own. of_hub: settings of the hub."""
-        found = Found(folder / "template.db", whole, built(folder) if whole else None)
+        its own. apart: and a network, where that may be had. drives: which the hub's database is
+        on. of_hub: settings of the hub."""
+        self.net = Net(folder) if apart and are_allowed() else None
+        clocks = built(folder) if whole else None
+        found = Found(seed, folder / "template.db", whole, clocks, self.net)
         migrate(f"sqlite:///{found.template}")
-        disk = None
+        disk: Fills | None = drives
         if not url:
             disk = Disk(folder / "hub") if whole else None
             (folder / "hub").mkdir(exist_ok=True)
             shutil.copy(found.template, folder / "hub" / "hub.db")
             url = f"sqlite:///{folder}/hub/hub.db"
         self.folder = folder
-        self.hub = Hub(url, folder, disk, found.clocks, **of_hub)
+        self.hub = Hub(url, folder, disk, clocks, self.net, **of_hub)
         self.posts = [
-            Post(facility, folder, self.hub, seed * 100 + n, found)
-            for n, facility in enumerate(posts)
+            Post(facility, folder, self.hub, n, found) for n, facility in enumerate(posts)
         ]
         self.at_hub: dict[str, Place] = {}
         self.at_post: dict[str, Place] = {}
@@ -301,7 +303,7 @@ class Province:
                 f"his-{post.facility}", "system", post.facility
             )
             codes.append(self.hub.code(post.id, "node", post.facility))
-            self.at_post[post.facility] = Place(post.id, post.base)
+            self.at_post[post.facility] = Place(post.id, post.base, space=post.space)
         operator.close()
         with ThreadPoolExecutor() as threads:
             list(threads.map(Post.enrol, self.posts, codes))
@@ -317,3 +319,5 @@ class Province:
             place.close()
         for server in (*self.posts, self.hub):
             server.end()
+        if self.net is not None:
+            self.net.end()

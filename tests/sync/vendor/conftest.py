@@ -11,8 +11,9 @@ import pytest
 from fhir_server.store.migrate import migrate
 from tests import postgresql
 from tests.conftest import DATABASES
+from tests.sync.real.place import Place
 from tests.sync.real.province import Hub as Process
-from tests.sync.real.province import Place, organization
+from tests.sync.real.province import organization
 from tests.sync.vendor.calling import Hub
 from tests.sync.vendor.node import Node
 

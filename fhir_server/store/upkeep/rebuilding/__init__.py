@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from fhir_server.store.schema import SQLITE, dialect_of, sqlite_path
 from fhir_server.store.stamp import Stamp
-from fhir_server.store.upkeep.rebuilding import postgresql, sqlite
 from fhir_server.store.upkeep.rebuilding.batch import Index, Progress, Reindexed
 
 __all__ = ["Index", "Progress", "Reindexed", "reindex"]
@@ -28,5 +27,9 @@ def reindex(
     numbers: of the parameters beside R4's own that `index` makes rows of.
     """
     if dialect_of(url) == SQLITE:
+        from fhir_server.store.upkeep.rebuilding import sqlite
+
         return sqlite.reindex(sqlite_path(url), index, stamp, progress, numbers)
+    from fhir_server.store.upkeep.rebuilding import postgresql
+
     return postgresql.reindex(url, index, stamp, progress, numbers)
