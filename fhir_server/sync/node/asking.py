@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import orjson
@@ -22,7 +22,7 @@ from fhir_server.store.contract.side import PLACE, PlaceRow, Values
 from fhir_server.sync import receipts
 from fhir_server.sync.node import journal, outbox, pulling, sending
 from fhir_server.sync.node.life import PARKED, Life, kept
-from fhir_server.sync.node.line import Away, Line, Refusal
+from fhir_server.sync.node.line import Away, Line, Refusal, Told
 from fhir_server.sync.node.sending import Chunk
 from fhir_server.sync.node.showing import Showing, shown
 from fhir_server.sync.node.standing import standing
@@ -144,22 +144,14 @@ class Asking:
             "wait": str(wait) if wait and not life.whole else "",
             "waiting": str(await self._waiting()),
         }
-        due = self._showing.due
-        if due:
-            asked["shown"] = await self._receipt(life)
         try:
-            told = await self.line.pull(asked)
-        except Away:
-            self._showing.again()
-            raise
+            told = await self._pulled(asked, life)
         except Refusal as refusal:
             if refusal.status != GONE or not life.cursor:
                 raise
-            self._showing.again()
             async with self._taking:  # the hub came back from a backup: its epochs come with a page
                 await settled(self.server, lambda: self._begin_again(life))
             return True
-        self._showing.done(due)
         page, said = await asyncio.to_thread(page_words.heard, told.bundle)
         if page.read < life.reached and page.epochs == life.told:
             self._showing.again()
@@ -168,6 +160,18 @@ class Asking:
                 self.server, lambda: pulling.take(self.server, page, life.incarnation, parked, said)
             )
         return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _pulled(self, asked: Mapping[str, str], life: Life) -> Told:
+        """With the receipt, where that is due. Raises Away, Refusal."""
+        due = self._showing.due
+        try:
+            shown = await self._receipt(life) if due else ""
+            told = await self.line.pull({**asked, "shown": shown})
+        except (Away, Refusal):
+            self._showing.again()
+            raise
+        self._showing.done(due)
+        return told
 
     async def _waiting(self) -> int:
         """How many versions are still to be sent, for the hub to show."""
