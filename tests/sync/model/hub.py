@@ -276,6 +276,18 @@ class Hub(Replica[HubState]):
         self.commit()
         self.point()
 
+    def rescue(self, node: Any, copy: str, entries: list[Any]) -> None:
+        """A copy of a disk that is gone: each version as its node would have pushed it, numbered by
+        the copy, whoever brings it. No life of the node begins or ends by it."""
+        ask = {"device": node, "first": 1}
+        try:
+            for number, entry in enumerate(entries, 1):
+                known = self.now.receipts.get((node.name, copy, number))
+                if known is None or self.is_mutant("not-idempotent"):
+                    self.take(ask, (node.name, copy), [(number, entry)], {})
+        except Busy:
+            self.rollback()
+
     def outcomes(self, who: Life, first: int, last: int) -> list[tuple[Any, ...]]:
         return [(n, *self.now.receipts[*who, n]) for n in range(first, last + 1)]
 
