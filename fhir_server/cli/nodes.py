@@ -40,8 +40,8 @@ def nodes(
     its key is. Of one that is revoked: whether it is to wipe its disk, was told, and has done it.
 
     It works beside a server that is running. Ends with status 1 where something wants a person:
-    records are kept apart, a resource has several versions side by side, or two disks speak under
-    one name.
+    records are kept apart, a resource has several versions side by side, two disks speak under one
+    name, or a node shows a receipt by a key that is not here.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def nodes(
         typer.echo(json.dumps(each, indent=2))
     else:
         told(found, many, keyed)
-    if many or any(node.held or node.alarm for node in found):
+    if many or any(node.held or node.alarm or node.doubt for node in found):
         sys.exit(Exit.FOUND)
 
 
@@ -86,6 +86,11 @@ def told(found: list[Known], many: int, keyed: Mapping[str, Keyed]) -> None:
             typer.echo(
                 f"Two disks have been speaking as `{node.node}` since {moment(node.alarm)}: enrol"
                 " one of them anew."
+            )
+        if node.doubt:
+            typer.echo(
+                f"`{node.node}` showed a receipt by a key that is not here, on"
+                f" {moment(node.doubt)}: it is forged, or this database was set back."
             )
     for one in keyed.values():
         for sentence in revoked(one):
