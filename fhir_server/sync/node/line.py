@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 from joserfc import jwk
 
 from fhir_server.foundation.outcome import FhirError
