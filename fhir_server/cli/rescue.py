@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -147,7 +148,7 @@ def _told(copy: Copy, told: Told) -> bool:
 # --- at the hub ----------------------------------------------------------------------------------
 
 
-@takes("database_url", "zone", "public_base_url", "matching")
+@takes("database_url", "zone", "public_base_url", "matching", "access_policy")
 def at_hub(
     gathered: Gathered,
     *,
@@ -168,6 +169,8 @@ def at_hub(
     found = _found(folder)
     bad = _tell(found)
     what = f"{folder} --revoked" if revoked else str(folder)
+    # Whatever this command was told: what is brought is judged by what its node may.
+    gathered = replace(gathered, settings=replace(gathered.settings, access="on"))
     bad |= ask(gathered, "rescue", lambda server, by: _take(server, by, found, revoked), what)
     if bad:
         sys.exit(Exit.FOUND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sync.model.schedules import MUTANTS, run, schedule
+from tests.sync.model.schedules import MUTANTS, OF_A_COPY, run, schedule, with_losses
 
 STEPS = 200
 # The first seed that shows each broken rule, so that the checks are known to see it.
@@ -12,10 +12,15 @@ CAUGHT_BY: dict[str, int] = {
     "position-first": 0,
     "answer-before-commit": 2,
     "cursor-first": 297,
-    "no-epoch": 14,
+    "no-epoch": 18,
     "confirmations-kept": 14,
-    "epoch-ends-at-last-row": 184,
-    "cursor-only-rewound": 2619,
+    "epoch-ends-at-last-row": 643,
+    "receipt-not-looked-at": 24,
+    "only-beyond-the-newest": 38,
+    "epoch-ends-where-noticed": 49,
+    "number-alone": 119,
+    "life-believed": 1430,
+    "cursor-only-rewound": 3069,
     "no-horizon": 10,
     "transaction-id-before-lock": 0,
     "no-backfill": 0,
@@ -41,6 +46,12 @@ SEEDS = 120
 def test_every_schedule_ends_with_everybody_agreeing(first: int) -> None:
     broken = {seed: run(schedule(seed, STEPS)) for seed in range(first, first + 30)}
     assert not {seed: told for seed, told in broken.items() if told}
+
+
+def test_what_a_lost_disk_had_is_brought_from_its_copy_whenever_and_however_often() -> None:
+    broken = {seed: run(with_losses(seed, STEPS)) for seed in range(40)}
+    assert not {seed: told for seed, told in broken.items() if told}
+    assert run(with_losses(0, STEPS), OF_A_COPY)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

@@ -181,6 +181,7 @@ async def test_a_node_of_another_facility_brings_nothing(met, tmp_path):
     assert await met.shown(met.hub, "Patient", "an") is None
 
 
+@on_a_file
 async def test_what_a_revoked_node_has_signed_is_for_the_operator_to_decide(met, tmp_path):
     stick = await copied(met, tmp_path, person("an", "hue"))
     await changed(met, revoked=int(time.time() * 1000))

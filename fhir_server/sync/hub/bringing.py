@@ -8,6 +8,7 @@ node that wrote it may; a piece that was brought before is answered from what wa
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -120,11 +121,11 @@ async def brought(
     is nobody's fault: Conflict, TooMany, TooSlow."""
     head = None
     try:
-        head, _ = pieces.head_of(line)
-        one = await _opened(server, line)
+        head, kid = pieces.head_of(line)
+        one = await _opened(server, kid, line)
         whose = await _whose(server, head.node)
         _demand_right(whose, circumstances, by_operator=by_operator, also_revoked=also_revoked)
-        chunk = _read(head, pieces.verified(one, _keys(whose)))
+        chunk = await asyncio.to_thread(_read, one, _keys(whose))
         if not chunk:
             return Brought(head)
         judged = await _as_node(server, whose, circumstances)
@@ -137,13 +138,12 @@ async def brought(
         return Brought(head, refused=refusal.issues[0])
 
 
-async def _opened(server: Server, line: str) -> pieces.Opened:
-    _, kid = pieces.head_of(line)
+async def _opened(server: Server, kid: str, line: str) -> pieces.Opened:
     ring = Ring(server.store, server.lasting_secret, pieces.KEYS)
     key = await ring.by_kid(kid, time.time_ns() // 1_000_000)
     if key is None:
         raise BadPiece(elsewhere(kid))
-    return pieces.opened(line, key)
+    return await asyncio.to_thread(pieces.opened, line, key)  # it may be large
 
 
 async def _whose(server: Server, node: str) -> Client:
@@ -174,8 +174,9 @@ def _keys(whose: Client) -> Sequence[Jwk]:
     return found
 
 
-def _read(head: Head, body: bytes) -> Push | None:
+def _read(one: pieces.Opened, keys: Sequence[Jwk]) -> Push | None:
     """None: it says only how things stand. Raises BadPiece, Invalid."""
+    head, body = one.head, pieces.verified(one, keys)
     if not head.count:
         return None
     chunk = reading.read(wire.parse(body, max_depth=DEEPEST))

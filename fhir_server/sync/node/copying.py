@@ -74,6 +74,7 @@ class Copying:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._writer: Writer | None = None
+        self._last: Writer | None = None  # the same, also while it cannot be written to
         self._state = CopyState(str(settings.folder))
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
@@ -186,7 +187,8 @@ class Copying:
         for old in mine:
             await self._hand.do(lambda old=old: removed(folder, node, old))  # type: ignore[misc] # mypy cannot tell the default's type
         await store.commit(kept(MINE, orjson.dumps([name]).decode()))
-        self._writer, self._begun = writer, ""
+        self._writer = self._last = writer
+        self._begun = ""
         self._cursor, self._epochs = life.low or None, life.epochs
 
     async def _follow(self, server: Server, sealing: Sealing) -> None:
@@ -280,7 +282,7 @@ class Copying:
 
     async def _failed(self, server: Server, why: str) -> None:
         with suppress(FhirError, Stale):
-            inside: Collection[Name] = self._writer.inside if self._writer else ()
+            inside: Collection[Name] = self._last.inside if self._last else ()
             missing = sum(name not in inside for name in await _waiting(server))
             found = replace(
                 self._state, failing=self._state.failing or int(time.time() * 1000),

@@ -6,7 +6,15 @@ import argparse
 import time
 
 from tests.sync.model import __doc__ as manual
-from tests.sync.model.schedules import HARMLESS, MUTANTS, run, schedule, shrink
+from tests.sync.model.schedules import (
+    HARMLESS,
+    MUTANTS,
+    OF_A_COPY,
+    run,
+    schedule,
+    shrink,
+    with_losses,
+)
 
 
 def main() -> int:
@@ -17,8 +25,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--steps", type=int, default=200, help="how long a schedule is")
     parser.add_argument("--seed", type=int, help="run one schedule only")
-    parser.add_argument("--mutant", choices=(*MUTANTS, HARMLESS), default="", help="break a rule")
+    parser.add_argument(
+        "--mutant", choices=(*MUTANTS, HARMLESS, OF_A_COPY), default="", help="break a rule"
+    )
     parser.add_argument("--mutants", action="store_true", help="break every rule in turn")
+    parser.add_argument("--losses", action="store_true", help="disks are lost, and have copies")
     parser.add_argument("--trace", action="store_true", help="print every step")
     asked = parser.parse_args()
     if asked.seed is not None:
@@ -31,7 +42,7 @@ def main() -> int:
 
 
 def one(asked: argparse.Namespace) -> int:
-    steps = schedule(asked.seed, asked.steps)
+    steps = (with_losses if asked.losses else schedule)(asked.seed, asked.steps)
     broken = run(steps, asked.mutant)
     if broken:
         steps = shrink(steps, asked.mutant)
@@ -44,7 +55,7 @@ def several(asked: argparse.Namespace, mutant: str) -> bool:
     """Whether one of the schedules broke."""
     name, began = mutant or "the protocol", time.monotonic()
     for seed in range(asked.first, asked.first + asked.seeds):
-        steps = schedule(seed, asked.steps)
+        steps = (with_losses if asked.losses else schedule)(seed, asked.steps)
         if run(steps, mutant):
             took = time.monotonic() - began
             steps = shrink(steps, mutant)

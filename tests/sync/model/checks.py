@@ -114,11 +114,20 @@ class Checks:
             if any(rev in past for past in self.past.get(version.resource, [])):
                 continue
             real = (
-                not valid(version.body or DELETED) and not self.resolved
+                not valid(version.body or DELETED)
+                and (not self.resolved or self.waits(rev, version.resource))
                 if why == "invalid"
                 else not self.hub.heads(why)
             )
             self.demand(real, f"{rev} is parked for {why} without need")
+
+    def waits(self, rev: Revision, resource: str) -> bool:
+        """Whether it was mended, and that waits for what died with the only disks it was on."""
+        return any(
+            rev in self.hub.ancestors(other) and why != "invalid" and not self.hub.heads(why)
+            for other, (why, _) in self.hub.now.parked.items()
+            if other != rev and self.hub.now.versions[other].resource == resource
+        )
 
     def node(self, node: Node) -> None:
         seen, homes = node.now, self.hub.now.homes

@@ -33,6 +33,11 @@ MUTANTS = (
     "no-epoch",
     "confirmations-kept",
     "epoch-ends-at-last-row",
+    "receipt-not-looked-at",
+    "only-beyond-the-newest",
+    "epoch-ends-where-noticed",
+    "number-alone",
+    "life-believed",
     "cursor-only-rewound",
     "no-horizon",
     "transaction-id-before-lock",
@@ -52,8 +57,22 @@ MUTANTS = (
     "dependants-forgotten",
     "display-not-repeated",
 )
+# Breaks the rule of a copy, and shows in schedules with losses alone.
+OF_A_COPY = "copy-lets-go-of-what-is-sent"
 # Numbers, the cursor and epochs make late answers harmless already.
 HARMLESS = "late-answers-believed"
+
+
+LOSSES = 3  # disks that are lost for ever, and copies that are brought, in a schedule that has any
+
+
+def with_losses(seed: int, steps: int) -> Schedule:
+    """A schedule in which laptops are lost, and their copies brought."""
+    found, random = schedule(seed, steps), Random(-seed - 1)
+    for action in ("lose", "rescue"):
+        for _ in range(LOSSES):
+            found.insert(random.randrange(len(found)), (action, random.getrandbits(32)))
+    return found
 
 
 def schedule(seed: int, steps: int) -> Schedule:

@@ -21,6 +21,8 @@ from fhir_server.sync.node.copying import Copying, Settings
 from fhir_server.sync.words import Outcome, push
 from tests.sync.node.conftest import a_patient, a_row
 
+# What no database has a part in.
+on_a_file = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 HUB = jwk.generate_key("EC", "P-256", {"kid": "h1", "use": "enc"})
 OWN = node_key.made()
 NOWHERE = "http://127.0.0.1:9/fhir"  # nobody listens there
@@ -109,6 +111,7 @@ async def test_what_is_acknowledged_is_in_the_copy_and_what_came_from_the_hub_is
     assert (state.failing, state.missing) == (0, 0)
 
 
+@on_a_file
 async def test_many_writers_are_covered_together(node, settings, stick):
     async with running(node, settings) as copy:
         await begun(copy)
@@ -162,6 +165,7 @@ async def test_a_server_that_begins_again_has_one_copy_and_leaves_another_disks_
     assert inside(stick) == ["Patient/p1 PUT"]
 
 
+@on_a_file
 async def test_a_folder_that_fails_holds_nobody_up_is_told_and_made_up_for(
     node, settings, stick, monkeypatch
 ):
@@ -184,6 +188,7 @@ async def test_a_folder_that_fails_holds_nobody_up_is_told_and_made_up_for(
         await shown(node, lambda state: not state.failing)
 
 
+@on_a_file
 async def test_a_line_that_broke_off_is_written_again_to_another_file(
     node, settings, stick, monkeypatch
 ):
@@ -215,6 +220,7 @@ async def test_a_line_that_broke_off_is_written_again_to_another_file(
     assert inside(stick) == ["Patient/p1 PUT", "Patient/p2 PUT"]
 
 
+@on_a_file
 async def test_a_disk_that_does_not_answer_keeps_a_writer_waiting_once(
     node, settings, stick, monkeypatch
 ):
@@ -238,6 +244,7 @@ async def test_a_disk_that_does_not_answer_keeps_a_writer_waiting_once(
         assert inside(stick) == ["Patient/p1 PUT"]
 
 
+@on_a_file
 async def test_without_a_key_of_the_hub_nothing_is_copied_and_that_is_told(
     node, settings, stick, monkeypatch
 ):

@@ -169,9 +169,11 @@ class Post(Fallible):
             home.mkdir()
         shutil.copy(found.template, home / "node.db")
         url = f"sqlite:///{home}/node.db"
+        self.stick = folder / f"stick-{facility}"
+        self.stick.mkdir()
         super().__init__(
-            url, folder, disk, found.clocks, found.net, space,
-            hub=of_hub, reference_targets="off", text_index="false",
+            url, folder, disk, found.clocks, found.net, space, hub=of_hub, hub_copy=self.stick,
+            reference_targets="off", text_index="false",
         )  # fmt: skip
 
     @property
