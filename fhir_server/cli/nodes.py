@@ -35,8 +35,8 @@ def nodes(
     """Tell of each node: when it was heard, what it has still to send, what is kept apart.
 
     It works beside a server that is running. Ends with status 1 where something wants a person:
-    records are kept apart, a resource has several versions side by side, or two disks speak under
-    one name.
+    records are kept apart, a resource has several versions side by side, two disks speak under one
+    name, or a node shows a receipt by a key that is not here.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def nodes(
         typer.echo(json.dumps([asdict(node) for node in found], indent=2))
     else:
         told(found, many)
-    if many or any(node.held or node.alarm for node in found):
+    if many or any(node.held or node.alarm or node.doubt for node in found):
         sys.exit(Exit.FOUND)
 
 
@@ -72,6 +72,11 @@ def told(found: list[Known], many: int) -> None:
             typer.echo(
                 f"Two disks have been speaking as `{node.node}` since {moment(node.alarm)}: enrol"
                 " one of them anew."
+            )
+        if node.doubt:
+            typer.echo(
+                f"`{node.node}` showed a receipt by a key that is not here, on"
+                f" {moment(node.doubt)}: it is forged, or this database was set back."
             )
     if many:
         typer.echo(f"{many:,} resources have versions side by side: `fhir-server conflicts list`.")

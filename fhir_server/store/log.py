@@ -8,6 +8,7 @@ was a version (0) or a mark (1), which stands behind the version of the same pla
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,6 +69,15 @@ def edge_of(cursor: str | None, epochs: Rows) -> Edge:
                 return Edge(seq, num - 1, what)
             break
     raise EpochEnded
+
+
+def parted(epochs: Rows, name: str, whole: Position) -> tuple[int, int, int] | None:
+    """The row (number, mark, start) that ends the history of this name; None: it is not the
+    last."""
+    number, mark, start, *_ = epochs[-1]
+    if f"{mark:x}" != name:
+        return None
+    return number + 1, secrets.randbits(62), max(whole.seq - 1, start)
 
 
 def cursor_of(edge: Edge, epochs: Rows) -> str:

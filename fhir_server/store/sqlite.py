@@ -271,6 +271,16 @@ class SqliteStore:
     async def epochs(self) -> Sequence[Epoch]:
         return await self._ask(sqlite_log.told_epochs)
 
+    async def whole(self) -> Position:
+        return await self._ask(sqlite_log.whole)
+
+    async def part(self, name: str, whole: Position) -> bool:
+        if self._writer is None:
+            raise Unavailable("The server is stopping. Send it again shortly.")
+        done: list[bool] = []
+        await self._writer.do(lambda one: done.append(sqlite_log.part(one, name, whole)))
+        return done == [True]
+
     async def cared_by(self, patients: Sequence[int], moment: int) -> Mapping[int, frozenset[int]]:
         return await self._ask(lambda r: sqlite_read.cared_by(r, patients, moment))
 

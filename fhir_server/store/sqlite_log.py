@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 
 from fhir_server.foundation.resource import Key
@@ -55,6 +56,19 @@ def epochs(reader: Reader) -> list[Row]:
 
 def told_epochs(reader: Reader) -> list[Epoch]:
     return log.told_epochs(epochs(reader))
+
+
+def whole(reader: Reader) -> Position:
+    """No copy of a file has a gap."""
+    return Position(reader.rows(f"select {HORIZON}")[0][0])
+
+
+def part(connection: sqlite3.Connection, name: str, whole: Position) -> bool:
+    """See Store.part; in a transaction."""
+    row = log.parted(connection.execute(log.EPOCHS).fetchall(), name, whole)
+    if row is not None:
+        connection.execute("INSERT INTO epoch (number, mark, start) VALUES (?,?,?)", row)
+    return row is not None
 
 
 def homes(

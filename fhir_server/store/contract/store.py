@@ -211,6 +211,13 @@ class Store(Protocol):
     async def epochs(self) -> Sequence[Epoch]:
         """The histories this database has had, the first one first; the last one goes on."""
 
+    async def whole(self) -> Position:
+        """Before it any copy of this database is whole that has what is written from now on."""
+
+    async def part(self, name: str, whole: Position) -> bool:
+        """End the history of this name at a place before which all is here, or where it began, and
+        begin another; False where it is not, or no longer, the last."""
+
     async def commit(self, unit: Unit) -> Committed:
         """Write it all, durably, or nothing. Raises Stale; Unavailable, OutOfSpace, Conflict."""
 

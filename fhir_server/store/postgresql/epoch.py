@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import secrets
 
+from fhir_server.store import log
 from fhir_server.store.condition import PROGRESS
+from fhir_server.store.contract import Position
 from fhir_server.store.postgresql.connection import Pool, refusing
 from fhir_server.store.postgresql.horizon import KEPT
 
@@ -36,6 +38,8 @@ where e.number is null or e.system_identifier <> s.system or e.base + s.xid <= s
 BEGIN = """
 insert into epoch (number, mark, start, base, system_identifier) values ($1, $2, $3, $4, $5)
 """
+LASTS = "select number, mark, start, base, system_identifier from epoch order by number"
+LOCK = b"lock table epoch, version, mark in share row exclusive mode"  # waits for who writes
 FORGET = "update epoch set system_identifier = 0"  # the next start begins a new epoch
 
 
@@ -49,10 +53,21 @@ async def settle(pool: Pool) -> None:
         if await (await connection.execute(FOREIGN.encode())).fetchone() is None:
             return
         async with connection.transaction():
-            await connection.execute("lock table epoch, version, mark in share row exclusive mode")
+            await connection.execute(LOCK)
             found = await (await connection.execute(FOREIGN.encode())).fetchone()
             if found is not None:
                 system, xid, newest, whole, number = found
                 base = max(newest - xid + 1, 0)
                 values = ((number or 0) + 1, secrets.randbits(62), whole, base, system)
                 await connection.execute(BEGIN, values)
+
+
+async def part(pool: Pool, name: str, whole: Position) -> bool:
+    """See Store.part. Several processes may do so at once: the lock lets one be the first."""
+    async with refusing(), pool.connection() as connection, connection.transaction():
+        await connection.execute(LOCK)
+        known = await (await connection.execute(LASTS.encode())).fetchall()
+        row = log.parted(known, name, whole)
+        if row is not None:
+            await connection.execute(BEGIN, (*row, *known[-1][3:]))
+        return row is not None

@@ -51,9 +51,9 @@ from fhir_server.store.postgresql import stamp as stamps
 from fhir_server.store.postgresql.access import PostgresqlAccess
 from fhir_server.store.postgresql.audit import PostgresqlAudit
 from fhir_server.store.postgresql.connection import LOST, READER, WRITER, pool, refusing, rows
-from fhir_server.store.postgresql.epoch import settle
+from fhir_server.store.postgresql.epoch import part, settle
 from fhir_server.store.postgresql.forget import forget
-from fhir_server.store.postgresql.horizon import Horizon
+from fhir_server.store.postgresql.horizon import KEPT, Horizon
 from fhir_server.store.postgresql.parameters import PostgresqlParameters
 from fhir_server.store.postgresql.side import PostgresqlSide
 from fhir_server.store.postgresql.texts import PostgresqlTexts
@@ -248,6 +248,12 @@ class PostgresqlStore:
 
     async def epochs(self) -> Sequence[Epoch]:
         return await log.told_epochs(self._readers)
+
+    async def whole(self) -> Position:
+        return Position((await rows(self._readers, f"select coalesce({KEPT}, 0)", ()))[0][0])
+
+    async def part(self, name: str, whole: Position) -> bool:
+        return await part(self._writers, name, whole)
 
     async def cared_by(self, patients: Sequence[int], moment: int) -> Mapping[int, frozenset[int]]:
         return await reading.cared_by(self._readers, patients, moment)

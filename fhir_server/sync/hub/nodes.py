@@ -32,6 +32,7 @@ from fhir_server.sync.words import Page
 
 NODE = "node"  # the role
 PULL = "pull "  # and the node: the row that tells of its last pull
+DOUBT = "doubt "  # and the node: of a receipt it showed, by a key that is not here
 READ = 1000  # rows of one look
 
 
@@ -55,7 +56,8 @@ class Known:
     come. waiting: how many it has still to send, as it said in its last pull; None: it did not.
     behind: whether there was more for it then. entering: whether everything, or a record, was
     being sent whole. offset: milliseconds its clock is ahead. held: versions kept apart.
-    lives: of its disk. alarm: since when two disks have been speaking under its name.
+    lives: of its disk. alarm: since when two disks have been speaking under its name. doubt: when
+    it showed a receipt by a key that is not here: it is forged, or this database was set back.
     """
 
     node: str
@@ -69,6 +71,7 @@ class Known:
     held: int
     lives: int
     alarm: int
+    doubt: int
 
     @property
     def heard(self) -> int:
@@ -93,9 +96,16 @@ async def known(side: SideTables) -> list[Known]:
     rows = await _all_lives(side)
     for node, of_node in groupby(rows, key=lambda row: row.node):
         lives[node] = list(of_node)
-    pulls = await _pulls(side)
+    pulls = await _rows(side, PULL)
+    doubts = await _rows(side, DOUBT)
     return [
-        _known(node, lives.get(node, []), pulls.get(node, {}), await side.count(HELD, (node,), BY))
+        _known(
+            node,
+            lives.get(node, []),
+            pulls.get(node, {}),
+            doubts.get(node, {}),
+            await side.count(HELD, (node,), BY),
+        )
         for node in sorted({*lives, *pulls})
     ]
 
@@ -103,7 +113,9 @@ async def known(side: SideTables) -> list[Known]:
 BY = "by_node"
 
 
-def _known(node: str, lives: list[LifeRow], pull: Mapping[str, Any], held: int) -> Known:
+def _known(
+    node: str, lives: list[LifeRow], pull: Mapping[str, Any], doubt: Mapping[str, Any], held: int
+) -> Known:
     facts = [orjson.loads(life.facts) for life in lives]
     of_now = max(lives, key=lambda life: not life.retired, default=None)
     newest: Mapping[str, Any] = max(facts, key=lambda one: one.get("at", 0), default={})
@@ -119,6 +131,7 @@ def _known(node: str, lives: list[LifeRow], pull: Mapping[str, Any], held: int) 
         held=held,
         lives=len(lives),
         alarm=max((one.get("alarm", 0) for one in facts), default=0),
+        doubt=doubt.get("at", 0),
     )
 
 
@@ -137,14 +150,15 @@ async def _all_lives(side: SideTables) -> list[LifeRow]:
             return found
 
 
-async def _pulls(side: SideTables) -> dict[str, Mapping[str, Any]]:
+async def _rows(side: SideTables, what: str) -> dict[str, Mapping[str, Any]]:
+    """By node."""
     found: dict[str, Mapping[str, Any]] = {}
-    beyond: tuple[str, ...] = (PULL,)
+    beyond: tuple[str, ...] = (what,)
     while True:
         rows = await side.range(STATE, beyond=beyond, limit=READ)
         for row in rows:
-            if row.name.startswith(PULL):
-                found[row.name.removeprefix(PULL)] = orjson.loads(row.value)
-        if len(rows) < READ or not rows[-1].name.startswith(PULL):
+            if row.name.startswith(what):
+                found[row.name.removeprefix(what)] = orjson.loads(row.value)
+        if len(rows) < READ or not rows[-1].name.startswith(what):
             return found
         beyond = (rows[-1].name,)

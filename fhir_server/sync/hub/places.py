@@ -3,7 +3,8 @@
 https://hl7.org/fhir/R4/http.html#history
 
 Positions begin again where a database is loaded into another, so a place says of which history it
-is. What stands beyond the end of an epoch is of the next one, even if it was written in the first.
+is. What stands at the end of an epoch, or beyond, is of the next one, even if it was written in
+the first.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ def epochs_of(stored: Sequence[Stored]) -> Epochs:
     """The histories as they travel."""
     found: list[Epoch] = []
     for one in stored:
-        found.append(Epoch(one.name, None if one.end is None else _placed(stored, one.end)))
+        found.append(Epoch(one.name, None if one.end is None else _end_of(stored, one.end)))
     return tuple(found)
 
 
 def place_of(stored: Sequence[Stored], position: Position) -> Place:
-    return _placed(stored, position)
-
-
-def _placed(stored: Sequence[Stored], position: Position) -> Place:
-    """In the first epoch that was not over there; an end is the last place of its own."""
+    """In the first epoch that was not over there."""
     for number, one in enumerate(stored, 1):
-        if one.end is None or position <= one.end:
+        if one.end is None or position < one.end:
             return Place(number, *position)
     return Place(max(1, len(stored)), *position)
+
+
+def _end_of(stored: Sequence[Stored], end: Position) -> Place:
+    """In the first epoch that did not end before."""
+    number = next(n for n, one in enumerate(stored, 1) if one.end is None or end <= one.end)
+    return Place(number, *end)

@@ -22,7 +22,7 @@ from fhir_server.operation.call import Call, Operation
 from fhir_server.store.contract import EpochEnded, Position, parse_version_id, rid, version_id
 from fhir_server.store.contract.side import HELD, LIFE, RECEIPT, Values
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes, nodes
+from fhir_server.sync.hub import homes, nodes, noticing
 from fhir_server.sync.hub.gathering import Gathering
 from fhir_server.sync.hub.outside import number_of
 from fhir_server.sync.hub.page import EVERYWHERE, TAKEN_WORDS, Filling
@@ -56,7 +56,9 @@ async def pull(server: Server, call: Call, circumstances: Circumstances) -> Answ
     nodes.demand_node(circumstances, NAME)
     asked = asked_of(call)
     await homes.begin(server)
-    wait = max(float(asked.wait), circumstances.wait)
+    await noticing.look(server, asked.shown, circumstances.caller.client)
+    # Who shows a receipt may be about to be told of another epoch.
+    wait = 0.0 if asked.shown else max(float(asked.wait), circumstances.wait)
     since = await server.stirring.moment(server.store) if wait > 0 else 0
     try:
         page = await _page(server, circumstances, asked)
@@ -226,7 +228,7 @@ def asked_of(call: Call) -> Asked:
         parked=parked,
         named=named,
         wait=min(int(wait), LONGEST),
-        shown=_text(call, "shown", 1 << 16),
+        shown=_text(call, "shown", noticing.LONGEST),
         waiting=int(waiting) if waiting else None,
     )
 

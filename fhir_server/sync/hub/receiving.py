@@ -21,7 +21,7 @@ from fhir_server.security.tokens.ring import Ring
 from fhir_server.store.contract import Position, Stale, parse_version_id, version_id
 from fhir_server.sync import receipts as signing
 from fhir_server.sync import words
-from fhir_server.sync.hub import homes, lives, nodes, storing
+from fhir_server.sync.hub import homes, lives, nodes, noticing, storing
 from fhir_server.sync.hub.facts import facts_of
 from fhir_server.sync.hub.judging import Judging
 from fhir_server.sync.hub.places import epochs_of, place_of
@@ -47,6 +47,7 @@ async def push(server: Server, call: Call, circumstances: Circumstances) -> Answ
     chunk = reading.read(call.body)
     demand_own(chunk, circumstances)
     await homes.begin(server)
+    await noticing.look(server, chunk.shown, chunk.node)
     return Answer(200, said.written(await answered(server, chunk, circumstances)))
 
 

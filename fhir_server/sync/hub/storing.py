@@ -70,7 +70,9 @@ def pushed(server: Server, chunk: Push) -> Sending:
         new = await _ahead(server, told, chunk, members)
         if not isinstance(new, list):
             return new
-        return Booked(new, lives.moved(told, chunk, new[-1].number))
+        # Read before it is written: whatever copy has the life as it will be is whole up to it.
+        whole = (await server.store.whole()).seq
+        return Booked(new, lives.moved(told, chunk, new[-1].number, whole=whole))
 
     offset = chunk.sent - time.time_ns() // 1_000_000
     return Sending(Sender(chunk.node, chunk.incarnation, offset), book)

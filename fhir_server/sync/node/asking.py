@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import orjson
@@ -22,8 +22,9 @@ from fhir_server.store.contract.side import PLACE, PlaceRow, Values
 from fhir_server.sync import receipts
 from fhir_server.sync.node import journal, outbox, pulling, sending
 from fhir_server.sync.node.life import PARKED, Life, kept
-from fhir_server.sync.node.line import Line, Refusal
+from fhir_server.sync.node.line import Away, Line, Refusal, Told
 from fhir_server.sync.node.sending import Chunk
+from fhir_server.sync.node.showing import Showing, shown
 from fhir_server.sync.node.standing import standing
 from fhir_server.sync.words import Answer, extension
 from fhir_server.sync.words import answer as answer_words
@@ -58,6 +59,7 @@ class Asking:
         self.line = line
         self._taking = asyncio.Lock()  # push and pull of one process do not meet
         self._parked: Values | None = None  # where the parked are asked about next
+        self._showing = Showing()
 
     async def notice(self) -> bool:
         """Look through a page of the own log; whether there may be more."""
@@ -67,16 +69,23 @@ class Asking:
     async def push(self, at_most: int) -> int:
         """Send a chunk and take its answer; how many versions: none where nothing waits. Raises
         Away, Refusal, Invalid."""
-        chunk = await self._chunk(at_most)
+        due = self._showing.due
+        chunk = await self._chunk(at_most, shows=bool(due))
         if chunk is None:
             return 0
         try:
             told = await self.line.push(chunk.body, chunk.small)
+        except Away:
+            self._showing.again()
+            raise
         except Refusal as refusal:
             if not refusal.is_of_what_was_sent:
                 raise
             return await self._alone(chunk, refusal)
+        self._showing.done(due)
         answer = answer_words.read(told.bundle, chunk.revs, trusted(told.bundle, chunk))
+        if answer.refused is not None:
+            self._showing.again()
         if answer.said:
             await self._verify(answer)
         async with self._taking:
@@ -105,11 +114,17 @@ class Asking:
             await settled(self.server, lambda: sending.refused(store, chunk, issues))
         return len(chunk.packed)
 
-    async def _chunk(self, at_most: int) -> Chunk | None:
+    async def _chunk(self, at_most: int, *, shows: bool) -> Chunk | None:
         async with self._taking:
             await settled(self.server, lambda: outbox.pack(self.server))
             store, node = self.server.store, self.line.key.client
-            return await settled(self.server, lambda: sending.chunk(store, node, at_most=at_most))
+            receipt = await self._receipt((await kept(store)).life) if shows else ""
+            return await settled(
+                self.server, lambda: sending.chunk(store, node, at_most=at_most, shown=receipt)
+            )
+
+    async def _receipt(self, life: Life) -> str:
+        return await shown(self.server.store.side, self.line.key.client, life)
 
     async def pull(self, wait: int) -> bool:
         """Ask for a page and store it; whether to ask again at once. wait: seconds that the hub
@@ -130,7 +145,7 @@ class Asking:
             "waiting": str(await self._waiting()),
         }
         try:
-            told = await self.line.pull(asked)
+            told = await self._pulled(asked, life)
         except Refusal as refusal:
             if refusal.status != GONE or not life.cursor:
                 raise
@@ -138,11 +153,25 @@ class Asking:
                 await settled(self.server, lambda: self._begin_again(life))
             return True
         page, said = await asyncio.to_thread(page_words.heard, told.bundle)
+        if page.read < life.reached and page.epochs == life.told:
+            self._showing.again()
         async with self._taking:
             moved = await settled(
                 self.server, lambda: pulling.take(self.server, page, life.incarnation, parked, said)
             )
         return page.more or page.entering or (moved and bool(page.rows))
+
+    async def _pulled(self, asked: Mapping[str, str], life: Life) -> Told:
+        """With the receipt, where that is due. Raises Away, Refusal."""
+        due = self._showing.due
+        try:
+            shown = await self._receipt(life) if due else ""
+            told = await self.line.pull({**asked, "shown": shown})
+        except (Away, Refusal):
+            self._showing.again()
+            raise
+        self._showing.done(due)
+        return told
 
     async def _waiting(self) -> int:
         """How many versions are still to be sent, for the hub to show."""

@@ -61,7 +61,8 @@ class Life:
     and before: its version. group: the last one's. cursor: where the pull stands; read: the last
     row the hub had when it answered. low: up to where the own log was looked through. whole: all
     is being sent anew, for the `round`th time. offset: how far the hub's
-    clock is ahead of this one, in milliseconds. logged: how many lines the log has had."""
+    clock is ahead of this one, in milliseconds. logged: how many lines the log has had. receipt:
+    the incarnation and first number of the chunk that was signed for last."""
 
     incarnation: str
     numbered: int = 0
@@ -76,6 +77,7 @@ class Life:
     round: int = 1
     offset: int = 0
     logged: int = 0
+    receipt: str = ""
 
     @property
     def told(self) -> Epochs:

@@ -108,7 +108,12 @@ class Line:
             PATIENCE.write, connect=PATIENCE.connect, read=25.0 + float(asked.get("wait") or 0)
         )
         url = f"{self.key.hub}/$sync-pull"
-        return await self._answered("GET", url, params=said, timeout=patience)
+        if not said.get("shown"):
+            return await self._answered("GET", url, params=said, timeout=patience)
+        listed = [{"name": name, "valueString": value} for name, value in said.items()]
+        body = orjson.dumps({"resourceType": "Parameters", "parameter": listed})  # too long for it
+        told = {"content": body, "headers": {"Content-Type": JSON}, "timeout": patience}
+        return await self._answered("POST", url, **told)
 
     async def push(self, body: bytes, small: bytes = b"") -> Told:
         """small: the body as it is sent first, if that is at hand. Raises Away, Refusal."""

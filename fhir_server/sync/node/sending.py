@@ -88,9 +88,11 @@ class Chunk:
         return frozenset(row.grp for row in self.packed)
 
 
-async def chunk(store: Store, node: str, *, at_most: int = LARGEST) -> Chunk | None:
+async def chunk(
+    store: Store, node: str, *, at_most: int = LARGEST, shown: str = ""
+) -> Chunk | None:
     """The next one, of at most so many bytes where it has several groups; None: nothing has a
-    number and no answer. Raises Stale."""
+    number and no answer. shown: a receipt that goes with it. Raises Stale."""
     now = await kept(store)
     life = now.life
     rows = await store.side.range(
@@ -109,6 +111,7 @@ async def chunk(store: Store, node: str, *, at_most: int = LARGEST) -> Chunk | N
     while True:
         taken = [row for members in together for row in members]
         push = _push(life, node, taken, [read[_name(row)] for row in taken])
+        push = replace(push, shown=shown)
         body = push_words.written(push)
         # Some megabytes take seconds, and users of this node are answered meanwhile.
         small = await asyncio.to_thread(wire.packed, body, wire.SMALL)
@@ -246,6 +249,7 @@ async def _taken(
     side: list[Side] = [Put(PLACE, tuple(rows)), dropped, line]
     side.append(Put(PLACE, await _mended(store, sent, taken)))
     if answer.said:
+        life = replace(life, receipt=f"{sent.push.incarnation} {sent.push.first}")
         side.append(Put(RECEIPT, (_receipt(sent, answer, at),)))
     return now.unit(life, *side)
 

@@ -41,6 +41,7 @@ class HubState(State):
         self.receipts: dict[tuple[str, str, int], tuple[Revision, str, Place]] = {}
         self.pushed: set[tuple[str, str, Revision]] = set()
         self.authored: set[tuple[str, str]] = set()  # node, resource: what it ever pushed
+        self.whole: dict[Life, Place] = {}  # where a copy with `reached` surely has all before
         self.lives: dict[str, tuple[str, ...]] = {}  # incarnations of a node, newest last
         self.alarms: set[str] = set()  # nodes of which two seem to be alive
         self.epochs: tuple[Epoch, ...] = (Epoch("e1"),)
@@ -208,6 +209,7 @@ class Hub(Replica[HubState]):
 
     def push(self, ask: Ask) -> Ask | None:
         """Take numbered groups; each is applied, and its place moved, in one transaction."""
+        self.look_at(ask)
         who = (ask["node"], ask["incarnation"])
         reached, first = self.now.reached.get(who, 0), ask["first"]
         self.meet(who, is_news=first + len(ask["entries"]) - 1 > reached)
@@ -266,6 +268,7 @@ class Hub(Replica[HubState]):
             self.now.authored.add((who[0], version.resource))
             self.now.receipts[*who, n] = (rev, outcome, place)
             self.now.reached[who] = n
+        self.now.whole[who] = Place(len(self.now.epochs), min([*self.open, xid]))
         if self.is_mutant("answer-before-commit"):
             told = self.outcomes(who, ask["first"], members[-1][0])
             self.world.send(ask["device"], {**answer, "outcomes": told})
@@ -292,6 +295,7 @@ class Hub(Replica[HubState]):
 
     def pull(self, ask: Ask) -> Ask:
         """A page of the log after a cursor, for one node."""
+        self.look_at(ask)
         at, entering = ask["cursor"]
         horizon = self.horizon()
         if at is None:  # a bootstrap is a record that enters: everyone's, from here on
@@ -350,4 +354,60 @@ class Hub(Replica[HubState]):
             begun = Epoch(f"e{self.world.random.getrandbits(32)}")
             self.now.epochs = (*self.now.epochs[:-1], closed, begun)
             self.xid = 0  # as after a dump is loaded into a fresh database
+        self.world.unnoticed = False
         self.commit()
+
+    def set_back(self, backup: HubState) -> None:
+        """Come back from a backup without knowing it: the same epoch goes on."""
+        self.now, self.open = backup.copy(), {}
+        if self.world.random.random() < 0.5:  # else in a server that goes on counting
+            self.xid = max((row.place.seq for row in self.now.log), default=0)
+            # What was asked before would be taken at the very places that are lost: it went with
+            # the connection.
+            self.world.wire = []
+        self.world.unnoticed = True
+        self.commit()
+
+    def look_at(self, ask: Ask) -> None:
+        """A receipt of this epoch that is not here was given by what is lost: begin another."""
+        if ask["shown"] is None or self.is_mutant("receipt-not-looked-at"):
+            return
+        incarnation, number, epoch, place = ask["shown"]
+        who = (ask["node"], incarnation)
+        if epoch != self.now.epochs[-1].name:
+            return
+        if self.now.reached.get(who, 0) < number:
+            whole = self.now.whole.get(who, START)
+            if whole > place and not self.is_mutant("life-believed"):
+                whole = START  # the life went on since
+        elif self.now.receipts[*who, number][2] != place and not self.is_mutant("number-alone"):
+            whole = START  # the number was taken anew: since when is not known
+        else:
+            return
+        if self.is_mutant("only-beyond-the-newest") and (
+            self.now.log and place <= self.now.log[-1].place
+        ):
+            return
+        if self.is_mutant("epoch-ends-where-noticed"):
+            whole = Place(len(self.now.epochs), self.horizon())
+        self.part(whole)
+        self.world.unnoticed = False
+        self.commit()
+
+    def part(self, whole: Place) -> None:
+        """Another epoch. What was written since the last one surely ended is of the new one."""
+        now, number = self.now, len(self.now.epochs)
+        end = max(whole, Place(number, 0))
+
+        def moved(place: Place) -> Place:
+            return place._replace(epoch=number + 1) if place >= end else place
+
+        now.log = [row._replace(place=moved(row.place)) for row in now.log]
+        now.first = {rev: moved(place) for rev, place in now.first.items()}
+        now.last = {one: moved(place) for one, place in now.last.items()}
+        now.parked = {rev: (why, moved(place)) for rev, (why, place) in now.parked.items()}
+        now.receipts = {
+            one: (rev, outcome, moved(place)) for one, (rev, outcome, place) in now.receipts.items()
+        }
+        begun = Epoch(f"e{self.world.random.getrandbits(32)}")
+        now.epochs = (*now.epochs[:-1], Epoch(now.epochs[-1].name, end), begun)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.sync.model.world import World
 
 Where = tuple[str, Place]  # the name of an epoch, and a place
+Shown = tuple[str, int, str, Place]  # incarnation, number, the epoch it was given in, place
 
 
 class NodeState(State):
@@ -32,12 +33,14 @@ class NodeState(State):
         self.patients: dict[str, str] = {}  # as the hub says: a deletion has no subject
         self.left: set[str] = set()
         self.receipts: list[tuple[Revision, str, str, Place]] = []
+        self.shows: Shown | None = None  # the last receipt
 
 
 class Node(Replica[NodeState]):
     def __init__(self, world: World, name: str, incarnation: str) -> None:
         super().__init__(world, NodeState(incarnation))
         self.name, self.nonce = name, 0
+        self.due = 1  # the line was away: it shows what it has from this question on; 0: no need
 
     def is_mutant(self, name: str) -> bool:
         return self.world.mutant == name
@@ -120,6 +123,7 @@ class Node(Replica[NodeState]):
             "incarnation": self.now.incarnation,
             "device": self,
             "nonce": self.nonce,
+            "shown": self.now.shows if self.due else None,
         }
 
     # --- being answered --------------------------------------------------------------------------
@@ -128,6 +132,7 @@ class Node(Replica[NodeState]):
         """Take the answer to the newest question; older ones come from a world that may be gone."""
         if answer["nonce"] != self.nonce and not self.is_mutant("late-answers-believed"):
             return
+        self.due = self.due if answer["nonce"] < self.due else 0
         self.adopt(answer["epochs"])
         if answer["kind"] == "push":
             self.take_outcomes(answer)
@@ -178,6 +183,7 @@ class Node(Replica[NodeState]):
             where = (answer["epochs"][place.epoch - 1].name, place)
             (now.parked if outcome == "parked" else now.confirmed)[rev] = where
             now.receipts.append((rev, outcome, *where))
+            now.shows = (now.incarnation, number, newest, place)
             self.world.check_receipt(rev, newest)
 
     def take_page(self, answer: Ask) -> None:

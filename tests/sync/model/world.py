@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from fhir_server.sync.epochs import START, Place
-from tests.sync.model.hub import Hub
+from tests.sync.model.hub import Hub, HubState
 from tests.sync.model.node import Node, NodeState
 from tests.sync.model.replica import Replica, State
 from tests.sync.model.words import (
@@ -45,6 +45,7 @@ class World:
         self.sticks: list[Stick] = []  # the copies of disks that are gone
         self.copied: set[Revision] = set()  # what these ought to have
         self.counter, self.messages, self.cloned = 0, 0, False
+        self.unnoticed = False  # the hub was set back, and does not know it yet
         # a plain FHIR consumer: the last entry of a resource wins
         self.follower: tuple[str, Place, dict[str, Revision]] = ("e1", START, {})
 
@@ -243,13 +244,14 @@ class World:
 
     def do_backup(self) -> None:
         one = self.random.choice((self.hub, self.hub, self.hub, *self.nodes))
-        self.backups[one] = one.disk.copy()
+        if not (one is self.hub and self.unnoticed):  # it would keep what is not known
+            self.backups[one] = one.disk.copy()
 
     def do_restore(self) -> None:
         one = self.random.choice((self.hub, self.hub, *self.nodes))
         backup = self.backups.get(one)
-        if backup is None:
-            return
+        if backup is None or (self.unnoticed and one is not self.hub):
+            return  # of several disks that are set back one must know
         others = [replica.disk for replica in self.replicas if replica is not one]
         kept = {
             rev
@@ -259,14 +261,31 @@ class World:
         }
         self.lost |= set(one.disk.versions) - kept - self.copied
         if isinstance(one, Hub):
-            one.restore(backup)  # type: ignore[arg-type]  # a hub's backup is a hub's
+            self.bring_back(backup)  # type: ignore[arg-type]  # a hub's backup is a hub's
             return
         one.now = backup.copy()
         one.commit()
 
+    def bring_back(self, backup: HubState) -> None:
+        """By the command; or by a copy of its files, if somebody can show what that has lost."""
+        for node in self.nodes:
+            node.due = node.nonce + 1  # its line was cut
+        self.wire = [(to, ask) for to, ask in self.wire if not isinstance(to, Node)]
+        shown = [(node.name, node.disk.shows) for node in self.nodes if node.disk.shows]
+        can_be_seen = any(
+            epoch == backup.epochs[-1].name and number > backup.reached.get((name, life), 0)
+            for name, (life, number, epoch, _) in shown
+        )
+        if can_be_seen and self.mutant != "no-epoch" and self.random.random() < 0.7:
+            self.hub.set_back(backup)
+        else:
+            self.hub.restore(backup)
+
     def do_lose(self) -> None:
         """A laptop is gone for ever. Its copy has what the hub had not confirmed; another laptop
         begins with nothing."""
+        if self.unnoticed:  # it may be the one that can show it
+            return
         node = self.node()
         disk = node.disk
         due = {
@@ -323,7 +342,8 @@ class World:
 
     def check_receipt(self, rev: Revision, epoch: str) -> None:
         """At every step: what a receipt names is on the hub's disk, as long as that disk is."""
-        if epoch == self.hub.now.epochs[-1].name and self.mutant != "no-epoch":
+        known = self.mutant != "no-epoch" and not self.unnoticed
+        if epoch == self.hub.now.epochs[-1].name and known:
             kept = self.hub.disk.versions.get(rev)
             there = kept is not None and kept.body is not None
             self.demand(there, f"receipt for {rev}, which the hub has not")

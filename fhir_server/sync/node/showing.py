@@ -1,0 +1,60 @@
+"""showing — the last receipt is shown to a hub that may have been set back without knowing it.
+
+https://hl7.org/fhir/R4/signatures.html
+
+It goes with the first question after a start, after the line was away (a hub that is brought back
+is away meanwhile), and after an answer by which the hub seems to know less than it did; and now and
+then, in case it was away while nobody asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import time
+
+import orjson
+
+from fhir_server.store.contract.side import RECEIPT, SideTables
+from fhir_server.sync.node.life import Life
+
+AGAIN = 6 * 3600.0  # seconds after which it is shown all the same
+
+
+class Showing:
+    """Whether it is due. A question is asked with `due`, and `done` is told that once it is
+    answered: what has become due since is due still."""
+
+    def __init__(self) -> None:
+        self._turns = itertools.count(2)
+        self._due = 1
+        self._at = time.monotonic()
+
+    @property
+    def due(self) -> int:
+        """0: it is not."""
+        if not self._due and time.monotonic() > self._at + AGAIN:
+            self.again()
+        return self._due
+
+    def again(self) -> None:
+        self._due = next(self._turns)
+
+    def done(self, turn: int) -> None:
+        if turn and turn == self._due:
+            self._due, self._at = 0, time.monotonic()
+
+
+async def shown(side: SideTables, node: str, life: Life) -> str:
+    """The receipt as `[header].[payload].[signature]`; empty: there is none."""
+    incarnation, _, first = life.receipt.partition(" ")
+    if not first:
+        return ""
+    key = (node, incarnation, int(first))
+    row = (await side.rows(RECEIPT, [key])).get(key)
+    if row is None:
+        return ""
+    told = orjson.loads(row.facts)
+    head, _, signature = told["signed"].partition("..")
+    payload = base64.urlsafe_b64encode(told["said"].encode()).rstrip(b"=").decode()
+    return f"{head}.{payload}.{signature}"
