@@ -210,6 +210,7 @@ def demand_parked(post: Post, found: Everywhere, book: Book) -> int:
         told = json.loads(row.facts)
         parked.add((told["key"], version_id(row.generation, row.digest)))
         assert told["issue"], told
+    parked -= book.before
     assert parked == mine, (post.name, parked ^ mine)
     return len(rows)
 
@@ -218,7 +219,8 @@ def demand_kept_apart(hub: Seen, book: Book) -> None:
     """At the hub too, but for what no disk has any more."""
     invalid = {(key_of(one.key), one.version) for one in book.invalid}
     lost = {(key_of(key), version) for key, version in book.lost}
-    assert hub.held <= invalid, hub.held - invalid
+    before = {(key_of(key), version) for key, version in book.before}
+    assert hub.held - before <= invalid, hub.held - invalid
     assert invalid - lost <= hub.held, invalid - lost - hub.held
 
 

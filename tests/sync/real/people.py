@@ -42,7 +42,7 @@ class Written:
 @dataclass
 class Book:
     """What all of them remember. invalid: what no hub takes; lost: what no disk holds any more,
-    since each that had it came back from a backup of before."""
+    since each that had it came back from a backup of before; before: what others had left apart."""
 
     written: list[Written] = field(default_factory=list)
     invalid: list[Written] = field(default_factory=list)
@@ -50,6 +50,7 @@ class Book:
     told: Counter[str] = field(default_factory=Counter)
     odd: list[str] = field(default_factory=list)
     lost: set[tuple[str, str]] = field(default_factory=set)
+    before: set[tuple[str, str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 

@@ -40,6 +40,8 @@ def say(*told: object, sep: str = " ") -> None:
 
 def rounds(province: Province, seeds, round: Round, within: float) -> None:
     book, found = Book(), Everywhere()
+    asyncio.run(found.look(province))
+    book.before = {(f"{key.type}/{key.id}", version) for key, version in found.hub.held}
     for seed in seeds:
         begun = time.monotonic()
         say(f"\nround of seed {seed}")
