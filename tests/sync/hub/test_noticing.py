@@ -18,7 +18,7 @@ from fhir_server.store.contract.side import STATE
 from fhir_server.sync import receipts
 from fhir_server.sync.epochs import fork
 from fhir_server.sync.hub import nodes, noticing
-from fhir_server.sync.node.showing import Showing
+from fhir_server.sync.node.showing import AGAIN, SILENT, Showing
 from tests.interaction.conftest import BY_ANYBODY, put, server_on
 from tests.sync.hub.disk import Disk
 from tests.sync.hub.posts import Post, measured, organization, person
@@ -254,4 +254,20 @@ def test_it_is_shown_until_a_question_that_showed_it_is_answered():
     assert not showing.due
     showing.done(0)
     showing.again()
+    assert showing.due
+
+
+def test_it_is_due_after_a_while_in_which_nobody_asked(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    showing = Showing()
+    showing.done(showing.due)
+    for pause, due in ((SILENT - 1, False), (SILENT - 1, False), (SILENT + 1, True)):
+        now[0] += pause
+        assert bool(showing.due) is due
+        showing.done(showing.due)
+    for _ in range(int(AGAIN / 20) + 1):  # one question after the other
+        assert not showing.due
+        now[0] += 20
+        showing.done(0)
     assert showing.due
