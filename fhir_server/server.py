@@ -53,7 +53,7 @@ from fhir_server.sync.hub.homes import keep
 from fhir_server.sync.matching.linker import Linker
 from fhir_server.sync.matching.rules import built_in as built_in_rules
 from fhir_server.sync.matching.rules import of_file as of_rules
-from fhir_server.sync.node import copying, working
+from fhir_server.sync.node import copying, wiping, working
 from fhir_server.sync.node.copying import Copying
 from fhir_server.sync.operations import OPERATIONS
 from fhir_server.terminology.large import Folder
@@ -159,6 +159,8 @@ def node_of(settings: Settings) -> working.Settings:
         node_key_file(settings),
         several=settings.workers > 1,
         key_days=settings.hub_key_days,
+        database=settings.database_url,
+        stop=wiping.stop,
     )
 
 

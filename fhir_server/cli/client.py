@@ -250,20 +250,35 @@ def rotate(
 
 
 @takes("database_url")
-def revoke(gathered: Gathered, id: Id) -> None:
+def revoke(
+    gathered: Gathered,
+    id: Id,
+    *,
+    wipe: Annotated[
+        bool | None,
+        typer.Option(
+            "--wipe/--no-wipe",
+            help="Of a node: have it wipe all its records when it comes next, also after it was"
+            " revoked; or not, as long as it was not told.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Revoke a client: its tokens end, and it is given no more. Servers know it in 5 seconds.
 
     It stays in the list, and no other client can be registered by its id: the audit names it.
+    A node's machine that was stolen or lost is told to wipe its disk by --wipe: all its records,
+    those it has not sent, too. `fhir-server nodes` tells whether it was told, and has done it.
 
     \b
     Examples:
       fhir-server client revoke his-can-tho
+      fhir-server client revoke tyt-my-khanh --wipe
+      fhir-server client revoke tyt-my-khanh --no-wipe
     """
-    from dataclasses import replace
+    from fhir_server.cli import revoking
 
-    before = found(gathered, id)
-    keep(gathered, replace(before, revoked=now()), "revoke", replaces=before.changed)
-    typer.echo(f"Revoked `{id}`.")
+    revoking.revoke(gathered, id, wipe=wipe)
 
 
 def key(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import typer
 
@@ -21,6 +23,8 @@ def reaching(settings: Settings) -> Iterator[None]:
     try:
         with upkeep.reaching(settings.database_url):
             yield
+    except upkeep.Wiped as found:
+        refuse(Exit.WIPED, told_of_wiping(found.facts))
     except upkeep.SchemaUnknown as error:
         refuse(Exit.SCHEMA, str(error))
     except upkeep.IndexDiffers as error:
@@ -31,6 +35,28 @@ def reaching(settings: Settings) -> Iterator[None]:
         refuse(Exit.BACKUP, str(error))
     except (upkeep.Unreachable, FhirError) as error:
         refuse(Exit.DATABASE, str(error))
+
+
+def told_of_wiping(facts: Mapping[str, Any]) -> str:
+    """That a node was wiped, and what to do, to who is in front of it."""
+    if not facts:
+        return (
+            "Beside this database is the mark of one that was wiped, and it cannot be read. Where"
+            " that was not meant, take the mark away: the file that ends in `-wiped`, or the row"
+            " `wiped` of the table `setting`."
+        )
+    if not facts.get("done"):
+        return (
+            "This node is being wiped, as its hub ordered: `fhir-server serve` goes on with it.\n"
+            "Máy này đang được xóa dữ liệu theo lệnh của tuyến trên."
+        )
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts["done"] / 1000))
+    return (
+        f"This node was wiped at {at}, as its hub ordered: it has no records, and no key. To begin"
+        " anew, have the hub's operator give a code, and run `fhir-server sync enrol`.\n"
+        f"Dữ liệu trên máy này đã bị xóa lúc {at} theo lệnh của tuyến trên. Muốn dùng lại, xin mã"
+        " mới của tuyến trên rồi chạy `fhir-server sync enrol`."
+    )
 
 
 def prepare(settings: Settings, *, migrating: bool) -> Settings:

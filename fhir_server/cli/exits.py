@@ -17,6 +17,7 @@ class Exit(IntEnum):
     PORT = 5
     BACKUP = 6
     INDEX = 7
+    WIPED = 8
     STOPPED = 130
 
 
@@ -30,6 +31,7 @@ TOLD: dict[Exit, str] = {
     Exit.PORT: "The port is taken, or the address is not this machine's.",
     Exit.BACKUP: "The backup is damaged, or what was restored is not what was backed up.",
     Exit.INDEX: "The index was made by other rules than this server's: run `fhir-server reindex`.",
+    Exit.WIPED: "The hub had this node wiped: nothing is here, until it is enrolled anew.",
     Exit.STOPPED: "Stopped by Ctrl+C before the end; what was acknowledged is kept.",
 }
 

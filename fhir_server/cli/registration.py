@@ -25,6 +25,14 @@ def ready(gathered: Gathered) -> None:
 
 
 def found(gathered: Gathered, id: str) -> Client:
+    one = known(gathered, id)
+    if one.revoked:
+        refuse(Exit.MISUSED, f"The client `{id}` is revoked. Register another id.")
+    return one
+
+
+def known(gathered: Gathered, id: str) -> Client:
+    """A client that may be revoked."""
     from fhir_server.security.tokens.client import of
     from fhir_server.store.upkeep import access
 
@@ -33,8 +41,6 @@ def found(gathered: Gathered, id: str) -> Client:
         row = access.client(gathered.settings.database_url, id)
     if row is None:
         refuse(Exit.MISUSED, f"No client `{id}` is registered; `fhir-server client list` tells.")
-    if row.revoked:
-        refuse(Exit.MISUSED, f"The client `{id}` is revoked. Register another id.")
     return of(row)
 
 
@@ -85,12 +91,13 @@ def keep(gathered: Gathered, client: Client, done: str, *, replaces: int) -> Non
 
 
 def keys_of(file: Path | None) -> tuple[Jwk, ...]:
+    from fhir_server.security.tokens.client import brought
     from fhir_server.security.tokens.keys import BadKeys, registered
 
     if file is None:
         return ()
     try:
-        return registered(file.read_bytes())
+        return brought(registered(file.read_bytes()), now())
     except OSError as error:
         refuse(Exit.MISUSED, f"`{file}` cannot be read: {error.strerror}.")
     except BadKeys as error:

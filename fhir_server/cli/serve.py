@@ -40,11 +40,12 @@ def serve(gathered: Gathered) -> None:
       fhir-server serve --database-url postgresql://fhir@db/fhir --workers 4
     """
     settings = gathered.settings
-    from fhir_server.cli import tls
+    from fhir_server.cli import tls, wiping
 
     refuse_open(gathered)
     tls.context(settings)  # what is wrong with it is told before anything is done
     with bound(settings) as listening:
+        wiping.finish(settings)
         settings = prepare(settings, migrating=settings.migrate)
         from fhir_server.cli import running
 
@@ -62,6 +63,7 @@ def serve(gathered: Gathered) -> None:
             with reaching(settings):
                 asyncio.run(announce_first())
         running.run(settings, listening, announce)
+    wiping.finish(settings)
     typer.echo("Stopped.")
 
 

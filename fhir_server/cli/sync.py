@@ -57,12 +57,17 @@ def enrol(
       fhir-server sync enrol --hub https://tinh.example.vn/fhir --code ABCD-EFGH-...
     """
     from fhir_server.server import node_key_file
+    from fhir_server.store.upkeep import wiping
     from fhir_server.sync.node import key, line
 
     settings = gathered.settings
     if not settings.hub:
         refuse(Exit.MISUSED, "Say which hub: `--hub https://.../fhir`, or the setting FHIR_HUB.")
     file = node_key_file(settings)
+    with reaching(settings):
+        wiped = wiping.marked(settings.database_url)
+        if wiped is not None and not wiped.get("done"):
+            raise wiping.Wiped(wiped)
     try:
         found = asyncio.run(line.enrol(settings.hub.rstrip("/"), code))
         key.write(file, found)
@@ -70,6 +75,9 @@ def enrol(
         refuse(Exit.FOUND, str(error))
     except OSError as error:
         refuse(Exit.MISUSED, f"`{file}` cannot be written: {error.strerror}.")
+    if wiped is not None:
+        with reaching(settings):
+            wiping.unmark(settings.database_url)
     typer.echo(f"Enrolled as `{found.client}`. The key is in `{file}`; nobody else may read it.")
 
 
@@ -126,17 +134,21 @@ def now(gathered: Gathered) -> None:
     Example:
       fhir-server sync now
     """
+    from fhir_server.cli import wiping
     from fhir_server.store.upkeep import side
     from fhir_server.sync.node.key import BadKey
     from fhir_server.sync.node.line import Away, Refusal
+    from fhir_server.sync.node.wiping import ToldToWipe
 
     settings = prepare(gathered.settings, migrating=gathered.settings.migrate)
     with reaching(settings):
         if side.is_held(settings.database_url):
-            asyncio.run(_hurry(side.Beside(settings.database_url)))
+            asyncio.run(_hurry(settings.database_url))
             return
         try:
             sent, came = asyncio.run(_meet(settings))
+        except ToldToWipe as told:
+            wiping.obey(settings, told)
         except (BadKey, Away, Refusal) as error:
             refuse(Exit.FOUND, str(error))
     typer.echo(f"Done: {sent:,} versions sent, {came:,} pages taken.")
@@ -243,17 +255,20 @@ async def _rotated(settings: Settings, file: Path) -> NodeKey:
         await line.close()
 
 
-async def _hurry(side: Beside) -> None:
+async def _hurry(url: str) -> None:
     """Have the server that is running ask its hub at once, and tell how it goes."""
     from fhir_server.store.contract.side import STATE, StateRow
+    from fhir_server.store.upkeep import wiping
+    from fhir_server.store.upkeep.side import Beside
     from fhir_server.sync.node.life import NOW
     from fhir_server.sync.node.standing import standing
 
-    asked = int(time.time() * 1000)
+    side, asked = Beside(url), int(time.time() * 1000)
     side.put(STATE, StateRow(NOW, str(asked)))
     until, said = time.monotonic() + LONGEST, ""
     while time.monotonic() < until:
         await asyncio.sleep(1)
+        wiping.demand_none(url)  # the server may have been told so
         found = await standing(side)
         if found is None:
             refuse(Exit.MISUSED, NO_NODE)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from fhir_server.conformance.definitions import Definitions
 from fhir_server.conformance.links import Links
 from fhir_server.conformance.subset import WHOLE, Shape
-from fhir_server.foundation.outcome import FhirError, Forbidden, Issue, UnknownType
+from fhir_server.foundation.outcome import (
+    FhirError,
+    Forbidden,
+    Issue,
+    Unavailable,
+    UnknownType,
+)
 from fhir_server.foundation.resource import Key, Resource
 from fhir_server.interaction.anchoring import Anchoring
 from fhir_server.interaction.departments import Departments
@@ -226,6 +232,22 @@ class NoOperations:
         raise UnknownType(f"The operation `${asked.name[:64]}` is not supported here.")
 
 
+class Closing:
+    """Whether nothing is answered any more, and why."""
+
+    def __init__(self) -> None:
+        self._why: tuple[str, str] | None = None
+
+    def because(self, english: str, vietnamese: str) -> None:
+        self._why = english, vietnamese
+
+    def demand_open(self) -> None:
+        """Raises Unavailable."""
+        if self._why is not None:
+            english, vietnamese = self._why
+            raise Unavailable(english, vietnamese=vietnamese)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The parts of a running server (put together in fhir_server/server.py)."""
@@ -256,6 +278,7 @@ class Server:
     copied: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
     departments: Departments = field(default_factory=Departments, compare=False)
     waiting: Waiting = field(default_factory=Waiting, compare=False)
+    closing: Closing = field(default_factory=Closing, compare=False)
     stirring: Stirring = field(default_factory=Stirring, compare=False)  # for who waits for a part
     # what goes on beside the requests from the start to the stop, each given the server
     background: list[Callable[[Server], Coroutine[Any, Any, None]]] = field(

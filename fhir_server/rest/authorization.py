@@ -24,8 +24,10 @@ from fhir_server.security.tokens.authority import Authority
 from fhir_server.security.tokens.credentials import CHALLENGE, Credentials
 from fhir_server.security.tokens.fetching import Unfetched
 from fhir_server.security.tokens.oauth import MAX_PARAMETERS, NOT_TOLD, OAuthError
-from fhir_server.security.tokens.ring import Ring
-from fhir_server.sync import receipts
+from fhir_server.security.tokens.recognising import caller_of
+from fhir_server.security.tokens.ring import Kind, Ring
+from fhir_server.security.tokens.wiping import Revoked, taken
+from fhir_server.sync import receipts, wiping
 from fhir_server.sync.copy import piece
 
 FORM = "application/x-www-form-urlencoded"
@@ -65,6 +67,11 @@ async def _rotate(authority: Authority, request: Request, pairs: Pairs) -> Told:
     return told
 
 
+async def _wiped(authority: Authority, request: Request, pairs: Pairs) -> Told:
+    request.caller = await authority.wiped(pairs, request.base)
+    return {}
+
+
 async def _launch(server: Server, authority: Authority, request: Request, pairs: Pairs) -> Told:
     """An EMR opens an application about a patient whom it reaches itself."""
     credentials = _credentials(request)
@@ -80,8 +87,9 @@ POSTED: Mapping[bytes, Callable[[Authority, Request, Pairs], Awaitable[Told]]] =
     b"oauth/revoke": _revoke,
     b"oauth/enrol": _enrol,
     b"oauth/rotate": _rotate,
+    b"oauth/wiped": _wiped,
 }
-LAUNCH = b"oauth/launch"
+LAUNCH, ENROL = b"oauth/launch", b"oauth/enrol"
 BEARERS = frozenset({b"oauth/introspect", LAUNCH})  # which an access token may come to
 CONFIGURATION, OPENID = b".well-known/smart-configuration", b".well-known/openid-configuration"
 KEYS, AUTHORIZE = b"oauth/keys", b"oauth/authorize"
@@ -117,7 +125,29 @@ async def answered(server: Server, authority: Authority, request: Request, path:
         return await consent.answered(server.gate, authority, request, pairs)
     if path == LAUNCH:
         return _json(request, 200, await _launch(server, authority, request, pairs))
-    return _json(request, 200, await POSTED[path](authority, request, pairs))
+    try:
+        told = await POSTED[path](authority, request, pairs)
+    except Revoked as refusal:
+        raise await _with_word(server, request, refusal) from None
+    if path == ENROL:  # what it is told once, it need not believe anybody later
+        told = {**told, "receipt_keys": await _published_keys(server, receipts.KEYS)}
+    return _json(request, 200, told)
+
+
+async def _with_word(server: Server, request: Request, refusal: Revoked) -> Revoked:
+    """The refusal, with the hub's word that it is to be wiped. Raises OAuthError."""
+    now = time.time_ns() // 1_000_000
+    whose = await taken(server.store.access, refusal.client.id, now)
+    request.caller, request.interaction = caller_of(whose, {}, ""), "wipe-word"
+    word = wiping.Word(whose.id, refusal.key, whose.wipe)
+    ring = Ring(server.store, server.lasting_secret, receipts.KEYS)
+    refusal.words = await wiping.words(ring, word, now)
+    return refusal
+
+
+async def _published_keys(server: Server, kind: Kind) -> Told:
+    ring = Ring(server.store, server.lasting_secret, kind)
+    return await ring.published(time.time_ns() // 1_000_000)
 
 
 async def _published(server: Server, authority: Authority, request: Request, path: bytes) -> Told:
@@ -126,8 +156,7 @@ async def _published(server: Server, authority: Authority, request: Request, pat
     if path == KEYS:
         return await authority.keys()
     if path in RINGS:
-        ring = Ring(server.store, server.lasting_secret, RINGS[path])
-        return await ring.published(time.time_ns() // 1_000_000)
+        return await _published_keys(server, RINGS[path])
     try:
         return await authority.configuration(request.base)
     except Unfetched as error:

@@ -106,6 +106,7 @@ class Dispatcher:
         """The response, whatever happens on the way to it."""
         try:
             self._head(scope, request)
+            self.server.closing.demand_open()
             await self._admit(request, path)
             request.turn = self.limits.take(request.caller.client, request.address)
             found = await self._done(request, path)

@@ -125,6 +125,7 @@ def seen_base(options: Options, request: Request) -> str:
 async def readiness(server: Server) -> Response:
     """200 where the database is reached, and its schema and index are those this server knows."""
     try:
+        server.closing.demand_open()
         async with asyncio.timeout(PATIENCE):
             health = await server.store.health()
     except Exception:

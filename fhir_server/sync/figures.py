@@ -16,7 +16,8 @@ from fhir_server.foundation.outcome import Forbidden
 from fhir_server.foundation.wire import render
 from fhir_server.interaction.context import Answer, Circumstances, Figure, Server
 from fhir_server.operation.call import Call, Operation
-from fhir_server.sync.hub import nodes
+from fhir_server.sync.hub import keying, nodes
+from fhir_server.sync.hub.keying import Keyed
 from fhir_server.sync.hub.nodes import Known
 from fhir_server.sync.node.copy_state import CopyState
 from fhir_server.sync.node.standing import Standing, standing
@@ -39,8 +40,13 @@ async def status(server: Server, call: Call, circumstances: Circumstances) -> An
     own = await standing(side)
     if own is not None:
         parameter.append({"name": "hub", "part": list(_of_node(own))})
+    keyed = keying.of(await server.store.access.clients())
     for node in await nodes.known(side):
-        parameter.append({"name": "node", "part": list(_of_hub(node))})
+        own_key = keyed.pop(node.node, None)
+        parameter.append({"name": "node", "part": [*_of_hub(node), *_of_key(own_key)]})
+    for one in keyed.values():  # of whom nothing was heard yet
+        part = [{"name": "name", "valueString": one.node}, *_of_key(one)]
+        parameter.append({"name": "node", "part": part})
     many = await nodes.conflicts(side)
     parameter.append({"name": "conflicts", "valueUnsignedInt": many})
     return Answer(200, render({"resourceType": "Parameters", "parameter": parameter}))
@@ -85,6 +91,12 @@ def _of_hub(node: Known) -> Iterator[dict[str, Any]]:
     yield {"name": "offset", "valueQuantity": _seconds(node.offset / 1000)}
     yield {"name": "lives", "valueUnsignedInt": node.lives}
     yield from _moment("alarm", node.alarm)
+
+
+def _of_key(one: Keyed | None) -> Iterator[dict[str, Any]]:
+    if one is not None:
+        for name in ("key", "before", "revoked", "wipe", "word", "wiped"):
+            yield from _moment(name, getattr(one, name))
 
 
 def _moment(name: str, at: int) -> Iterator[dict[str, Any]]:

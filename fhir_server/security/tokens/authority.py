@@ -27,6 +27,7 @@ from fhir_server.security.tokens import (
     launching,
     oauth,
     rotation,
+    wiping,
 )
 from fhir_server.security.tokens.client import Client
 from fhir_server.security.tokens.configuration import configuration, openid, outside_of
@@ -236,6 +237,15 @@ class Authority:
         found = await rotation.rotate(self._store.access, form, whose, claims, self._clock())
         told = {"client_id": whose.id, "kid": found.key["kid"], "until": found.until // 1000}
         return told, caller_of(whose, {}, "")
+
+    async def wiped(self, pairs: Sequence[tuple[str, str]], base: str) -> Caller:
+        """A node that was told to wipe what it has says that it did. Raises OAuthError."""
+        try:
+            await self._proving.proven(oauth.form(pairs), base)
+        except wiping.Revoked as refusal:
+            found = await wiping.confirmed(self._store.access, refusal, self._clock())
+            return caller_of(found, {}, "")
+        raise OAuthError("invalid_request", "The client is not told to wipe anything.")
 
     async def configuration(self, base: str) -> Mapping[str, Any]:
         """`.well-known/smart-configuration`. Raises Unfetched where the outside provider's own

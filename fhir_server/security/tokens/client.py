@@ -54,9 +54,14 @@ class Client:
     launches: bool = False  # opens applications for its users, about a patient (see launched)
     changed: int = 0
     revoked: int = 0
+    # Of a node that is revoked, times too: it is to wipe what it has; was first told; says it did.
+    wipe: int = 0
+    word: int = 0
+    wiped: int = 0
 
 
 UNTIL = "until"  # of a key that another has followed: milliseconds since 1970 UTC
+SINCE = "since"  # of a key: when it was brought, as UNTIL
 FORMER = 24  # keys of before that are kept
 OWN = ("id", "changed", "revoked")  # columns; the rest is in `facts`
 
@@ -139,17 +144,22 @@ def rotated(client: Client, keys: Sequence[Jwk], *, keep: bool) -> Client:
 
 def remembered(client: Client, gone: Iterable[Jwk]) -> tuple[Jwk, ...]:
     """Its former keys, with these."""
-    bare = ({name: value for name, value in key.items() if name != UNTIL} for key in gone)
-    return (*client.former, *bare)[-FORMER:]
+    return (*client.former, *map(bare, gone))[-FORMER:]
 
 
 def living(keys: Iterable[Jwk], now: int) -> tuple[Jwk, ...]:
     """The keys that are good at the moment, in milliseconds since 1970 UTC."""
-    return tuple(
-        {name: value for name, value in key.items() if name != UNTIL}
-        for key in keys
-        if now < key.get(UNTIL, now + 1)
-    )
+    return tuple(bare(key) for key in keys if now < key.get(UNTIL, now + 1))
+
+
+def bare(key: Jwk) -> Jwk:
+    """The key itself, without what is kept beside it."""
+    return {name: value for name, value in key.items() if name not in (UNTIL, SINCE)}
+
+
+def brought(keys: Iterable[Jwk], now: int) -> tuple[Jwk, ...]:
+    """The keys, with when they came."""
+    return tuple({**key, SINCE: now} for key in keys)
 
 
 def purpose(client: Client, told: str | None) -> str:

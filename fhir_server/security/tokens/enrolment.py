@@ -48,6 +48,7 @@ async def enrol(table: AccessTable, form: Mapping[str, str], now: int) -> Client
     row = await table.client(taken.client) if taken is not None else None
     if taken is None or row is None or row.revoked or now >= taken.expires:
         raise _unknown()
+    keys = client.brought(keys, now)
     found = replace(client.rotated(client.of(row), keys, keep=False), changed=now)
     if not await table.register(client.row(found), replaces=row.changed):
         raise _unknown()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fhir_server.security.tokens.credentials import CHALLENGE
 
@@ -36,7 +37,7 @@ class OAuthError(Exception):
         self.challenge = challenge
 
     @property
-    def told(self) -> Mapping[str, str]:
+    def told(self) -> Mapping[str, Any]:
         """RFC 6749 5.2: neither `"` nor `\\`, and ASCII alone."""
         return {"error": self.error, "error_description": NOT_TOLD.sub("'", self.sentence)}
 

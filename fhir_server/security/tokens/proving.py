@@ -8,6 +8,7 @@ SMART 2.2, client-confidential-asymmetric and client-public.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from fhir_server.security.tokens import assertion, client, oauth
@@ -15,7 +16,9 @@ from fhir_server.security.tokens.client import Client
 from fhir_server.security.tokens.fetching import Fetch, Unfetched, UrlKeys, demand_url
 from fhir_server.security.tokens.keys import ASSERTION, BadKeys, Jwk
 from fhir_server.security.tokens.oauth import OAuthError, needed
+from fhir_server.security.tokens.rotation import thumbprint
 from fhir_server.security.tokens.signed import BadClaim, BadToken, Claims
+from fhir_server.security.tokens.wiping import Revoked
 from fhir_server.store.contract import Store
 from fhir_server.store.contract.access import Spent
 
@@ -33,7 +36,8 @@ class Proving:
         self._urls: dict[str, UrlKeys] = {}
 
     async def proven(self, form: Mapping[str, str], base: str) -> tuple[Client, Claims]:
-        """The client whose assertion a form holds. Raises OAuthError."""
+        """The client whose assertion a form holds. Raises OAuthError: Revoked for one that is to
+        be wiped."""
         if "client_secret" in form:
             raise OAuthError("invalid_request", "Secrets are not used here: sign an assertion.")
         if needed(form, "client_assertion_type") != assertion.KIND:
@@ -43,6 +47,8 @@ class Proving:
             issuer = assertion.issuer(token, form.get("client_id"))
             row = await self._store.access.client(issuer)
             whose = client.of(row) if row is not None else None
+            if whose is not None and whose.revoked and whose.wipe:
+                raise await self._revoked(whose, token, base)
             keys = await self._keys(whose, token)
             claims = assertion.proven(
                 token, whose, keys, here=self.names(base), now=self._clock() // 1000
@@ -53,6 +59,16 @@ class Proving:
             raise oauth.unproven(assertion.UNPROVEN, why=str(error)) from None
         assert whose is not None, "what is proven is a client's"
         return whose, claims
+
+    async def _revoked(self, whose: Client, token: str, base: str) -> Revoked:
+        """It is as good as if it were not revoked, by any key it has ever had: else nobody but
+        itself would be told. Raises BadToken, OAuthError."""
+        keys = [client.bare(key) for key in (*whose.keys, *whose.former)]
+        as_before, now = replace(whose, revoked=0), self._clock() // 1000
+        claims = assertion.proven(token, as_before, keys, here=self.names(base), now=now)
+        await self._spend(assertion.spent(claims))
+        (signer,) = (key for key in keys if key["kid"] == assertion.kid(token))
+        return Revoked(whose, thumbprint(signer), claims)
 
     async def once(self, form: Mapping[str, str], base: str) -> Client:
         """The client whose assertion a form holds, which is good no more. Raises OAuthError."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from joserfc import jwk
 
 from fhir_server.security.tokens import assertion, client, oauth
-from fhir_server.security.tokens.client import UNTIL, Client
+from fhir_server.security.tokens.client import SINCE, UNTIL, Client
 from fhir_server.security.tokens.keys import BadKeys, Jwk, registered
 from fhir_server.security.tokens.oauth import OAuthError
 from fhir_server.security.tokens.signed import Claims
@@ -82,7 +82,7 @@ def _with(before: Client, key: Jwk, signer: object, now: int) -> Rotated:
     OAuthError."""
     good = tuple(each for each in before.keys if client.living((each,), now))
     known = next((each for each in good if each["kid"] == key["kid"]), None)
-    if known is not None and dict(known) != dict(key):
+    if known is not None and (UNTIL in known or client.bare(known) != dict(key)):
         raise OAuthError("invalid_request", "Another key has this kid, or this one ends already.")
     if known is None and any(each["kid"] == signer and UNTIL in each for each in good):
         # else who has found what a node left behind would be the node for ever
@@ -96,6 +96,6 @@ def _with(before: Client, key: Jwk, signer: object, now: int) -> Rotated:
     if known is None:
         ending = tuple({**each, UNTIL: each.get(UNTIL, now + KEPT)} for each in good)
         former = client.remembered(before, [each for each in before.keys if each not in good])
-        before = replace(before, keys=(*ending, key), former=former)
+        before = replace(before, keys=(*ending, {**key, SINCE: now}), former=former)
     until = max((each[UNTIL] for each in before.keys if UNTIL in each), default=now)
     return Rotated(before, key, until)

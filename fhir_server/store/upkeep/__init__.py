@@ -22,9 +22,10 @@ from fhir_server.store.parameters import ALL, read
 from fhir_server.store.schema import SCHEMA, SQLITE, dialect_of, sqlite_path
 from fhir_server.store.sqlite_connection import READER, DatabaseInUse, connect
 from fhir_server.store.stamp import REMEDY, IndexDiffers, Stamp, difference
-from fhir_server.store.upkeep import sqlite
+from fhir_server.store.upkeep import sqlite, wiping
 from fhir_server.store.upkeep.findings import BadBackup, Finding, Grade, shown
 from fhir_server.store.upkeep.rebuilding.batch import Index, Progress, Reindexed
+from fhir_server.store.upkeep.wiping import Wiped
 
 __all__ = [
     "BadBackup",
@@ -34,6 +35,7 @@ __all__ = [
     "Reindexed",
     "SchemaUnknown",
     "Unreachable",
+    "Wiped",
     "backup",
     "demand_schema",
     "examine",
@@ -51,8 +53,10 @@ class Unreachable(Exception):
 
 
 def ready(url: str, *, migrating: bool) -> list[str]:
-    """Bring the schema up to date, or only see that it is. Tells which steps were taken."""
+    """Bring the schema up to date, or only see that it is. Tells which steps were taken. Raises
+    Wiped."""
     with reaching(url):
+        wiping.demand_none(url)
         if migrating:
             return migrate(url)
         check(shown(url), schema_of(url))
@@ -92,6 +96,7 @@ def restore(url: str, file: Path, *, replace: bool = False) -> None:
     if not file.is_file():
         raise BadBackup(f"There is no file `{file}`.")
     with reaching(url):
+        wiping.demand_none(url)
         if dialect_of(url) == SQLITE:
             refuse_other(file)
             path = sqlite_path(url)

@@ -102,6 +102,7 @@ class Asking:
         except Invalid:  # there may be a newer key
             keys = await self.line.receipt_keys(anew=True)
             receipts.verified(answer.said, answer.signed, keys)
+        await self.line.pin(keys)
 
     async def _alone(self, chunk: Chunk, refusal: Refusal) -> int:
         """The hub takes nothing of a chunk. Of several groups the first is sent alone; one that is

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,19 +21,30 @@ import httpx
 import orjson
 from joserfc import jwk
 
-from fhir_server.foundation.outcome import FhirError, Invalid, Issue
+from fhir_server.foundation.outcome import FhirError
 from fhir_server.foundation.wire import parse
 from fhir_server.security.tokens.keys import BadKeys, Jwk, fetched
 from fhir_server.store.codec import DEEPEST
 from fhir_server.sync import wire
 from fhir_server.sync.node.alive import asked, is_proxied
 from fhir_server.sync.node.hub_key import hub_key
-from fhir_server.sync.node.key import BadKey, NodeKey, follow, follower, made, public, read
+from fhir_server.sync.node.key import (
+    BadKey,
+    NodeKey,
+    follow,
+    follower,
+    made,
+    of_receipts,
+    pin,
+    public,
+    read,
+)
+from fhir_server.sync.node.refusing import Away, Refusal, failure, small, why
+from fhir_server.sync.node.wiping import ToldToWipe, told_to_wipe
 from fhir_server.sync.receipts import ALGORITHM
-from fhir_server.sync.words.answer import issue
 
-OF_WHAT_WAS_SENT = frozenset({400, 413, 422})
-MOST = 20  # issues of a refusal that are kept
+__all__ = ["Away", "Line", "Refusal", "Told", "client_of", "enrol"]
+
 KIND = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JSON = "application/fhir+json"
 ACCEPTED = f"{wire.CODING}, {wire.ZSTD}"
@@ -42,35 +54,9 @@ PATIENCE = httpx.Timeout(30.0, connect=5.0, read=45.0)  # seconds: of each step
 LONGEST = 900.0  # seconds a question may take as a whole
 LARGEST = 32 * 1024 * 1024  # bytes of an answer as it is sent
 UNPACKED = 256 * 1024 * 1024  # bytes of an answer
-SMALL = 64 * 1024  # bytes of an answer that is no Bundle
 EARLY = 30  # seconds before its end a token is used no more
 SKEW = 20  # seconds by which clocks may differ before it matters
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507})
-
-
-class Away(Exception):
-    """The hub cannot be reached at the moment, or has no time: the same question may be asked
-    again. after: seconds that the hub asks to wait."""
-
-    def __init__(self, why: str, after: float = 0.0) -> None:
-        super().__init__(why)
-        self.after = after
-
-
-class Refusal(Exception):
-    """The hub refuses what was asked, and will again. status: of HTTP; 0: it is no answer. issues:
-    of its OperationOutcome; none: it was somebody on the way who refused, or none was told."""
-
-    def __init__(self, why: str, status: int = 0, issues: Sequence[Issue] = ()) -> None:
-        super().__init__(why)
-        self.status = status
-        self.issues = tuple(issues)
-
-    @property
-    def is_of_what_was_sent(self) -> bool:
-        """Whether the hub itself says that what was sent is at fault, and not who sent it."""
-        return bool(self.issues) and self.status in OF_WHAT_WAS_SENT
 
 
 class Told(NamedTuple):
@@ -97,6 +83,7 @@ class Line:
         self._coding_until = 0.0  # then the first is tried again: the hub may be newer
         self._receipt_keys: Sequence[Jwk] | None = None
         self._asking = asyncio.Lock()
+        self._pinned = bool(key.receipt_keys)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -154,13 +141,19 @@ class Line:
             url = f"{self.key.hub}/oauth/receipt-keys"
             status, said, body, _ = await self._asked("GET", url, headers=headers)
             if status not in (httpx.codes.OK, httpx.codes.NOT_FOUND):
-                raise _failure(status, said, body)
+                raise failure(status, said, body)
             try:
                 found = fetched(body, (ALGORITHM,)) if status == httpx.codes.OK else ()
             except BadKeys as error:
                 raise Refusal(f"The hub's receipt keys cannot be read: {error}") from None
             self._receipt_keys = found
         return self._receipt_keys
+
+    async def pin(self, keys: Sequence[Jwk]) -> None:
+        """A receipt was verified by one of these, the first of a node that was told of none."""
+        if self.file is not None and not self._pinned:
+            await asyncio.to_thread(pin, self.file, self.key, keys)
+            self._pinned = True
 
     # --- asking ---
 
@@ -181,7 +174,7 @@ class Line:
         self.up += up
         self.down += size
         if status != httpx.codes.OK:
-            raise _failure(status, said, body)
+            raise failure(status, said, body)
         try:
             return Told(await asyncio.to_thread(parse, body, max_depth=DEEPEST), up, size)
         except FhirError as error:
@@ -206,7 +199,7 @@ class Line:
         except TimeoutError:
             raise Away("The hub took too long to answer.") from None
         except (httpx.HTTPError, OSError) as error:
-            raise Away(_why(error)) from error
+            raise Away(why(error)) from error
 
     def _look_at_clock(self, headers: httpx.Headers) -> None:
         """Assertions are dated by the hub's clock: this one may be a year off."""
@@ -230,7 +223,7 @@ class Line:
         try:
             await self._proven(url, form, self.key, **claims)
         except Refusal as refusal:
-            if refusal.status != httpx.codes.UNAUTHORIZED:
+            if refusal.status != httpx.codes.UNAUTHORIZED or isinstance(refusal, ToldToWipe):
                 raise
             # The hub may have it since long ago, and this one have ended: it says so itself.
             await self._proven(url, form, following, **claims)
@@ -285,8 +278,12 @@ class Line:
         asked = {"data": {**form, **proof}, "headers": headers}
         status, said, body, _ = await self._asked("POST", url, **asked)
         if status != httpx.codes.OK:
-            raise _failure(status, said, body)
-        return _small(body)
+            raise told_to_wipe(status, body, key, self.file) or failure(status, said, body)
+        return small(body)
+
+    async def wiped(self, at: int) -> None:
+        """Say that what was ordered at this moment is done. Raises Away, Refusal."""
+        await self._proven(f"{self.key.hub}/oauth/wiped", {}, self.key, wiped=str(at))
 
 
 def client_of(hub: str) -> httpx.AsyncClient:
@@ -318,19 +315,18 @@ async def enrol(hub: str, code: str) -> NodeKey:
             response = await asking.post(f"{hub}/oauth/enrol", data=form)
             seal = await hub_key(asking, hub) if response.is_success else None
         except httpx.HTTPError as error:
-            raise Away(_why(error)) from error
+            raise Away(why(error)) from error
     if response.status_code != httpx.codes.OK:
-        raise _failure(response.status_code, response.headers, response.content)
-    told = _small(response.content)
+        raise failure(response.status_code, response.headers, response.content)
+    told = small(response.content)
     try:
         client, token_url, scope = (told[name] for name in ("client_id", "token_endpoint", "scope"))
     except KeyError:
         raise Refusal("What the hub answered to the code is no enrolment.") from None
     own = dict(key.as_dict(private=True))
-    now = time.time()
-    return NodeKey(
-        hub, str(client), str(token_url), str(scope), own, made=now, seal=dict(seal or {})
-    )
+    found = NodeKey(hub, str(client), str(token_url), str(scope), own, made=time.time())
+    receipts = list(of_receipts(told.get("receipt_keys")))
+    return replace(found, receipt_keys=receipts, seal=dict(seal or {}))
 
 
 def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
@@ -349,52 +345,3 @@ def _unpacked(headers: httpx.Headers, body: bytes) -> bytes:
         ) from None
     except ValueError as error:  # the line may have cut it
         raise Away(f"The hub's answer is damaged: {error}") from None
-
-
-def _small(body: bytes) -> Mapping[str, Any]:
-    try:
-        told = orjson.loads(body[:SMALL])
-    except ValueError:
-        told = None
-    if not isinstance(told, dict):
-        raise Refusal("What the hub answered is no JSON object.")
-    return told
-
-
-def _failure(status: int, headers: httpx.Headers, body: bytes) -> Exception:
-    """What an answer that is none means: whether to ask again."""
-    why = f"The hub answered {status}: {_said(body)}"
-    if status in PASSING:
-        told = headers.get("retry-after", "")
-        return Away(why, float(told) if told.isascii() and told.isdecimal() else 0.0)
-    return Refusal(why, status, _issues(body))
-
-
-def _issues(body: bytes) -> tuple[Issue, ...]:
-    """Of an OperationOutcome; none where it is no such."""
-    try:
-        told = orjson.loads(body[:SMALL])
-        if isinstance(told, dict) and told.get("resourceType") == "OperationOutcome":
-            return tuple(issue(each, "the refusal") for each in told.get("issue", [])[:MOST])
-    except (ValueError, Invalid):
-        pass
-    return ()
-
-
-def _said(body: bytes) -> str:
-    """The words of an OperationOutcome, or of OAuth."""
-    try:
-        told = orjson.loads(body[:SMALL])
-    except ValueError:
-        return "no reason."
-    match told:
-        case {"issue": [{"diagnostics": str(text)}, *_]}:
-            return text[:500]
-        case {"error_description": str(text)}:
-            return text[:500]
-    return "no reason."
-
-
-def _why(error: Exception) -> str:
-    said = str(error).strip()
-    return f"The hub cannot be reached: {said[:200] or type(error).__name__}"

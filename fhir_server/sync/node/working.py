@@ -21,12 +21,14 @@ from fhir_server.foundation.outcome import FhirError
 from fhir_server.interaction.context import Server
 from fhir_server.store.contract import Stale, Store, Unit
 from fhir_server.store.contract.side import STATE, Expect, Put, StateRow
+from fhir_server.sync.node import wiping
 from fhir_server.sync.node.asking import Asking
 from fhir_server.sync.node.key import BadKey, NodeKey, read
 from fhir_server.sync.node.life import asked_now, is_paused
 from fhir_server.sync.node.line import Away, Line, Refusal
 from fhir_server.sync.node.sending import LARGEST
 from fhir_server.sync.node.standing import LineState, line_state
+from fhir_server.sync.node.wiping import ToldToWipe
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Settings:
     key_file: Path
     several: bool = False
     key_days: int = 0  # after which it brings its hub another key; 0: never by itself
+    database: str = ""  # its URL
+    stop: Callable[[], None] = lambda: None  # ends the server
 
 
 async def work(settings: Settings, server: Server) -> None:
@@ -140,6 +144,9 @@ class Working:
                 await self._failed(str(away))
                 await self._rest(away.after, at_least=True)
                 await self._rest(_pause(failed, SOON))
+            except ToldToWipe as told:
+                await self._wipe(told)
+                return
             except (Refusal, FhirError) as error:
                 failed += 1
                 await self._failed(str(error))
@@ -190,6 +197,14 @@ class Working:
                 log.info("The hub knows this node by a new key, `%s`.", self.line.key.jwk["kid"])
             except (Refusal, OSError) as error:  # the key it has is good, and the line may work
                 log.warning("This node's key is old, and was not followed by another: %s", error)
+
+    async def _wipe(self, told: ToldToWipe) -> None:
+        wiping.close(self.server)
+        place = self.settings
+        try:
+            await wiping.begin(place.database, place.key_file, self.line.key, told.word)
+        finally:
+            place.stop()  # which is all there is left to do, written down or not
 
     # --- what is known of the line ---
 
