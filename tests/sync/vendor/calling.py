@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,8 +96,10 @@ class Hub:
         url = f"{self.base}/{path}"
         answer = self._request(method, url, asked, body, told)
         if answer.status_code == 401:  # the token is not known any more: once with another
-            self.until = 0.0
-            answer = self._request(method, url, asked, body, told)
+            before, self.until = self.until, 0.0
+            with suppress(Told):
+                return self._request(method, url, asked, body, told)
+            self.until = before  # it is revoked: there is no other
         return answer
 
     def _request(
