@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 from joserfc import jwk
 
+from bench.processes import cpu_of, family
 from fhir_server.store.migrate import migrate
 from fhir_server.sync.node import key as node_key
 from tests.acceptance.serving import Serving
@@ -80,11 +81,15 @@ def main() -> None:
             try:
                 server.start()
                 time.sleep(2)
+                assert server.process is not None
+                pids = family(server.process.pid)
                 for writers in (1, 8):
+                    before = cpu_of(pids)
                     middle, slow, rate = measured(server, asked.writes, writers)
+                    cpu = (cpu_of(pids) - before) / asked.writes * 1000
                     print(
                         f"{name:8} {writers} writers: median {middle:.1f} ms, slowest of 20"
-                        f" {slow:.1f} ms, {rate:.0f} writes/s"
+                        f" {slow:.1f} ms, {rate:.0f} writes/s, {cpu:.1f} ms of CPU each"
                     )
                 octets = sum(path.stat().st_size for path in copy.rglob("*.pieces"))
                 if octets:

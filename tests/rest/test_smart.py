@@ -370,7 +370,7 @@ async def test_a_providers_scope_that_is_not_understood_lets_nobody_in(client, s
 async def test_how_to_ask_is_told_to_every_page_and_the_rest_to_registered_ones(client, store):
     await viewer(store)
     for path in (".well-known/smart-configuration", ".well-known/openid-configuration",
-                 "oauth/keys", "oauth/receipt-keys", "metadata"):  # fmt: skip
+                 "oauth/keys", "oauth/receipt-keys", "oauth/copy-keys", "metadata"):  # fmt: skip
         found = await client.get(f"/fhir/{path}", headers={"Origin": "https://any.example"})
         assert (found.status, found.headers["access-control-allow-origin"]) == (200, "*")
     ask = {"Access-Control-Request-Method": "POST"}

@@ -47,6 +47,7 @@ async def copying(met, stick, tmp_path):
     file = tmp_path / "hub-key.json"
     node_key.write(file, met.asking.line.key)
     found = Copying(Settings(stick, working.Settings(met.asking.line.key.hub, file)))
+    found.patience = 30.0  # a loaded machine is slow
     working_on = asyncio.create_task(found.work(met.node))
     try:
         await until(lambda: found._works)

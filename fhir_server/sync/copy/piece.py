@@ -99,7 +99,7 @@ class Head:
     """What anybody may read of a piece. copy: the random name of the copy it is of, and piece: its
     number in it. low: the first piece that is still needed. first, count: the numbers of its
     versions. at: when it was made, and offset: how far that clock was ahead of the hub's, in
-    milliseconds."""
+    milliseconds. latest: when the last of its versions was written; 0: it has none."""
 
     node: str
     copy: str
@@ -109,6 +109,7 @@ class Head:
     count: int
     at: int
     offset: int = 0
+    latest: int = 0
 
 
 WORDS = tuple(field.name for field in fields(Head))

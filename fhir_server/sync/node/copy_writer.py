@@ -115,8 +115,9 @@ class Writer:
 
     def _write(self, versions: Sequence[Own], sealing: Sealing, low: int) -> None:
         first, at = self._numbers + 1, int(time.time() * 1000)
-        many = len(versions)
-        head = Head(self.node, self.name, self._pieces + 1, low, first, many, at, sealing.offset)
+        many, latest = len(versions), max((one.recorded for one in versions), default=0)
+        place = (self._pieces + 1, low, first, many)
+        head = Head(self.node, self.name, *place, at, sealing.offset, latest)
         body = words.written(_push(head, versions)) if versions else b"{}"
         line = sealed(head, body, sealing.own, sealing.to)
         if len(line) > MOST:

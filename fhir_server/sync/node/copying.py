@@ -29,7 +29,8 @@ from fhir_server.store.contract.side import PLACE, PlaceRow, Values
 from fhir_server.sync.copy.hand import Hand, Slow
 from fhir_server.sync.node import outbox, own, working
 from fhir_server.sync.node.asking import settled
-from fhir_server.sync.node.copy_state import MINE, SEAL, CopyState, copy_state, kept, text_of
+from fhir_server.sync.node.copy_before import copies_before, is_known, look_back, now, remember
+from fhir_server.sync.node.copy_state import SEAL, CopyState, copy_state, kept, text_of
 from fhir_server.sync.node.copy_writer import Sealing, TooLarge, Writer, removed
 from fhir_server.sync.node.hub_key import hub_key
 from fhir_server.sync.node.key import BadKey, NodeKey
@@ -73,6 +74,7 @@ class Copying:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.patience = PATIENCE
         self._writer: Writer | None = None
         self._last: Writer | None = None  # the same, also while it cannot be written to
         self._state = CopyState(str(settings.folder))
@@ -83,6 +85,8 @@ class Copying:
         self._cursor: str | None = None
         self._epochs = ""
         self._large: set[Name] = set()
+        self._own: set[str] = set()  # the copies that this process has begun
+        self._started, self._has_looked = now(), False
         self._begun = ""  # a copy that was begun, and did not become whole
         self._sealing: Sealing | None = None
         self._sealed = self._tended = self._noted = 0.0
@@ -95,7 +99,7 @@ class Copying:
         self._waiters.append(waits)
         self._wake.set()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 await waits
         except TimeoutError:
             self._works = False  # nobody else is held up before it is known to work again
@@ -128,6 +132,9 @@ class Copying:
             of_node = self.settings.of_node
             if of_node.several and not await working.holds(server.store, self._me, HOLDER):
                 return False
+            if not self._has_looked:
+                await look_back(server.store, self._started)
+                self._has_looked = True
             await self._step(server)
         except Slow:
             await self._failed(server, f"It has not answered for {SLOW:g} seconds.")
@@ -148,9 +155,9 @@ class Copying:
     # --- the steps ---
 
     async def _step(self, server: Server) -> None:
-        now = await settled(server, lambda: kept_life(server.store))
-        sealing = await self._keys(server, now.life)
-        if self._writer is None or now.life.epochs != self._epochs:
+        life = (await settled(server, lambda: kept_life(server.store))).life
+        sealing = await self._keys(server, life)
+        if self._writer is None or life.epochs != self._epochs:
             await self._begin(server, sealing)
         try:
             await self._follow(server, sealing)
@@ -168,7 +175,7 @@ class Copying:
         while await settled(server, lambda: outbox.notice(store)):
             pass
         life = (await settled(server, lambda: kept_life(store))).life
-        mine: list[str] = orjson.loads(await text_of(store.side, MINE) or b"[]")
+        mine = dict(await copies_before(store))
         self._writer = None
         if self._begun:
             await self._hand.do(lambda: removed(folder, node, self._begun))
@@ -176,7 +183,8 @@ class Copying:
         writer = Writer(folder, node, name)
         if not folder.is_dir():
             raise FileNotFoundError(2, "The folder is not there")
-        await store.commit(kept(MINE, orjson.dumps([*mine[-100:], name]).decode()))
+        await remember(store, {**mine, name: None})
+        self._own.add(name)
         await self._hand.do(writer.begin)
         self._large.clear()
         rows = await _waiting(server)
@@ -184,12 +192,24 @@ class Copying:
             await self._copy(server, writer, rows[at : at + PAGE], sealing)
         if not writer.files:
             await self._hand.do(lambda: writer.add((), sealing))
-        for old in mine:
-            await self._hand.do(lambda old=old: removed(folder, node, old))  # type: ignore[misc] # mypy cannot tell the default's type
-        await store.commit(kept(MINE, orjson.dumps([name]).decode()))
+        for old, known in mine.items():
+            await self._let_go(folder / node, old, known)
+        await remember(store, {name: None})
         self._writer = self._last = writer
         self._begun = ""
         self._cursor, self._epochs = life.low or None, life.epochs
+
+    async def _let_go(self, folder: Path, old: str, known: int | None) -> None:
+        """A copy before is removed, if nothing in it is there alone. Raises OSError, Slow."""
+        path = folder / old
+        if old in self._own or await self._hand.do(lambda: is_known(path, known or 0)):
+            await self._hand.do(lambda: removed(folder.parent, folder.name, old))
+        else:
+            log.warning(
+                "This database was set back: the copy in `%s` holds what it does not know. Bring it"
+                " by `fhir-server sync rescue`.",
+                path,
+            )
 
     async def _follow(self, server: Server, sealing: Sealing) -> None:
         """Copy what was written since."""

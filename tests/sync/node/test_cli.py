@@ -11,8 +11,10 @@ from fhir_server.foundation.outcome import Issue
 from fhir_server.server import indexer_of
 from fhir_server.settings import Settings
 from fhir_server.sync.node import key
+from fhir_server.sync.node.copy_state import CopyState
 from fhir_server.sync.words import Outcome
 from tests.interaction.conftest import server_on
+from tests.sync import test_pieces
 from tests.sync.node.conftest import Node, a_patient
 
 
@@ -79,6 +81,47 @@ def test_a_pause_is_told_and_ends(said, on):
     assert "Paused" in said("status")[1]
     assert said("resume")[0] == 0
     assert "Paused" not in said("status")[1]
+
+
+def test_how_the_copy_stands_is_told(said, on):
+    on(begin)
+    for state, words in COPIES:
+        on(lambda node, state=state: node.store.commit(state.unit))
+        line = next(each for each in said("status")[1].splitlines() if each.startswith("Copy:"))
+        assert all(word in line for word in words), line
+
+
+COPIES = [
+    # how it stands                                                   what is told
+    (
+        CopyState("/stick", at=9, versions=30, octets=2048),
+        ["whole, 30 versions (2.0 KB) in /stick"],
+    ),
+    (CopyState("/stick", large=1), ["1 are too large"]),
+    (
+        CopyState("/stick", failing=9, why="Full.", missing=3),
+        ["fails", "Full.", "3 versions are here"],
+    ),
+]
+
+
+def test_a_copy_is_looked_at_without_a_key_or_a_line(said, tmp_path):
+    assert said("rescue", f"{tmp_path}/none", "--check") == (
+        Exit.MISUSED, f"`{tmp_path}/none` is no folder.",
+    )  # fmt: skip
+    assert "holds no copy" in said("rescue", f"{tmp_path}", "--check")[1]
+    whole = test_pieces.on(tmp_path, 2, 3, low=2)
+    status, told = said("rescue", f"{tmp_path}", "--check")
+    assert status == 0
+    assert "tyt-hue, copy c1: 2 versions in 2 pieces" in told
+    test_pieces.on(tmp_path, 7, low=2, file="000002")
+    with whole.open("ab") as opened:
+        opened.write(b"ey")
+    status, told = said("rescue", f"{tmp_path}", "--check")
+    assert status == Exit.FOUND
+    assert "Missing: pieces 4-6." in told
+    assert "Not whole, and left out: 1 lines (tyt-hue/c1/000001.pieces:3)." in told
+    assert said("rescue", f"{tmp_path}", "--hub-key", f"{tmp_path}/no.json")[0] == Exit.FOUND
 
 
 REFUSED = {

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from joserfc import jwk
 
+from fhir_server.foundation.resource import Key
+from fhir_server.store.contract import EVERYTHING
 from fhir_server.store.contract.side import PLACE
 from fhir_server.sync.copy import folder as folders
 from fhir_server.sync.copy import piece
@@ -26,6 +28,12 @@ on_a_file = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 HUB = jwk.generate_key("EC", "P-256", {"kid": "h1", "use": "enc"})
 OWN = node_key.made()
 NOWHERE = "http://127.0.0.1:9/fhir"  # nobody listens there
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A loaded machine is slow, and a test is no benchmark."""
+    monkeypatch.setattr(copying, "PATIENCE", 30.0)
 
 
 @pytest.fixture
@@ -133,11 +141,12 @@ async def test_what_the_hub_has_leaves_the_copy_and_what_it_lost_is_in_it_again(
         await copy.covered()
         await node.answered(await node.chunk(), Outcome.STORED, Outcome.REFUSED)
         await copy.covered()
+        await until(lambda: len(inside(stick)) == 1)
         (refused,) = inside(stick)  # it is here alone
         await node.put(a_patient(refused[8:10], gender="male"))
         await node.all_stored()
         await copy.covered()
-        assert inside(stick) == []
+        await until(lambda: inside(stick) == [])
         (found,) = folders.found(stick).copies
         assert (found.missing, found.last.count) == ([], 0)
         node.epochs = (Epoch("e1", node.newest._replace(seq=1, num=0)), Epoch("e2"))
@@ -163,6 +172,28 @@ async def test_a_server_that_begins_again_has_one_copy_and_leaves_another_disks_
     assert len(names) == 2
     assert "of-the-disk-before" in names
     assert inside(stick) == ["Patient/p1 PUT"]
+
+
+async def test_a_disk_that_was_set_back_leaves_the_copy_of_what_it_has_lost(node, settings, stick):
+    """Also where the stick was not there when it began again."""
+    await node.put(a_patient("p1"))
+    async with running(node, settings) as copy:
+        await begun(copy)
+        name = folders.found(stick).copies[0].name
+    own = dict(OWN.as_dict(private=True))
+    path = stick / "n1" / name / "000099.pieces"  # what was added after the backup
+    (stored,) = (await node.store.newest([Key("Patient", "p1")], EVERYTHING)).values()
+    head = piece.Head("n1", name, 9, 1, 9, 1, 1, 0, stored.updated + 1)
+    folders.appended(path, piece.sealed(head, b"{}", own, HUB.as_dict(private=False)))
+    away = stick.rename(stick.with_name("away"))
+    async with running(node, settings):
+        await shown(node, lambda state: state.failing)
+        await node.put(a_patient("p2"))
+    away.rename(stick)
+    async with running(node, settings) as copy:
+        await begun(copy)
+    assert name in {each.name for each in folders.found(stick).copies}
+    assert len(folders.found(stick).copies) == 2
 
 
 @on_a_file

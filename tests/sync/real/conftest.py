@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -15,15 +15,20 @@ SEED = int(os.environ.get("FHIR_CHAOS_SEED", "1"))
 POSTS = ("my-khanh", "nhon-ai")
 
 
-@contextmanager
-def database() -> Iterator[str]:
-    """An empty one of PostgreSQL."""
+def demand(needed: Callable[[], object]) -> None:
+    """Of PostgreSQL, or the test is skipped."""
     try:
-        postgresql.server()
+        needed()
     except postgresql.Absent as absent:
         if "CI" in os.environ:
             raise
         pytest.skip(str(absent))
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """An empty one of PostgreSQL."""
+    demand(postgresql.server)
     with postgresql.database() as url:
         yield url
 

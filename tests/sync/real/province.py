@@ -246,6 +246,11 @@ def organization(id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def is_reached(url: str) -> bool:
+    """Also from another network: a file, or a database by a socket that is one."""
+    return not url.startswith("postgresql") or "host=/" in url
+
+
 class Province:
     """All of it: `with Province(...) as one:`."""
 
@@ -262,9 +267,9 @@ class Province:
         **of_hub: Any,
     ) -> None:
         """url: empty: the hub's database is a file. whole: each server has a disk and a clock of
-        its own. apart: and a network, where that may be had. drives: which the hub's database is
-        on. of_hub: settings of the hub."""
-        self.net = Net(folder) if apart and are_allowed() else None
+        its own. apart: and a network, where that may be had and the database be reached from
+        it. drives: which the hub's database is on. of_hub: settings of the hub."""
+        self.net = Net(folder) if apart and is_reached(url) and are_allowed() else None
         clocks = built(folder) if whole else None
         found = Found(seed, folder / "template.db", whole, clocks, self.net)
         migrate(f"sqlite:///{found.template}")

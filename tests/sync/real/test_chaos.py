@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgresql
 from tests.sync.real.checking import Everywhere, check, demand_same, heal
 from tests.sync.real.cluster import drives
-from tests.sync.real.conftest import SEED
+from tests.sync.real.conftest import SEED, demand
 from tests.sync.real.faults import Faults, Round, round_of
 from tests.sync.real.people import Book
 from tests.sync.real.province import Province
@@ -92,6 +93,8 @@ PROVINCES = [
 def test_chaos(tmp_path: Path, number: int, seeds: list[int]) -> None:
     """A seed says which database the hub has, and whether there are networks, so that a round is
     repeated on the same."""
+    if number % 2:
+        demand(postgresql.programs)
     with (
         drives(number) if number % 2 else nullcontext() as of_hub,
         Province(

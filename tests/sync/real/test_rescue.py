@@ -17,7 +17,8 @@ from fhir_server.security.tokens import enrolment
 from fhir_server.store.upkeep import access
 from fhir_server.sync.copy.folder import found
 from tests.acceptance.serving import Patience
-from tests.sync.real.province import Place, Post, Province
+from tests.sync.real.place import Place
+from tests.sync.real.province import Post, Province
 
 FACILITY = "nhon-ai"
 VISITS = 30
@@ -31,6 +32,7 @@ def test_a_laptop_that_is_lost_is_made_again_from_the_hub_and_a_stick(province: 
         must(here, "PUT", f"Patient/{PEOPLE}{name}", person(name, gender="unknown"))
     gone = must(here, "PUT", "Observation/lost-pulse", pulse("lost-pulse", "an"))
     until(lambda: hub.ask("GET", gone.partition("/_history")[0]).status_code == 200)
+    until(lambda: waiting(post) == 0)  # it has been told that they are there
 
     post.line.cut()
     must(hub, "PUT", f"Patient/{PEOPLE}ba", person("ba", gender="female"))
@@ -70,6 +72,11 @@ def test_a_laptop_that_is_lost_is_made_again_from_the_hub_and_a_stick(province: 
     until(lambda: both(here, hub, "Observation/lost-pulse", 410))
     assert hub.ask("GET", parked).status_code == 404, "it is kept apart there"
     until(lambda: whole(here, hub, f"Patient/{PEOPLE}ba"))
+
+
+def waiting(post: Post) -> int:
+    standing = post.standing()
+    return -1 if standing is None else standing.waiting
 
 
 def lose(province: Province, post: Post) -> None:
