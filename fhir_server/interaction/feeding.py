@@ -227,6 +227,11 @@ def _types(server: Server, path: str, value: str | None) -> tuple[str, ...]:
             "`_type` is for the feed of everything; this one is of a type.",
             expression="http._type",
         )
+    return types_of(server, value)
+
+
+def types_of(server: Server, value: str) -> tuple[str, ...]:
+    """Those that `_type` names. Raises Invalid."""
     types = tuple(sorted({name.strip() for name in value.split(",")}))
     for type in types:
         auditing.refuse_history(type)

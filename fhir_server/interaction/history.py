@@ -205,6 +205,15 @@ def _since(server: Server, asked: History, value: str) -> History:
     return replace(asked, since=_moment(server, "_since", value)[0])
 
 
+def _type(server: Server, asked: History, value: str) -> History:
+    if asked.key or asked.types:
+        raise NotSupported(
+            "`_type` is for the history of everything; this one is of a type or a resource.",
+            expression="http._type",
+        )
+    return replace(asked, types=feeding.types_of(server, value))
+
+
 def _at(server: Server, asked: History, value: str) -> History:
     return replace(asked, at=_moment(server, "_at", value))
 
@@ -232,6 +241,7 @@ def _moment(server: Server, name: str, value: str) -> tuple[int, int]:
 READERS: dict[str, Callable[[Server, History, str], History]] = {
     "_count": _count,
     "_since": _since,
+    "_type": _type,
     "_at": _at,
     "_sort": _sort,
 }

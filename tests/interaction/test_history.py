@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from fhir_server.foundation.outcome import Invalid, NotFound, NotSupported
+from fhir_server.foundation.outcome import Invalid, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.interaction import delete, history, update
 from tests.interaction.conftest import patient, told
 
@@ -81,6 +81,49 @@ async def test_since_and_at(server, here):
         at_end = told(await history.history(server, after, here))
         expected = (4, 0) if name == "_since" else (0, 2)
         assert (len(urls(since_before)), len(urls(at_end))) == expected, name
+
+
+OF_TYPES = [
+    ("Organization", ["Organization/o"]),
+    ("Patient", ["Patient/a", "Patient/b", "Patient/a", "Patient/a"]),
+    ("Location", []),
+    ("Patient,Organization", LEVELS[2][1]),
+]
+
+
+@pytest.mark.parametrize(("types", "expected"), OF_TYPES)
+async def test_a_history_of_everything_is_of_some_types_where_these_are_asked_for(
+    server, here, types, expected
+):
+    await world(server, here)
+    for more in ([], [("_since", "2000-01-01")], [("_sort", "_lastUpdated")]):
+        pairs = [("_type", types), *more]
+        bundle = told(await history.history(server, history.Ask(None, None, pairs), here))
+        assert urls(bundle) == (expected[::-1] if "_sort" in dict(pairs) else expected)
+        assert bundle["total"] == len(expected)
+    seen, pairs = [], [("_type", types), ("_count", "1")]
+    while pairs is not None:
+        bundle = told(await history.history(server, history.Ask(None, None, pairs), here))
+        seen += urls(bundle)
+        onward = [link["url"] for link in bundle["link"] if link["relation"] == "next"]
+        pairs = parse_qsl(urlsplit(onward[0]).query) if onward else None
+    assert seen == expected
+
+
+OF_NO_TYPES = [
+    ((None, None), "Shoe", Invalid),
+    ((None, None), "", Invalid),
+    ((None, None), "Patient,,", Invalid),
+    ((None, None), "AuditEvent", MethodNotAllowed),
+    (("Patient", None), "Patient", NotSupported),
+    (("Patient", "a"), "Patient", NotSupported),
+]
+
+
+@pytest.mark.parametrize(("level", "types", "refusal"), OF_NO_TYPES)
+async def test_types_that_cannot_be_asked_for_are_refused(server, here, level, types, refusal):
+    with pytest.raises(refusal, match=r"`_type`|resource type|AuditEvent"):
+        await history.history(server, history.Ask(*level, [("_type", types)]), here)
 
 
 BAD = [

@@ -7,7 +7,9 @@ cluster's own name come back as they were.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -19,14 +21,14 @@ KEPT = ["alembic_version"]
 
 
 def copied(url: str) -> Callable[[], None]:
-    """What brings back the database as it is now. No server may be running then; nor now, where it
-    is a file."""
+    """What brings back the database as it is now. No server may be running then."""
     return _file(sqlite_path(url)) if url.startswith("sqlite") else _tables(url)
 
 
 def _file(path: Path) -> Callable[[], None]:
     copy = path.with_name(path.name + ".copy")
-    shutil.copy(path, copy)
+    with closing(sqlite3.connect(path)) as of, closing(sqlite3.connect(copy)) as to:
+        of.backup(to)
 
     def back() -> None:
         for ending in ("-wal", "-shm"):

@@ -3,8 +3,8 @@
 https://hl7.org/fhir/R4/signatures.html
 
 It goes with the first question after a start, after the line was away (a hub that is brought back
-is away meanwhile), and after an answer by which the hub seems to know less than it did; and now and
-then, in case it was away while nobody asked.
+is away meanwhile), after a while without a question under way (then nobody would have seen it), and
+after an answer by which the hub seems to know less than it did; and now and then all the same.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from fhir_server.store.contract.side import RECEIPT, SideTables
 from fhir_server.sync.node.life import Life
 
 AGAIN = 6 * 3600.0  # seconds after which it is shown all the same
+SILENT = 30.0  # seconds without a question under way
 
 
 class Showing:
     """Whether it is due. A question is asked with `due`, and `done` is told that once it is
-    answered: what has become due since is due still."""
+    answered, also without: what has become due since is due still."""
 
     def __init__(self) -> None:
         self._turns = itertools.count(2)
         self._due = 1
-        self._at = time.monotonic()
+        self._at = self._heard = time.monotonic()
 
     @property
     def due(self) -> int:
         """0: it is not."""
-        if not self._due and time.monotonic() > self._at + AGAIN:
+        now = time.monotonic()
+        if not self._due and (now > self._at + AGAIN or now > self._heard + SILENT):
             self.again()
         return self._due
 
@@ -41,8 +43,9 @@ class Showing:
         self._due = next(self._turns)
 
     def done(self, turn: int) -> None:
+        self._heard = time.monotonic()
         if turn and turn == self._due:
-            self._due, self._at = 0, time.monotonic()
+            self._due, self._at = 0, self._heard
 
 
 async def shown(side: SideTables, node: str, life: Life) -> str:

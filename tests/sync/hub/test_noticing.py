@@ -18,7 +18,7 @@ from fhir_server.store.contract.side import STATE
 from fhir_server.sync import receipts
 from fhir_server.sync.epochs import fork
 from fhir_server.sync.hub import nodes, noticing
-from fhir_server.sync.node.showing import Showing
+from fhir_server.sync.node.showing import AGAIN, SILENT, Showing
 from tests.interaction.conftest import BY_ANYBODY, put, server_on
 from tests.sync.hub.disk import Disk
 from tests.sync.hub.posts import Post, measured, organization, person
@@ -41,12 +41,9 @@ class Hub:
         self.server = server_on(store)
         return self.server
 
-    async def copied(self):
+    def copied(self):
         """What brings it back as it is."""
-        await self.server.store.close()
-        back = copied(self.database.url)
-        await self.open()
-        return back
+        return copied(self.database.url)
 
     async def set_back(self, back):
         await self.server.store.close()
@@ -81,8 +78,7 @@ async def lost(hub):
     disk = Disk(hub.server, "hue")
     disk.write(person("an", "hue"))
     first = await disk.push()
-    back = await hub.copied()
-    disk.server = hub.server
+    back = hub.copied()
     disk.write(measured("m", "an"))
     second = await disk.push(2)
     disk.server = await hub.set_back(back)
@@ -106,6 +102,7 @@ async def test_a_receipt_that_is_not_here_begins_an_epoch_at_a_place_before_whic
     assert parted <= place  # it is read before the number is taken
 
 
+@ON_ONE
 async def test_a_push_shows_it_too_and_is_answered_in_the_new_epoch(hub):
     disk, _, second = await lost(hub)
     disk.write(measured("m2", "an"))
@@ -116,11 +113,12 @@ async def test_a_push_shows_it_too_and_is_answered_in_the_new_epoch(hub):
     assert len(told.epochs) == 2
 
 
+@ON_ONE
 async def test_of_a_life_that_is_lost_whole_the_epoch_is_sent_again_from_where_it_began(hub):
     other = Disk(hub.server, "hanoi")
     other.write(person("ba", "hanoi"))
     await other.push()  # the hub's key is made by the first
-    back = await hub.copied()
+    back = hub.copied()
     disk = Disk(hub.server, "hue")
     disk.write(person("an", "hue"))
     told = await disk.push()
@@ -129,6 +127,7 @@ async def test_of_a_life_that_is_lost_whole_the_epoch_is_sent_again_from_where_i
     assert fork(told.epochs, page.epochs)[:2] <= (1, 1)
 
 
+@ON_ONE
 async def test_a_number_that_was_taken_anew_is_seen_by_its_place(hub):
     disk, _, second = await lost(hub)
     await disk.push(2)
@@ -152,6 +151,7 @@ async def test_several_that_see_it_at_once_begin_one_epoch(hub, database):
         await other.store.close()
 
 
+@ON_ONE
 async def test_what_the_hub_still_has_and_what_was_seen_already_begin_nothing(hub):
     _, first, second = await lost(hub)
     for told, epochs in ((first, 1), (second, 2), (second, 2), (first, 2)):
@@ -164,7 +164,7 @@ async def test_a_receipt_of_an_epoch_that_is_lost_too_is_seen_and_each_one_once(
     disk = Disk(hub.server, "hue")
     disk.write(person("an", "hue"))
     await disk.push()
-    back = await hub.copied()
+    back = hub.copied()
     (epoch,) = await hub.server.store.epochs()
     assert await hub.server.store.part(epoch.name, await hub.server.store.whole())
     disk.server = hub.server
@@ -254,4 +254,20 @@ def test_it_is_shown_until_a_question_that_showed_it_is_answered():
     assert not showing.due
     showing.done(0)
     showing.again()
+    assert showing.due
+
+
+def test_it_is_due_after_a_while_in_which_nobody_asked(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    showing = Showing()
+    showing.done(showing.due)
+    for pause, due in ((SILENT - 1, False), (SILENT - 1, False), (SILENT + 1, True)):
+        now[0] += pause
+        assert bool(showing.due) is due
+        showing.done(showing.due)
+    for _ in range(int(AGAIN / 20) + 1):  # one question after the other
+        assert not showing.due
+        now[0] += 20
+        showing.done(0)
     assert showing.due

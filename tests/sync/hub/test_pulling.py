@@ -315,6 +315,18 @@ async def catchment(server, facility, people):
     return found
 
 
+async def told_of(server):
+    """Wait until followers are told of all that is committed: on PostgreSQL they stop before the
+    oldest transaction that is open, and the store itself notes its horizon in one."""
+    last = (await server.store.commit(Unit((), marks=(Mark(OUTSIDE, 1, 1),)))).place(0)
+    for _ in range(1000):
+        log = await server.store.log(None, facility=0, everywhere=(), limit=0)
+        if log.horizon > last:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a transaction does not end")
+
+
 async def test_posts_end_with_their_catchment_whatever_is_written_while_they_pull(
     server, monkeypatch
 ):
@@ -355,7 +367,9 @@ async def test_posts_end_with_their_catchment_whatever_is_written_while_they_pul
 
     hue, hanoi = Post(server, "hue"), Post(server, "hanoi")
     await asyncio.gather(writers(), follower(hue), hanoi.pull())
+    await told_of(server)  # the keeper follows the log, too
     await kept(server)
+    await told_of(server)
     for post in (hue, hanoi, Post(server, "hue")):
         await post.pull()
         expected = await catchment(server, post.facility, people)

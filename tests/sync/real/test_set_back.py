@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.sync.real.conftest import POSTS, SEED
-from tests.sync.real.province import Hub, Place, Province
+from tests.sync.real.province import Place, Province
 from tests.sync.real.seeing import opened
 from tests.sync.real.test_parking import status, until
 from tests.sync.setback import copied
@@ -46,15 +46,6 @@ def measured(patient: str) -> dict[str, object]:
     return {"status": "final", "code": {"text": "Mạch"}, "subject": subject}
 
 
-def copied_of(hub: Hub) -> Callable[[], None]:
-    if not hub.url.startswith("sqlite"):
-        return copied(hub.url)
-    hub.stop()
-    back = copied(hub.url)
-    hub.start()
-    return back
-
-
 def all_at(place: Place, keys: list[str]) -> Callable[[], bool]:
     return lambda: all(status(place.ask("GET", key)) == 200 for key in keys)
 
@@ -79,7 +70,7 @@ def test_what_a_hub_has_lost_without_knowing_it_comes_again_from_whoever_holds_i
     until(all_at(at_hub[HERE], [mine]))
     until(all_at(at_hub[THERE], [theirs]))
     before = epochs(hub.url)
-    back = copied_of(hub)
+    back = copied(hub.url)
 
     lost = [f"Observation/{HERE}.set-back-{n}" for n in range(3)]
     for key in lost:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import httpx
 
 from tests.sync.vendor import places, receipts, written
 from tests.sync.vendor.calling import Hub, Told
 
 URL = "https://fhir-server.example/StructureDefinition/"
 CHUNK = 100  # entries that are sent at once
+TRIES = 5  # of a question that is not answered
+SILENT = 30.0  # seconds after which the hub may have been away unseen
 OVER = ("parked", "refused")  # what the hub says of a version that it does not show
 
 
@@ -63,6 +68,8 @@ class Node:
 
     def __init__(self, hub: Hub, keys: dict[str, Any]) -> None:
         self.hub, self.keys, self.disk = hub, keys, Disk()
+        self.due = True  # the last receipt is shown with each question until one is answered
+        self.heard = 0.0  # when the hub answered last
 
     # What people do
 
@@ -81,8 +88,7 @@ class Node:
     ) -> str:
         held = None if resource is None else written.read(written.write(resource))
         name = written.name(type, id, parents, held)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        made = Version(type, id, name, parents, held, now)
+        made = Version(type, id, name, parents, held, _now())
         self.disk.versions.setdefault((type, id, name), made)
         return name
 
@@ -109,7 +115,7 @@ class Node:
 
     def number(self) -> None:
         """Give numbers, without a gap: whatever a version needs stands before it, in its group."""
-        given = set(self.disk.numbers.values())
+        given = {key for number, key in self.disk.numbers.items() if number > self.disk.reached}
         waiting = {
             (one.type, one.id, one.name): one
             for one in self.unsent if (one.type, one.id, one.name) not in given
@@ -122,13 +128,15 @@ class Node:
                 self.disk.groups[number] = first
                 waiting.pop(key)
 
-    def chunk(self, first: int, last: int) -> Any:
+    def chunk(self, first: int, last: int, shown: str = "") -> Any:
         told = [
             _part("node", self.hub.client), _part("incarnation", self.disk.incarnation),
             _part("first", first), _part("sent", str(int(time.time() * 1000))),
         ]  # fmt: skip
         if first > 1:
             told.append(_part("before", self.disk.numbers[first - 1][2]))
+        if shown:
+            told.append(_part("shown", shown))
         entries = [self._entry(number) for number in range(first, last + 1)]
         meta = {"extension": [{"url": f"{URL}sync-push", "extension": told}]}
         return {"resourceType": "Bundle", "meta": meta, "type": "history", "entry": entries}
@@ -158,13 +166,16 @@ class Node:
                 and self.disk.groups.get(last + 1) == self.disk.groups[last]
             ):
                 last += 1
-            self.take_answer(self.hub.push(self.chunk(first, last)), last)
+            self.take_answer(self._asked(_pushing(self, first, last)), last)
+            self.number()  # what the hub has lost is unsent again
 
     def take_answer(self, answer: Any, last: int) -> None:
         """What the hub says of the numbers up to last."""
         told = _parts(answer["meta"], "sync-answer")
         self._epochs(told["epochs"])
-        if (refused := told.get("refused")) == "gap":
+        if refused := told.get("refused"):
+            self.due = True
+        if refused == "gap":
             self.disk.reached = int(told["reached"])
         elif refused in ("reused", "retired"):
             self.begin_anew()
@@ -192,6 +203,22 @@ class Node:
         self.disk.numbers, self.disk.groups, self.disk.reached = {}, {}, 0
         self.number()
 
+    # When the last receipt is shown
+
+    def _asked(self, ask: Callable[[str], Any]) -> Any:
+        """What the hub answers, as soon as it does."""
+        self.due = self.due or time.monotonic() > self.heard + SILENT
+        for _ in range(TRIES):
+            shown = receipts.whole(*self.disk.kept[-1]) if self.due and self.disk.kept else ""
+            try:
+                answer = ask(shown)
+            except httpx.TransportError:
+                self.due = True
+                continue
+            self.due, self.heard = False, time.monotonic()
+            return answer
+        raise AssertionError("the hub does not answer")
+
     # What is taken
 
     def pull(self, **asked: str) -> None:
@@ -208,10 +235,13 @@ class Node:
             named = [f"{one.type}/{one.id}/_history/{one.name}" for one in apart[:100]]
             told["parked"] = ",".join(named)
         try:
-            return self.hub.pull(**told)
+            return self._asked(
+                lambda shown: self.hub.pull(**told, **({"shown": shown} if shown else {}))
+            )
         except Told as gone:
             if gone.status != 410:
                 raise
+            self.due = True
             self.disk.cursor, self.disk.came = "", set()
             return self.ask(**asked)
 
@@ -222,6 +252,7 @@ class Node:
             return True  # it answers another question
         if self._epochs(told["epochs"]):
             return True  # ask again, from where the fork says
+        self.due = self.due or places.place(told["read"]) < self.disk.read
         entries = page.get("entry", ())
         if any(self._is_lost(one) for one in entries):
             self.begin_anew()  # the hub has what this disk has forgotten
@@ -266,7 +297,7 @@ class Node:
         held = self.disk.versions.get(key)
         if held is None or not held.has_body:
             body = written.bare(entry.get("resource"))
-            held = self.disk.versions[key] = Version(type, id, key[2], parents, body)
+            held = self.disk.versions[key] = Version(type, id, key[2], parents, body, _now())
         held.place, held.confirmed, held.reason = places.place(told["position"]), True, None
         held.patient = told.get("patient", "")
 
@@ -290,12 +321,21 @@ class Node:
         if fork is None:
             return False
         for one in self.disk.versions.values():
-            if one.place is not None and one.place >= fork and one.has_body:
+            lost = one.place is not None and one.place >= fork
+            if one.has_body and (lost or (one.reason and one.place is None)):
                 one.confirmed, one.reason, one.place = False, None, None
         if self.disk.read >= fork:
             self.disk.cursor, self.disk.came = "", set()
             return True
         return False
+
+
+def _pushing(node: Node, first: int, last: int) -> Callable[[str], Any]:
+    return lambda shown: node.hub.push(node.chunk(first, last, shown))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _displayed(one: Version) -> tuple[bool, bool, int, str]:

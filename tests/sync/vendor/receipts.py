@@ -40,10 +40,10 @@ def hash_of(signed: str) -> str:
 
 def verified(said: str, signed: str, keys: dict[str, Any], sent: dict[int, str]) -> list[Receipt]:
     """Receipts of the versions that were sent under these numbers, as the hub has signed them."""
-    head, _, signature = signed.partition("..")
-    whole = f"{head}.{url64(said.encode())}.{signature}"
     try:
-        jws.deserialize_compact(whole, jwk.KeySet.import_key_set(keys), algorithms=["ES256"])
+        jws.deserialize_compact(
+            whole(said, signed), jwk.KeySet.import_key_set(keys), algorithms=["ES256"]
+        )
     except Exception as error:
         raise Forged("not signed by this hub") from error
     told = json.loads(said)
@@ -52,6 +52,12 @@ def verified(said: str, signed: str, keys: dict[str, Any], sent: dict[int, str])
     if told["revs"] != url64(hashlib.sha256(lines.encode()).digest()):
         raise Forged("of other versions than were sent")
     return found
+
+
+def whole(said: str, signed: str) -> str:
+    """As it is shown to the hub: a JWS with its payload in it."""
+    head, _, signature = signed.partition("..")
+    return f"{head}.{url64(said.encode())}.{signature}"
 
 
 def receipts(text: str) -> list[Receipt]:
